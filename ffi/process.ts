@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * The process: its page size, ids, umask, and locks on open files.
+ *
+ * @module
+ */
+
+import { lastErrno, libc } from "./_libc.ts";
+import { ERRNO, failure } from "./errno.ts";
+
+const LOCK_SH = 1;
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+
+/** `getpagesize()`: bytes. See getpagesize(2). */
+export function getpagesize(): number {
+  return libc.getpagesize();
+}
+
+/** `geteuid()`. See getuid(2). */
+export function geteuid(): number {
+  return libc.geteuid();
+}
+
+/** `getegid()`. See getgid(2). */
+export function getegid(): number {
+  return libc.getegid();
+}
+
+/** `umask(mask)`: sets it for the whole process and returns the one before. See umask(2). */
+export function umask(mask: number): number {
+  return libc.umask(mask);
+}
+
+/**
+ * `flock(fd, LOCK_EX | LOCK_NB)` or `LOCK_SH`: whether the lock was free. It belongs to the open file, so two opens in
+ * one process exclude each other too; it ends with the last descriptor, also by kill -9. See flock(2).
+ */
+export function tryFlock(fd: number, mode: "shared" | "exclusive"): boolean {
+  const operation = (mode === "shared" ? LOCK_SH : LOCK_EX) | LOCK_NB;
+  if (libc.flock(fd, operation) === 0) return true;
+  const errno = lastErrno();
+  if (errno === ERRNO.EAGAIN || errno === ERRNO.EINTR) return false;
+  throw failure(errno, "flock", fd, operation);
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Metadata of files: statx(2). `struct stat` differs between architectures, `struct statx` does not.
+ *
+ * @module
+ */
+
+import { type CPath, cpath } from "./_cstring.ts";
+import { lastErrno, libc } from "./_libc.ts";
+import { failure, hex } from "./errno.ts";
+import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW } from "./file.ts";
+
+export const S_IFMT = 0o170000;
+export const S_IFSOCK = 0o140000;
+export const S_IFLNK = 0o120000;
+export const S_IFREG = 0o100000;
+export const S_IFBLK = 0o060000;
+export const S_IFDIR = 0o040000;
+export const S_IFCHR = 0o020000;
+export const S_IFIFO = 0o010000;
+export const S_ISUID = 0o4000;
+export const S_ISGID = 0o2000;
+export const S_ISVTX = 0o1000;
+
+const STATX_BASIC_STATS = 0x7ff;
+const SIZE = 256;
+
+/** Offsets of `struct statx` (linux/stat.h) in 32-bit words; `MODE` in 16-bit words. Both architectures are little-endian. */
+const NLINK = 4;
+const UID = 5;
+const GID = 6;
+const MODE = 14;
+const INO = 8;
+const FILE_SIZE = 10;
+const BLOCKS = 12;
+const MTIME = 28;
+const RDEV = 32;
+const DEV = 34;
+const TWO_32 = 4294967296;
+
+/** One `struct statx`. A hot loop fills the same one again and again; fields read straight from the kernel's buffer. */
+export class Stat {
+  /** The kernel's buffer. */
+  readonly words: Uint32Array<ArrayBuffer> = new Uint32Array(SIZE / 4);
+  readonly #halves = new Uint16Array(this.words.buffer);
+  readonly #signed = new Int32Array(this.words.buffer);
+
+  /** Type and permission bits. */
+  get mode(): number {
+    return this.#halves[MODE]!;
+  }
+  get nlink(): number {
+    return this.words[NLINK]!;
+  }
+  get uid(): number {
+    return this.words[UID]!;
+  }
+  get gid(): number {
+    return this.words[GID]!;
+  }
+  /** Bytes. */
+  get size(): number {
+    return this.words[FILE_SIZE]! + this.words[FILE_SIZE + 1]! * TWO_32;
+  }
+  /** Allocated units of 512 bytes. */
+  get blocks(): number {
+    return this.words[BLOCKS]! + this.words[BLOCKS + 1]! * TWO_32;
+  }
+  /** Whole seconds of the modification time, negative before 1970. */
+  get mtimeSeconds(): number {
+    return this.words[MTIME]! + this.#signed[MTIME + 1]! * TWO_32;
+  }
+  /** Nanoseconds beside {@linkcode mtimeSeconds}, 0 to 999,999,999. */
+  get mtimeNanoseconds(): number {
+    return this.words[MTIME + 2]!;
+  }
+  get rdevMajor(): number {
+    return this.words[RDEV]!;
+  }
+  get rdevMinor(): number {
+    return this.words[RDEV + 1]!;
+  }
+  get devMajor(): number {
+    return this.words[DEV]!;
+  }
+  get devMinor(): number {
+    return this.words[DEV + 1]!;
+  }
+  /** Device and inode as a key: the same file has the same key. A number could not hold a 64-bit inode. */
+  get fileKey(): string {
+    return `${this.words[DEV]}:${this.words[DEV + 1]}:${this.words[INO + 1]}:${this.words[INO]}`;
+  }
+
+  get isDirectory(): boolean {
+    return (this.mode & S_IFMT) === S_IFDIR;
+  }
+  get isFile(): boolean {
+    return (this.mode & S_IFMT) === S_IFREG;
+  }
+  get isSymlink(): boolean {
+    return (this.mode & S_IFMT) === S_IFLNK;
+  }
+  /** A character device 0:0, which overlayfs takes for a deleted name. */
+  get isOverlayWhiteout(): boolean {
+    return (this.mode & S_IFMT) === S_IFCHR && this.rdevMajor === 0 && this.rdevMinor === 0;
+  }
+}
+
+/** `statx(dirfd, path, flags, STATX_BASIC_STATS)` into `into`: 0, or a negative errno. See statx(2). */
+export function tryStatx(dirfd: number, path: CPath, flags: number, into: Stat): number {
+  return libc.statx(dirfd, cpath(path), flags, STATX_BASIC_STATS, into.words) === -1 ? -lastErrno() : 0;
+}
+
+/** `statx(dirfd, path, flags | AT_SYMLINK_NOFOLLOW)`: the name itself, never what a symbolic link leads to. */
+export function lstatat(dirfd: number, path: CPath, into: Stat = new Stat()): Stat {
+  const result = tryStatx(dirfd, path, AT_SYMLINK_NOFOLLOW, into);
+  if (result < 0) throw failure(-result, "statx", dirfd, path, hex(AT_SYMLINK_NOFOLLOW));
+  return into;
+}
+
+/** `statx(dirfd, path, 0)`: what the name leads to. */
+export function statat(dirfd: number, path: CPath, into: Stat = new Stat()): Stat {
+  const result = tryStatx(dirfd, path, 0, into);
+  if (result < 0) throw failure(-result, "statx", dirfd, path, 0);
+  return into;
+}
+
+const EMPTY_PATH = new Uint8Array(1);
+
+/** `statx(fd, "", AT_EMPTY_PATH)`: the open file. */
+export function fstat(fd: number, into: Stat = new Stat()): Stat {
+  const result = tryStatx(fd, EMPTY_PATH, AT_EMPTY_PATH, into);
+  if (result < 0) throw failure(-result, "statx", fd, "", hex(AT_EMPTY_PATH));
+  return into;
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Extended attributes: getxattr(2), setxattr(2), listxattr(2). Values are bytes.
+ *
+ * @module
+ */
+
+import { type CPath, cpath, cstring } from "./_cstring.ts";
+import { lastErrno, libc } from "./_libc.ts";
+import { ERRNO, failure } from "./errno.ts";
+
+/** XATTR_SIZE_MAX and XATTR_LIST_MAX of linux/limits.h. */
+const LARGEST = 65536;
+/** The kernel allocates what the caller offers: a small first offer is four times as fast. */
+const FIRST_OFFER = 256;
+
+type Call = (buffer: Uint8Array<ArrayBuffer>, size: bigint) => number;
+
+/** Calls with a small buffer, then with the largest if the kernel answers ERANGE; the bytes, or a negative errno. */
+function grow(call: Call): Uint8Array<ArrayBuffer> | number {
+  for (const size of [FIRST_OFFER, LARGEST]) {
+    const buffer = new Uint8Array(size);
+    const length = call(buffer, BigInt(size));
+    if (length !== -1) return buffer.subarray(0, length);
+    const errno = lastErrno();
+    if (errno !== ERRNO.ERANGE || size === LARGEST) return -errno;
+  }
+  return -ERRNO.ERANGE;
+}
+
+function valueOrNone(
+  result: Uint8Array<ArrayBuffer> | number,
+  call: string,
+  ...args: unknown[]
+): Uint8Array<ArrayBuffer> | undefined {
+  if (typeof result !== "number") return result;
+  if (result === -ERRNO.ENODATA || result === -ERRNO.EOPNOTSUPP) return undefined;
+  throw failure(-result, call, ...args);
+}
+
+/** `fgetxattr(fd, name)`; undefined where there is none or the file system knows none. See getxattr(2). */
+export function fgetxattr(fd: number, name: string): Uint8Array<ArrayBuffer> | undefined {
+  const key = cstring(name);
+  return valueOrNone(grow((buffer, size) => libc.fgetxattr(fd, key, buffer, size)), "fgetxattr", fd, name);
+}
+
+/** `lgetxattr(path, name)`; undefined where there is none or the file system knows none. See getxattr(2). */
+export function lgetxattr(path: CPath, name: string): Uint8Array<ArrayBuffer> | undefined {
+  const file = cpath(path);
+  const key = cstring(name);
+  return valueOrNone(grow((buffer, size) => libc.lgetxattr(file, key, buffer, size)), "lgetxattr", path, name);
+}
+
+/** `fsetxattr(fd, name, value, size, 0)`: 0, or a negative errno. See setxattr(2). */
+export function tryFsetxattr(fd: number, name: string, value: Uint8Array): number {
+  return libc.fsetxattr(fd, cstring(name), value as Uint8Array<ArrayBuffer>, BigInt(value.length), 0) === -1
+    ? -lastErrno()
+    : 0;
+}
+
+/** `lsetxattr(path, name, value, size, 0)`: 0, or a negative errno. See setxattr(2). */
+export function tryLsetxattr(path: CPath, name: string, value: Uint8Array): number {
+  return libc.lsetxattr(cpath(path), cstring(name), value as Uint8Array<ArrayBuffer>, BigInt(value.length), 0) === -1
+    ? -lastErrno()
+    : 0;
+}
+
+/** `lsetxattr(path, name, value, size, 0)`. See setxattr(2). */
+export function lsetxattr(path: CPath, name: string, value: Uint8Array): void {
+  const result = tryLsetxattr(path, name, value);
+  if (result < 0) throw failure(-result, "lsetxattr", path, name, "…", value.length);
+}
+
+/** `lremovexattr(path, name)`: 0, or a negative errno. See removexattr(2). */
+export function tryLremovexattr(path: CPath, name: string): number {
+  return libc.lremovexattr(cpath(path), cstring(name)) === -1 ? -lastErrno() : 0;
+}
+
+const listBuffer = new Uint8Array(FIRST_OFFER);
+const LIST_SIZE = BigInt(FIRST_OFFER);
+const NONE: readonly string[] = [];
+const decoder = new TextDecoder();
+
+function names(list: Uint8Array): readonly string[] {
+  return decoder.decode(list.subarray(0, list.length - 1)).split("\0");
+}
+
+/** `flistxattr(fd)`: the names; none where the file system knows no attributes. See listxattr(2). */
+export function flistxattr(fd: number): readonly string[] {
+  const length = libc.flistxattr(fd, listBuffer, LIST_SIZE);
+  if (length === 0) return NONE;
+  if (length > 0) return names(listBuffer.subarray(0, length));
+  return listOrNone(lastErrno(), (buffer, size) => libc.flistxattr(fd, buffer, size), "flistxattr", fd);
+}
+
+/** `llistxattr(path)`: the names; none where the file system knows no attributes. See listxattr(2). */
+export function llistxattr(path: CPath): readonly string[] {
+  const file = cpath(path);
+  const length = libc.llistxattr(file, listBuffer, LIST_SIZE);
+  if (length === 0) return NONE;
+  if (length > 0) return names(listBuffer.subarray(0, length));
+  return listOrNone(lastErrno(), (buffer, size) => libc.llistxattr(file, buffer, size), "llistxattr", path);
+}
+
+function listOrNone(errno: number, call: Call, name: string, file: unknown): readonly string[] {
+  if (errno === ERRNO.EOPNOTSUPP) return NONE;
+  if (errno !== ERRNO.ERANGE) throw failure(errno, name, file);
+  const list = valueOrNone(grow(call), name, file);
+  return list === undefined || list.length === 0 ? NONE : names(list);
+}

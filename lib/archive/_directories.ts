@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * The directories of a tree being unpacked, as open descriptors. Every name of an archive is reached through one of
+ * them, and none of them can lie outside the root: each is opened from its parent without following links, or, where a
+ * component is a symbolic link, by the kernel's own lookup that treats the root as `/` (openat2, RESOLVE_IN_ROOT). No
+ * path is checked and then used, so another process that swaps a directory for a link meanwhile gains nothing.
+ *
+ * @module
+ */
+
+import { ERRNO, failure } from "../../ffi/errno.ts";
+import {
+  close,
+  mkdirat,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_PATH,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_MAGICLINKS,
+  tryOpenat,
+  tryOpenat2,
+} from "../../ffi/file.ts";
+import { fstat, S_ISGID, Stat } from "../../ffi/stat.ts";
+import { fchmodat, lchownat } from "../../ffi/owner.ts";
+import { StorageError } from "../errors.ts";
+import { type ByteString, CName, textOfBytes } from "../util/byte_string.ts";
+import { leafOf, parentOf } from "./entry_path.ts";
+
+const O_DIRECTORY_PATH = O_PATH | O_DIRECTORY;
+/** Archives are in tree order, so a few are enough; a process may open 1024 files unless told otherwise. */
+const OPEN_AT_MOST = 256;
+const IMPLIED_MODE = 0o755;
+
+/** A directory that is open. */
+export interface OpenDirectory {
+  fd: number;
+  /** Whether new entries take this directory's group. */
+  isSetgid: boolean;
+}
+
+/** Who owns a directory that the archive uses but does not mention. */
+export interface ImpliedOwner {
+  uid: number;
+  gid: number;
+}
+
+/** Opens, makes and forgets directories below one root. Disposing it closes them all, the root's descriptor excepted. */
+export class Directories implements Disposable {
+  readonly #root: OpenDirectory;
+  readonly #open = new Map<ByteString, OpenDirectory>();
+  readonly #stale: number[] = [];
+  readonly #owner: ImpliedOwner | undefined;
+  readonly #leaf = new CName();
+  readonly #stat = new Stat();
+  #lastPath: ByteString = "";
+  #last: OpenDirectory;
+
+  /**
+   * @param rootFd The root, open as a directory.
+   * @param owner Whom implied directories are given to; undefined if that is who they belong to anyway.
+   */
+  constructor(rootFd: number, owner: ImpliedOwner | undefined) {
+    this.#root = { fd: rootFd, isSetgid: this.#isSetgid(rootFd) };
+    this.#last = this.#root;
+    this.#owner = owner;
+  }
+
+  get root(): OpenDirectory {
+    return this.#root;
+  }
+
+  /** The directory `path`, made with its parents if it is not there. */
+  require(path: ByteString): OpenDirectory {
+    return this.#lookUp(path, true)!;
+  }
+
+  /** The directory `path`, or undefined if it is not there. */
+  find(path: ByteString): OpenDirectory | undefined {
+    return this.#lookUp(path, false);
+  }
+
+  /**
+   * Forgets everything, since a directory or a link is about to be replaced. A symbolic link can stand in the middle of
+   * any path that is known, so nothing less would do; replacements are rare, and what is still needed opens again. The
+   * descriptors stay good until {@linkcode trim}.
+   */
+  forgetAll(): void {
+    for (const directory of this.#open.values()) this.#stale.push(directory.fd);
+    this.#open.clear();
+    this.#lastPath = "";
+    this.#last = this.#root;
+  }
+
+  /** Closes what is no longer needed. Between entries only: during one, its directories must not vanish. */
+  trim(): void {
+    if (this.#open.size > OPEN_AT_MOST) this.forgetAll();
+    while (this.#stale.length > 0) close(this.#stale.pop()!);
+  }
+
+  [Symbol.dispose](): void {
+    this.forgetAll();
+    this.trim();
+  }
+
+  #lookUp(path: ByteString, make: boolean): OpenDirectory | undefined {
+    // Neighbours in an archive mostly share their directory.
+    if (path === this.#lastPath) return this.#last;
+    const directory = path === "" ? this.#root : this.#open.get(path) ?? this.#openFresh(path, make);
+    if (directory === undefined) return undefined;
+    this.#lastPath = path;
+    this.#last = directory;
+    return directory;
+  }
+
+  #openFresh(path: ByteString, make: boolean): OpenDirectory | undefined {
+    const parent = this.#lookUp(parentOf(path), make);
+    if (parent === undefined) return undefined;
+    const leaf = this.#leaf.fill(leafOf(path));
+    let fd = tryOpenat(parent.fd, leaf, O_DIRECTORY_PATH | O_NOFOLLOW);
+    if (fd === -ERRNO.ENOENT && make) {
+      this.#makeImplied(parent, leaf);
+      fd = tryOpenat(parent.fd, leaf, O_DIRECTORY_PATH | O_NOFOLLOW);
+    } else if (fd === -ERRNO.ELOOP || fd === -ERRNO.ENOTDIR) {
+      fd = tryOpenat2(this.#root.fd, new CName().fill(path), O_DIRECTORY_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+    }
+    if (fd >= 0) return this.#remember(path, fd);
+    if (!make && (fd === -ERRNO.ENOENT || fd === -ERRNO.ENOTDIR || fd === -ERRNO.ELOOP)) return undefined;
+    throw this.#unusable(path, -fd);
+  }
+
+  #makeImplied(parent: OpenDirectory, leaf: Uint8Array<ArrayBuffer>): void {
+    mkdirat(parent.fd, leaf, IMPLIED_MODE);
+    if (this.#owner !== undefined || parent.isSetgid) {
+      lchownat(parent.fd, leaf, this.#owner?.uid ?? 0, this.#owner?.gid ?? 0);
+      fchmodat(parent.fd, leaf, IMPLIED_MODE);
+    }
+  }
+
+  #unusable(path: ByteString, errno: number): StorageError {
+    const cause = failure(errno, "openat2", this.#root.fd, textOfBytes(path), "…");
+    const isArchivesFault = errno === ERRNO.ENOENT || errno === ERRNO.ENOTDIR || errno === ERRNO.ELOOP ||
+      errno === ERRNO.ENAMETOOLONG;
+    if (!isArchivesFault) throw cause;
+    return new StorageError(
+      "invalid_archive",
+      `Cannot unpack into "${textOfBytes(path)}": it is not a directory in this archive`,
+      { cause },
+    );
+  }
+
+  #remember(path: ByteString, fd: number): OpenDirectory {
+    const directory = { fd, isSetgid: this.#isSetgid(fd) };
+    this.#open.set(path, directory);
+    return directory;
+  }
+
+  #isSetgid(fd: number): boolean {
+    return (fstat(fd, this.#stat).mode & S_ISGID) !== 0;
+  }
+}
