@@ -34,3 +34,8 @@ export function parseLayerId(unsafeId: string): string {
   const shown = unsafeId.length > 80 ? unsafeId.slice(0, 80) + "…" : unsafeId;
   throw new StorageError("invalid_argument", `Cannot use ${JSON.stringify(shown)} as a layer id: ${reason}`);
 }
+
+/** Whether `name` can be a layer's id. */
+export function isLayerId(name: string): boolean {
+  return LAYER_ID_REGEXP.test(name) && !RESERVED_NAMES.has(name);
+}

@@ -28,7 +28,6 @@ import {
 import { fchmod, fchmodat, fchown, futimens, lchownat, lutimesat } from "../../ffi/owner.ts";
 import { getegid, geteuid } from "../../ffi/process.ts";
 import { lstatat, S_IFBLK, S_IFCHR, S_IFIFO, Stat, tryStatx } from "../../ffi/stat.ts";
-import { tryFsetxattr, tryLsetxattr } from "../../ffi/xattr.ts";
 import { asStorageError, StorageError } from "../errors.ts";
 import { type IdMaps, toHost } from "../id_map.ts";
 import { type ByteString, CName, textOfBytes } from "../util/byte_string.ts";
@@ -37,6 +36,9 @@ import { removeTree } from "../util/remove_tree.ts";
 import { currentUmask } from "../util/umask.ts";
 import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
 import { Directories, type OpenDirectory } from "./_directories.ts";
+import { DEFAULT_ACL, LateDirectories } from "./_late_directories.ts";
+import { setXattrs, setXattrsOf, type Xattr } from "./_set_xattrs.ts";
+import { openPlainArchive } from "./compression.ts";
 import { cleanPath, leafOf, parentOf } from "./entry_path.ts";
 import { type TarEntry, TypeFlag } from "./header.ts";
 import { TarReader } from "./reader.ts";
@@ -64,18 +66,8 @@ export interface UnpackResult {
   droppedXattrs: string[];
 }
 
-/** A default ACL would be inherited by everything unpacked after it. */
-const DEFAULT_ACL = "system.posix_acl_default";
 /** What the owner needs to go on filling a directory. */
 const OWNER_RWX = 0o700;
-
-/** What a directory gets when everything is in it. */
-interface LateDirectory {
-  mode: number | undefined;
-  mtimeSeconds: number;
-  mtimeNanoseconds: number;
-  defaultAcl: Uint8Array<ArrayBuffer> | undefined;
-}
 
 /**
  * Unpacks the archive that `archiveFd` gives, to its end, into the directory `rootFd`, which is not yet mounted anywhere.
@@ -84,8 +76,16 @@ interface LateDirectory {
  * What was unpacked until then stays: the caller throws it away.
  */
 export function unpack(archiveFd: number, rootFd: number, options: UnpackOptions = {}): UnpackResult {
-  using unpacker = new Unpacker(new FdReader(archiveFd), rootFd, options);
-  return unpacker.run();
+  using archive = openPlainArchive(archiveFd);
+  using unpacker = new Unpacker(new FdReader(archive.fd, archive.head), rootFd, options);
+  try {
+    const result = unpacker.run();
+    archive.finish();
+    return result;
+  } catch (error) {
+    // An archive that cannot be decompressed ends early, which the tar reader can only take for a cut.
+    throw archive.failure() ?? error;
+  }
 }
 
 class Unpacker implements Disposable {
@@ -102,7 +102,7 @@ class Unpacker implements Disposable {
   readonly #leaf = new CName();
   readonly #target = new CName();
   readonly #stat = new Stat();
-  readonly #late = new Map<ByteString, LateDirectory>();
+  readonly #late: LateDirectories;
   /** Names this archive deleted: a directory that comes back under one must not show what was deleted. */
   readonly #deleted = new Set<ByteString>();
   readonly #droppedXattrs = new Set<string>();
@@ -123,6 +123,7 @@ class Unpacker implements Disposable {
       gid: toHost(0, options.idMaps.gidMaps),
     };
     this.#directories = new Directories(rootFd, root.uid === this.#uid && root.gid === this.#gid ? undefined : root);
+    this.#late = new LateDirectories(this.#directories);
   }
 
   run(): UnpackResult {
@@ -137,7 +138,7 @@ class Unpacker implements Disposable {
       this.#directories.trim();
     }
     this.#input.drain(this.#tick);
-    this.#finishDirectories();
+    this.#late.finish();
     return {
       entries: this.#entries,
       bytes: this.#reader.position,
@@ -214,12 +215,7 @@ class Unpacker implements Disposable {
       if (entry.size > 0) this.#reader.copyData(fd, this.#tick);
       const changedOwner = this.#needsOwner(entry, parent);
       if (changedOwner) fchown(fd, entry.uid, entry.gid);
-      if (entry.xattrs !== undefined) {
-        for (const [name, value] of this.#ownXattrs(entry)) {
-          const result = tryFsetxattr(fd, name, value);
-          if (result < 0) throw xattrError(path, name, -result);
-        }
-      }
+      if (entry.xattrs !== undefined) setXattrs(fd, path, this.#ownXattrs(entry));
       if (entry.mode !== permissions || (permissions & this.#umask) !== 0) fchmod(fd, entry.mode);
       futimens(fd, entry.mtimeSeconds, entry.mtimeNanoseconds);
     } finally {
@@ -235,16 +231,14 @@ class Unpacker implements Disposable {
     if (result === -ERRNO.EEXIST && !lstatat(parent.fd, leaf, this.#stat).isDirectory) {
       this.#removeExisting(parent, leaf);
       result = tryMkdirat(parent.fd, leaf, firstMode);
-      if (result === 0 && this.#deleted.has(path)) this.#setXattrs(parent, path, [[this.#opaqueXattr, OPAQUE_VALUE]]);
+      if (result === 0 && this.#deleted.has(path)) setXattrsOf(parent, path, [[this.#opaqueXattr, OPAQUE_VALUE]]);
     }
     const isNew = result === 0;
     if (!isNew && result !== -ERRNO.EEXIST) throw failure(-result, "mkdirat", parent.fd, leaf, octal(firstMode));
     if (!isNew || this.#needsOwner(entry, parent)) lchownat(parent.fd, leaf, entry.uid, entry.gid);
-    if (entry.xattrs !== undefined) {
-      this.#setXattrs(parent, path, this.#ownXattrs(entry).filter(([name]) => name !== DEFAULT_ACL));
-    }
+    if (entry.xattrs !== undefined) setXattrsOf(parent, path, withoutDefaultAcl(this.#ownXattrs(entry)));
     const isExact = isNew && entry.mode === firstMode && (firstMode & this.#umask) === 0 && !parent.isSetgid;
-    this.#finishLater(path, entry, isExact ? undefined : entry.mode);
+    this.#late.add(path, entry, isExact ? undefined : entry.mode);
   }
 
   #createSymlink(entry: TarEntry, path: ByteString, parent: OpenDirectory): void {
@@ -252,7 +246,7 @@ class Unpacker implements Disposable {
     const target = this.#target.fill(entry.unsafeLinkPath);
     this.#createName(parent, leaf, () => symlinkat(target, parent.fd, leaf));
     if (this.#needsOwner(entry, parent)) lchownat(parent.fd, leaf, entry.uid, entry.gid);
-    if (entry.xattrs !== undefined) this.#setXattrs(parent, path, this.#ownXattrs(entry));
+    if (entry.xattrs !== undefined) setXattrsOf(parent, path, this.#ownXattrs(entry));
     lutimesat(parent.fd, leaf, entry.mtimeSeconds, entry.mtimeNanoseconds);
     this.#sizeBytes += entry.unsafeLinkPath.length;
   }
@@ -294,7 +288,7 @@ class Unpacker implements Disposable {
       () => mknodat(parent.fd, leaf, type | permissions, entry.deviceMajor, entry.deviceMinor),
     );
     if (this.#needsOwner(entry, parent)) lchownat(parent.fd, leaf, entry.uid, entry.gid);
-    if (entry.xattrs !== undefined) this.#setXattrs(parent, path, this.#ownXattrs(entry));
+    if (entry.xattrs !== undefined) setXattrsOf(parent, path, this.#ownXattrs(entry));
     if (entry.mode !== permissions || (permissions & this.#umask) !== 0) fchmodat(parent.fd, leaf, entry.mode);
     lutimesat(parent.fd, leaf, entry.mtimeSeconds, entry.mtimeNanoseconds);
   }
@@ -309,13 +303,8 @@ class Unpacker implements Disposable {
     }
     if (this.#idMaps !== undefined) this.#mapOwner(entry, this.#idMaps);
     fchown(this.rootFd, entry.uid, entry.gid);
-    if (entry.xattrs !== undefined) {
-      for (const [name, value] of this.#ownXattrs(entry)) {
-        const result = name === DEFAULT_ACL ? 0 : tryFsetxattr(this.rootFd, name, value);
-        if (result < 0) throw xattrError("/", name, -result);
-      }
-    }
-    this.#finishLater("", entry, entry.mode);
+    if (entry.xattrs !== undefined) setXattrs(this.rootFd, "/", withoutDefaultAcl(this.#ownXattrs(entry)));
+    this.#late.add("", entry, entry.mode);
   }
 
   /**
@@ -330,16 +319,13 @@ class Unpacker implements Disposable {
     } catch (error) {
       if (!isErrno(error, "EEXIST")) throw error;
       if (lstatat(parent.fd, leaf, this.#stat).isDirectory) {
-        this.#setXattrs(parent, path, [[this.#opaqueXattr, OPAQUE_VALUE]]);
+        setXattrsOf(parent, path, [[this.#opaqueXattr, OPAQUE_VALUE]]);
       }
     }
   }
 
   #makeOpaque(path: ByteString): void {
-    const directory = this.#directories.require(path);
-    // An O_PATH descriptor takes no attributes itself; its name in /proc does.
-    const result = tryLsetxattr(`/proc/self/fd/${directory.fd}/.`, this.#opaqueXattr, OPAQUE_VALUE);
-    if (result < 0) throw xattrError(path, this.#opaqueXattr, -result);
+    setXattrsOf(this.#directories.require(path), ".", [[this.#opaqueXattr, OPAQUE_VALUE]]);
   }
 
   /** Runs `create`, and once more if a name had to go out of its way. */
@@ -364,54 +350,13 @@ class Unpacker implements Disposable {
     return entry.uid !== this.#uid || entry.gid !== this.#gid || parent.isSetgid;
   }
 
-  #ownXattrs(entry: TarEntry): [string, Uint8Array<ArrayBuffer>][] {
-    const own: [string, Uint8Array<ArrayBuffer>][] = [];
+  #ownXattrs(entry: TarEntry): Xattr[] {
+    const own: Xattr[] = [];
     for (const [name, value] of entry.xattrs!) {
       if (isStorageXattr(name)) this.#droppedXattrs.add(name);
       else own.push([name, value]);
     }
     return own;
-  }
-
-  /** Sets attributes of what has no descriptor that takes them: through its parent's in /proc. */
-  #setXattrs(parent: OpenDirectory, path: ByteString, xattrs: readonly [string, Uint8Array][]): void {
-    const name = new CName().fill(`/proc/self/fd/${parent.fd}/${leafOf(path)}`);
-    for (const [key, value] of xattrs) {
-      const result = tryLsetxattr(name, key, value);
-      if (result < 0) throw xattrError(path, key, -result);
-    }
-  }
-
-  #finishLater(path: ByteString, entry: TarEntry, mode: number | undefined): void {
-    // The last entry wins, and a directory reached by two names is finished in the archive's order.
-    this.#late.delete(path);
-    this.#late.set(path, {
-      mode,
-      mtimeSeconds: entry.mtimeSeconds,
-      mtimeNanoseconds: entry.mtimeNanoseconds,
-      defaultAcl: entry.xattrs?.get(DEFAULT_ACL),
-    });
-  }
-
-  #finishDirectories(): void {
-    // Backwards: a directory's mode may forbid an ordinary user to reach what is below it.
-    for (const [path, late] of [...this.#late].reverse()) {
-      this.#directories.trim();
-      this.#finishDirectory(path, late);
-    }
-  }
-
-  #finishDirectory(path: ByteString, late: LateDirectory): void {
-    const parent = this.#directories.find(parentOf(path));
-    const leaf = path === "" ? this.#leaf.fill(".") : this.#leaf.fill(leafOf(path));
-    if (
-      parent === undefined || tryStatx(parent.fd, leaf, AT_SYMLINK_NOFOLLOW, this.#stat) < 0 || !this.#stat.isDirectory
-    ) return;
-    if (late.defaultAcl !== undefined) {
-      this.#setXattrs(parent, path === "" ? "." : path, [[DEFAULT_ACL, late.defaultAcl]]);
-    }
-    if (late.mode !== undefined) fchmodat(parent.fd, leaf, late.mode);
-    lutimesat(parent.fd, leaf, late.mtimeSeconds, late.mtimeNanoseconds);
   }
 }
 
@@ -427,12 +372,6 @@ function entryError(error: unknown, unsafePath: ByteString): StorageError {
   return asStorageError(error, action);
 }
 
-function xattrError(path: ByteString, name: string, errno: number): Error {
-  const cause = failure(errno, "setxattr", textOfBytes(path), name, "…");
-  if (errno !== ERRNO.EOPNOTSUPP) return cause;
-  return new StorageError(
-    "not_supported",
-    `Cannot set ${name} on "${textOfBytes(path)}": the file system does not keep such attributes`,
-    { cause, hint: "keep the store on a file system with extended attributes, such as ext4, XFS or btrfs" },
-  );
+function withoutDefaultAcl(xattrs: readonly Xattr[]): Xattr[] {
+  return xattrs.filter(([name]) => name !== DEFAULT_ACL);
 }

@@ -24,7 +24,11 @@ export class FdReader {
   position = 0;
   #sendfileWorks = true;
 
-  constructor(readonly fd: number) {}
+  /** @param head Bytes that were read from `fd` before, to see what it is. */
+  constructor(readonly fd: number, head: Uint8Array = new Uint8Array()) {
+    this.buffer.set(head);
+    this.end = head.length;
+  }
 
   /**
    * Makes at least `count` bytes lie at `start` without a gap; false if the input ends before. `count` is at most the

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Compressed archives. The engine reads and writes plain tar, synchronously; a Worker beside it turns the bytes between
+ * a pipe and the archive, on a core of its own, with `node:zlib`.
+ *
+ * @module
+ */
+
+import { close, pipe2, read, trySetPipeSize } from "../../ffi/file.ts";
+import { StorageError } from "../errors.ts";
+// Imported for a compiled program, which holds only what something imports; it acts in a Worker only.
+import "./_filter_worker.ts";
+import { FILTER_WORKER, type FilterRequest, type FilterSettings, FilterState } from "./_filter.ts";
+
+/** A compression that is written and read. */
+export type Compression = "gzip" | "zstd";
+
+const MAGIC: readonly (readonly [name: string, bytes: readonly number[]])[] = [
+  ["gzip", [0x1f, 0x8b]],
+  ["zstd", [0x28, 0xb5, 0x2f, 0xfd]],
+  ["bzip2", [0x42, 0x5a, 0x68]],
+  ["xz", [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]],
+];
+/** A zstd file may begin with a frame to skip: 0x184D2A50 to 0x184D2A5F. */
+const ZSTD_SKIPPABLE = [0x2a, 0x4d, 0x18] as const;
+const MAGIC_LENGTH = 6;
+const PIPE_SIZE = 1024 * 1024;
+const QUIET_END_MS = 1000;
+
+/** What the first bytes of an archive say it is compressed with; "none" for everything unknown. */
+export function recogniseCompression(head: Uint8Array): string {
+  for (const [name, bytes] of MAGIC) if (bytes.every((byte, i) => head[i] === byte)) return name;
+  const isSkippable = (head[0]! & 0xf0) === 0x50 && ZSTD_SKIPPABLE.every((byte, i) => head[i + 1] === byte);
+  return isSkippable ? "zstd" : "none";
+}
+
+/** A plain archive at a descriptor, whatever it came as. */
+export interface PlainArchive extends Disposable {
+  fd: number;
+  /** What was read from the archive to recognise it, and comes before what `fd` gives. */
+  head: Uint8Array;
+  /** To be called at the archive's end: throws what went wrong in decompressing. */
+  finish(): void;
+  /** Why it may have ended early: what went wrong in decompressing so far. */
+  failure(): StorageError | undefined;
+}
+
+/**
+ * Recognises the archive at `fd` by its first bytes, and starts to decompress it if it needs that.
+ *
+ * @throws {StorageError} `not_supported`: bzip2, xz.
+ */
+export function openPlainArchive(fd: number): PlainArchive {
+  const head = readHead(fd);
+  const compression = recogniseCompression(head);
+  if (compression === "none") {
+    return { fd, head, finish(): void {}, failure: () => undefined, [Symbol.dispose](): void {} };
+  }
+  if (compression !== "gzip" && compression !== "zstd") {
+    throw new StorageError("not_supported", `Cannot read the archive: it is compressed with ${compression}`, {
+      hint: `decompress it first: ${compression} -dc FILE | lamina apply ID -`,
+    });
+  }
+  const { readFd, writeFd } = openPipe();
+  const filter = new Filter({ action: "decompress", compression, head, readFd: fd, writeFd });
+  return {
+    fd: readFd,
+    head: new Uint8Array(),
+    finish: (): void => filter.finish(),
+    failure: () => filter.failure(),
+    [Symbol.dispose](): void {
+      // A Worker that still writes gets EPIPE and ends.
+      close(readFd);
+      filter.finishQuietly();
+    },
+  };
+}
+
+/** A descriptor that takes a plain archive and passes it on compressed. */
+export interface CompressedOutput extends Disposable {
+  fd: number;
+  /** To be called when everything is written: waits until it is out. */
+  finish(): void;
+}
+
+/** Starts to compress what is written to the returned descriptor, to `fd`. */
+export function openCompressedOutput(fd: number, compression: Compression): CompressedOutput {
+  const { readFd, writeFd } = openPipe();
+  const filter = new Filter({ action: "compress", compression, head: new Uint8Array(), readFd, writeFd: fd });
+  let isOpen = true;
+  const closeInput = (): void => {
+    if (isOpen) close(writeFd);
+    isOpen = false;
+  };
+  return {
+    fd: writeFd,
+    finish(): void {
+      closeInput();
+      filter.finish();
+    },
+    [Symbol.dispose](): void {
+      closeInput();
+      filter.finishQuietly();
+    },
+  };
+}
+
+/** The Worker that compresses or decompresses, and the memory in which it tells how it ended. */
+class Filter {
+  readonly #state = new FilterState();
+  readonly #worker: Worker;
+
+  constructor(settings: FilterSettings) {
+    const request: FilterRequest = { ...settings, state: this.#state.memory };
+    this.#worker = new Worker(new URL("./_filter_worker.ts", import.meta.url), { type: "module", name: FILTER_WORKER });
+    this.#worker.postMessage(request);
+  }
+
+  finish(): void {
+    this.#state.wait();
+    this.#worker.terminate();
+    const failure = this.failure();
+    if (failure !== undefined) throw failure;
+  }
+
+  failure(): StorageError | undefined {
+    return this.#state.failure();
+  }
+
+  /** For work that failed: the Worker has its pipe closed and ends, unless it waits for an input that does not come. */
+  finishQuietly(): void {
+    this.#state.wait(QUIET_END_MS);
+    this.#worker.terminate();
+  }
+}
+
+function openPipe(): { readFd: number; writeFd: number } {
+  const pipe = pipe2();
+  trySetPipeSize(pipe.writeFd, PIPE_SIZE);
+  return pipe;
+}
+
+function readHead(fd: number): Uint8Array {
+  const head = new Uint8Array(MAGIC_LENGTH);
+  let length = 0;
+  while (length < MAGIC_LENGTH) {
+    const got = read(fd, head.subarray(length));
+    if (got === 0) break;
+    length += got;
+  }
+  return head.subarray(0, length);
+}

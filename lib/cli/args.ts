@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * From the words of a command line to one of a closed set of commands, without looking at anything but the words.
+ *
+ * @module
+ */
+
+import type { DriverName } from "../drivers/registry.ts";
+import { StorageError } from "../errors.ts";
+import { type IdMaps, parseIdMap } from "../id_map.ts";
+import { parseSize } from "../units.ts";
+import {
+  COMMAND_NAMES,
+  type CommandName,
+  COMMANDS,
+  type CommandSpec,
+  COMPRESSIONS,
+  DRIVER_CHOICES,
+  GLOBAL_OPTIONS,
+  isCommandName,
+  MOUNT_API_CHOICES,
+  optionsOf,
+  SHELLS,
+} from "./usage.ts";
+import { didYouMean, UsageError } from "./usage_error.ts";
+import { countLeadingOptions, parseWords, type Words } from "./words.ts";
+
+/** What holds for every command. */
+export interface Settings {
+  root: string | undefined;
+  runRoot: string | undefined;
+  home: string | undefined;
+  driver: DriverName | undefined;
+  storageOptions: readonly string[];
+  mountApi: typeof MOUNT_API_CHOICES[number] | undefined;
+  json: boolean;
+  quiet: boolean;
+  verbose: boolean;
+}
+
+/** What is to be done. In a `comparedWith`, undefined is the layer's own parent and null is nothing at all. */
+export type Command =
+  | {
+    kind: "create";
+    id: string;
+    parent: string | undefined;
+    readWrite: boolean;
+    template: string | undefined;
+    size: string | undefined;
+    idMaps: IdMaps | undefined;
+  }
+  | { kind: "apply"; id: string; file: string; parent: string | undefined }
+  | {
+    kind: "diff";
+    id: string;
+    comparedWith: string | null | undefined;
+    output: string;
+    compression: typeof COMPRESSIONS[number] | undefined;
+  }
+  | { kind: "rm"; ids: readonly string[]; force: boolean }
+  | { kind: "mount"; id: string; readOnly: boolean; label: string | undefined; options: readonly string[] }
+  | { kind: "unmount"; id: string; force: boolean }
+  | { kind: "changes"; id: string; comparedWith: string | null | undefined }
+  | { kind: "size"; id: string; comparedWith: string | null | undefined }
+  | { kind: "inspect"; id: string }
+  | { kind: "exists"; id: string }
+  | { kind: "mounts" | "cleanup" | "ls" | "tree" | "info" | "version" }
+  | { kind: "completions"; shell: typeof SHELLS[number] }
+  | { kind: "help"; about: CommandName | undefined };
+
+/** The command of one kind. */
+export type CommandOf<Kind extends CommandName> = Extract<Command, { kind: Kind }>;
+
+/** What a command line says. */
+export interface CommandLine {
+  command: Command;
+  settings: Settings;
+}
+
+/**
+ * Reads a command line.
+ *
+ * @param env Looks up an environment variable.
+ * @throws {UsageError} With what is wrong, and whose usage to show.
+ */
+export function parseCommandLine(args: readonly string[], env: (name: string) => string | undefined): CommandLine {
+  const at = countLeadingOptions(args, GLOBAL_OPTIONS);
+  const before = parseWords(args.slice(0, at), GLOBAL_OPTIONS);
+  const word = args[at];
+  if (word === undefined || word === "--") {
+    const command = commandWithoutWord(before);
+    return { command, settings: readSettings(before, env, undefined) };
+  }
+  if (!isCommandName(word)) {
+    throw new UsageError(`unknown command ${JSON.stringify(word)}`, { hint: didYouMean(word, COMMAND_NAMES) });
+  }
+  const words = before.followedBy(parseWords(args.slice(at + 1), optionsOf(word), word));
+  const settings = readSettings(words, env, word);
+  if (words.has("help")) return { command: { kind: "help", about: word }, settings };
+  if (words.has("version")) return { command: { kind: "version" }, settings };
+  checkWordCount(words.rest, word);
+  return { command: read(word, words), settings };
+}
+
+function commandWithoutWord(words: Words): Command {
+  if (words.has("help")) return { kind: "help", about: undefined };
+  if (words.has("version")) return { kind: "version" };
+  throw new UsageError("there is no command");
+}
+
+function checkWordCount(rest: readonly string[], name: CommandName): void {
+  const { words }: CommandSpec = COMMANDS[name];
+  const missing = words.slice(rest.length).find(({ optional }) => !optional);
+  if (missing !== undefined) throw new UsageError(`"lamina ${name}" needs ${missing.name}`, { command: name });
+  const surplus = rest[words.length];
+  if (surplus !== undefined && !words.at(-1)?.repeatable) {
+    throw new UsageError(`unexpected word ${JSON.stringify(surplus)} for "lamina ${name}"`, { command: name });
+  }
+}
+
+function readSettings(
+  words: Words,
+  env: (name: string) => string | undefined,
+  command: CommandName | undefined,
+): Settings {
+  const driver = words.value("driver") ?? (env("LAMINA_DRIVER") || undefined);
+  const root = words.value("root");
+  const home = words.value("home");
+  if (root !== undefined && home !== undefined) {
+    throw new UsageError("--root and --home exclude each other: a home is one driver's directory below a root", {
+      command,
+    });
+  }
+  return {
+    root: root ?? (home === undefined ? env("LAMINA_ROOT") || undefined : undefined),
+    runRoot: words.value("run-root") ?? (env("LAMINA_RUN_ROOT") || undefined),
+    home,
+    driver: chosen(driver, DRIVER_CHOICES, "--driver", command) as DriverName | undefined,
+    storageOptions: words.values("storage-opt"),
+    mountApi: chosen(words.value("mount-api"), MOUNT_API_CHOICES, "--mount-api", command),
+    json: words.has("json"),
+    quiet: words.has("quiet"),
+    verbose: words.has("verbose"),
+  };
+}
+
+/** `value` if it is one of `choices`; `what` is who takes them. */
+function chosen<T extends string>(
+  value: string | undefined,
+  choices: readonly T[],
+  what: string,
+  command: CommandName | undefined,
+): T | undefined {
+  if (value === undefined) return undefined;
+  const choice = choices.find((candidate) => candidate === value);
+  if (choice !== undefined) return choice;
+  throw new UsageError(`${what} does not take ${JSON.stringify(value)}`, {
+    command,
+    hint: `it takes ${choices.join(", ")}`,
+  });
+}
+
+function read(name: CommandName, words: Words): Command {
+  const id = words.rest[0] ?? "";
+  switch (name) {
+    case "create":
+      return readCreate(id, words);
+    case "apply":
+      return { kind: name, id, file: words.rest[1] ?? "-", parent: words.value("parent") || undefined };
+    case "diff":
+      return readDiff(id, words);
+    case "rm":
+      return { kind: name, ids: words.rest, force: words.has("force") };
+    case "mount":
+      return {
+        kind: name,
+        id,
+        readOnly: words.has("read-only"),
+        label: words.value("label"),
+        options: words.values("option"),
+      };
+    case "unmount":
+      return { kind: name, id, force: words.has("force") };
+    case "changes":
+    case "size":
+      return { kind: name, id, comparedWith: comparedWith(words) };
+    case "inspect":
+    case "exists":
+      return { kind: name, id };
+    case "completions":
+      return { kind: name, shell: chosen(words.rest[0], SHELLS, '"lamina completions"', name)! };
+    case "help":
+      return { kind: name, about: readHelpTopic(words.rest[0]) };
+    case "mounts":
+    case "cleanup":
+    case "ls":
+    case "tree":
+    case "info":
+    case "version":
+      return { kind: name };
+  }
+}
+
+function readCreate(id: string, words: Words): Command {
+  const template = words.value("template");
+  const parent = words.value("parent") || undefined;
+  if (template !== undefined && parent !== undefined) {
+    throw new UsageError("--template and --parent exclude each other: the copy has the template's parent", {
+      command: "create",
+    });
+  }
+  if (template !== undefined && words.has("read-write")) {
+    throw new UsageError("--template and --read-write exclude each other", { command: "create" });
+  }
+  const size = words.value("size");
+  if (size !== undefined) wordsOf("--size", () => parseSize(size));
+  return { kind: "create", id, parent, readWrite: words.has("read-write"), template, size, idMaps: readIdMaps(words) };
+}
+
+/** As with newuidmap's callers: who gives one kind of map means it for both. */
+function readIdMaps(words: Words): IdMaps | undefined {
+  const uidMaps = wordsOf("--uid-map", () => words.values("uid-map").map(parseIdMap));
+  const gidMaps = wordsOf("--gid-map", () => words.values("gid-map").map(parseIdMap));
+  if (uidMaps.length === 0 && gidMaps.length === 0) return undefined;
+  return {
+    uidMaps: uidMaps.length === 0 ? gidMaps : uidMaps,
+    gidMaps: gidMaps.length === 0 ? uidMaps : gidMaps,
+  };
+}
+
+/** What `parse` returns; where the library finds the value wrong, the command line is. */
+function wordsOf<T>(option: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
+    throw new UsageError(`option ${option}: ${error.message}`, { command: "create", hint: error.hint });
+  }
+}
+
+function readDiff(id: string, words: Words): Command {
+  const output = words.value("output") ?? "-";
+  if (output === "-" && words.has("json")) {
+    throw new UsageError("--json needs -o FILE: standard output holds the archive", { command: "diff" });
+  }
+  const compression = chosen(words.value("compress"), COMPRESSIONS, "--compress", "diff");
+  return { kind: "diff", id, comparedWith: comparedWith(words), output, compression };
+}
+
+function comparedWith(words: Words): string | null | undefined {
+  const parent = words.value("parent");
+  return parent === "" ? null : parent;
+}
+
+function readHelpTopic(word: string | undefined): CommandName | undefined {
+  if (word === undefined || isCommandName(word)) return word;
+  throw new UsageError(`unknown command ${JSON.stringify(word)}`, { hint: didYouMean(word, COMMAND_NAMES) });
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * `lamina changes`: the paths that a layer changes.
+ *
+ * @module
+ */
+
+import type { ChangeKind } from "../../drivers/driver.ts";
+import type { CommandOf } from "../args.ts";
+import type { Context } from "../context.ts";
+import { withProgress } from "../progress.ts";
+
+/** The letters of `docker diff`. */
+const LETTERS: Readonly<Record<ChangeKind, string>> = { add: "A", modify: "C", delete: "D" };
+
+/** Lists changes, one path a line. */
+export async function changes(command: CommandOf<"changes">, context: Context): Promise<void> {
+  const { id, comparedWith } = command;
+  const { output } = context;
+  const driver = await context.openDriver();
+  const compared = comparedWith === undefined ? {} : { parent: comparedWith };
+  const list = await withProgress(output, (work) => driver.changes(id, { ...compared, ...work }));
+  if (output.json) output.printJson(list);
+  else output.printLines(list.map(({ path, kind }) => `${LETTERS[kind]} ${path}`));
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * `lamina cleanup`: unmounts everything.
+ *
+ * @module
+ */
+
+import { type Context, listLayers } from "../context.ts";
+
+/** Unmounts every layer of the store, whoever mounted it. */
+export async function cleanup({ output, openDriver }: Context): Promise<void> {
+  const driver = await openDriver();
+  const mounted = (await listLayers(driver)).filter((layer) => layer.mounted).map(({ id }) => id);
+  await driver.cleanup();
+  if (output.json) output.printJson({ unmounted: mounted });
+}

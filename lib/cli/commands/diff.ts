@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * `lamina diff`: writes what a layer changes as an archive.
+ *
+ * @module
+ */
+
+import type { DiffOptions, DiffResult } from "../../drivers/driver.ts";
+import { formatSize } from "../../units.ts";
+import { OutputFile } from "../../util/open_file.ts";
+import type { CommandOf } from "../args.ts";
+import type { Context } from "../context.ts";
+import type { Output } from "../output.ts";
+import { withProgress } from "../progress.ts";
+import { UsageError } from "../usage_error.ts";
+
+const STDOUT = 1;
+
+/** Writes a diff to standard output, or to a file that appears when it is whole. */
+export async function diff(command: CommandOf<"diff">, context: Context): Promise<void> {
+  const { id, output: path } = command;
+  const { output } = context;
+  if (path !== "-") {
+    using file = OutputFile.open(path);
+    const result = await diffTo(file.fd, command, context);
+    file.commit();
+    if (output.json) output.printJson({ id, ...result });
+    else output.note(`wrote ${path}: ${result.entries} entries, ${formatSize(result.bytes)}`);
+    return;
+  }
+  if (output.isTerminal) {
+    throw new UsageError("an archive is not for a terminal", {
+      command: "diff",
+      hint: `lamina diff ${id} -o FILE, or lamina diff ${id} | …`,
+    });
+  }
+  await diffTo(STDOUT, command, context);
+}
+
+async function diffTo(fd: number, command: CommandOf<"diff">, { output, openDriver }: Context): Promise<DiffResult> {
+  const { id, comparedWith, compression } = command;
+  const options: DiffOptions = {
+    ...(comparedWith === undefined ? {} : { parent: comparedWith }),
+    ...(compression === undefined ? {} : { compression }),
+  };
+  const driver = await openDriver();
+  const result = await withProgress(output, (work) => driver.diffTo(id, { fd }, { ...options, ...work }));
+  warnOfSockets(result.skippedSockets, output);
+  return result;
+}
+
+function warnOfSockets(paths: readonly string[], output: Output): void {
+  for (const path of paths) output.logger.warn(`left out ${path}: an archive cannot hold a socket`);
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * `lamina inspect`: all about a layer.
+ *
+ * @module
+ */
+
+import { formatSize } from "../../units.ts";
+import type { CommandOf } from "../args.ts";
+import { type Context, findLayer, layerJson, layerNotFound } from "../context.ts";
+
+/** Tells what is known of a layer. */
+export async function inspect({ id }: CommandOf<"inspect">, { output, openDriver }: Context): Promise<void> {
+  const driver = await openDriver();
+  const layer = await findLayer(driver, id);
+  if (layer === undefined) throw layerNotFound("inspect", id);
+  const metadata = await driver.getMetadata(id);
+  const sizeBytes = await driver.diffSize(id);
+  if (output.json) {
+    output.printJson({ ...layerJson(layer), driver: driver.name, sizeBytes, ...metadata });
+    return;
+  }
+  const { lowerDirs, ...directories } = metadata;
+  const rows: [string, string][] = [
+    ["id", layer.id],
+    ["parent", layer.parent ?? "none"],
+    ["depth", String(layer.depth)],
+    ["mounted", layer.mounted ? "yes" : "no"],
+    ["driver", driver.name],
+    ["size", `${formatSize(sizeBytes)} (${sizeBytes} bytes)`],
+    ...Object.entries(directories),
+    ...lowerDirs.map((directory, i): [string, string] => [i === 0 ? "lowerDirs" : "", directory]),
+  ];
+  output.printLines(rows.map(([name, value]) => `${name.padEnd(9)}  ${value}`));
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * `lamina size`: how much a layer adds.
+ *
+ * @module
+ */
+
+import type { CommandOf } from "../args.ts";
+import type { Context } from "../context.ts";
+import { withProgress } from "../progress.ts";
+
+/** Prints bytes. */
+export async function size(command: CommandOf<"size">, context: Context): Promise<void> {
+  const { id, comparedWith } = command;
+  const { output } = context;
+  const driver = await context.openDriver();
+  const compared = comparedWith === undefined ? {} : { parent: comparedWith };
+  const sizeBytes = await withProgress(output, (work) => driver.diffSize(id, { ...compared, ...work }));
+  if (output.json) output.printJson({ id, sizeBytes });
+  else output.printLines([String(sizeBytes)]);
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * What every command is given.
+ *
+ * @module
+ */
+
+import type { GraphDriver, LayerInfo } from "../drivers/driver.ts";
+import { StorageError } from "../errors.ts";
+import type { Settings } from "./args.ts";
+import type { Output } from "./output.ts";
+
+/** The world of a command. */
+export interface Context {
+  readonly output: Output;
+  readonly settings: Settings;
+  /** Opens the store. It is never disposed: that would take back mounts which are to outlive this process. */
+  openDriver(): Promise<GraphDriver>;
+}
+
+/** The context of a command line. */
+export function makeContext(settings: Settings, output: Output): Context {
+  return { output, settings, openDriver: () => openDriver(settings, output) };
+}
+
+async function openDriver(settings: Settings, output: Output): Promise<GraphDriver> {
+  const registry = await import("../drivers/registry.ts");
+  const { root, home, runRoot, driver, mountApi, storageOptions } = settings;
+  return await registry.openDriver({
+    ...(root === undefined ? {} : { root }),
+    ...(home === undefined ? {} : { home }),
+    ...(runRoot === undefined ? {} : { runRoot }),
+    ...(driver === undefined ? {} : { driver }),
+    ...(mountApi === undefined ? {} : { mountApi }),
+    options: storageOptions,
+    logger: output.logger,
+    work: "in-place",
+  });
+}
+
+/** All layers, in the order of their ids. */
+export async function listLayers(driver: GraphDriver): Promise<LayerInfo[]> {
+  return await Array.fromAsync(driver.layers());
+}
+
+/** What `layers` tells of one layer; undefined if it is not there. */
+export async function findLayer(driver: GraphDriver, id: string): Promise<LayerInfo | undefined> {
+  for await (const layer of driver.layers()) if (layer.id === id) return layer;
+  return undefined;
+}
+
+/** The error for a layer that is not there, where the driver would not mind. */
+export function layerNotFound(action: string, id: string): StorageError {
+  return new StorageError("layer_not_found", `Cannot ${action} layer ${JSON.stringify(id)}: there is no such layer`, {
+    hint: "`lamina ls` lists the layers of the store",
+  });
+}
+
+/** A layer in JSON. No parent is null: a field that is always there is easier to ask for. */
+export function layerJson({ id, parent, depth, mounted }: LayerInfo): Record<string, unknown> {
+  return { id, parent: parent ?? null, depth, mounted };
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Runs a command line: reads it, loads the command it names, and tells what went wrong.
+ *
+ * @module
+ */
+
+import { type Command, type CommandLine, parseCommandLine } from "./args.ts";
+import { type Context, makeContext } from "./context.ts";
+import { EXIT, type ExitNumber, exitNumberOf } from "./exit_code.ts";
+import { shortUsage } from "./help.ts";
+import { Output } from "./output.ts";
+import { UsageError } from "./usage_error.ts";
+
+/** Runs `args`; the number to end with. */
+export async function runCommandLine(args: readonly string[]): Promise<ExitNumber> {
+  let commandLine: CommandLine;
+  try {
+    commandLine = parseCommandLine(args, (name) => Deno.env.get(name));
+  } catch (error) {
+    return report(error, new Output({ json: false, quiet: false, verbose: false }));
+  }
+  const output = new Output(commandLine.settings);
+  try {
+    return await dispatch(commandLine.command, makeContext(commandLine.settings, output)) ?? EXIT.ok;
+  } catch (error) {
+    return report(error, output);
+  }
+}
+
+function report(error: unknown, output: Output): ExitNumber {
+  output.error(error);
+  if (error instanceof UsageError) output.printError(shortUsage(error.command));
+  return exitNumberOf(error);
+}
+
+/** Each command's module is loaded when it is called: help should not have to wait for a driver. */
+async function dispatch(command: Command, context: Context): Promise<ExitNumber | void> {
+  switch (command.kind) {
+    case "create":
+      return await (await import("./commands/create.ts")).create(command, context);
+    case "apply":
+      return await (await import("./commands/apply.ts")).apply(command, context);
+    case "diff":
+      return await (await import("./commands/diff.ts")).diff(command, context);
+    case "rm":
+      return await (await import("./commands/rm.ts")).rm(command, context);
+    case "mount":
+      return await (await import("./commands/mount.ts")).mount(command, context);
+    case "unmount":
+      return await (await import("./commands/unmount.ts")).unmount(command, context);
+    case "mounts":
+      return await (await import("./commands/mounts.ts")).mounts(context);
+    case "cleanup":
+      return await (await import("./commands/cleanup.ts")).cleanup(context);
+    case "ls":
+      return await (await import("./commands/ls.ts")).ls(context);
+    case "tree":
+      return await (await import("./commands/tree.ts")).tree(context);
+    case "inspect":
+      return await (await import("./commands/inspect.ts")).inspect(command, context);
+    case "exists":
+      return await (await import("./commands/exists.ts")).exists(command, context);
+    case "changes":
+      return await (await import("./commands/changes.ts")).changes(command, context);
+    case "size":
+      return await (await import("./commands/size.ts")).size(command, context);
+    case "info":
+      return await (await import("./commands/info.ts")).info(context);
+    case "completions":
+      return (await import("./commands/completions.ts")).completions(command, context);
+    case "version":
+      return (await import("./commands/version.ts")).version(context);
+    case "help":
+      return (await import("./commands/help.ts")).help(command, context);
+    default:
+      return command satisfies never;
+  }
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Completion for fish.
+ *
+ * @module
+ */
+
+import {
+  COMMAND_NAMES,
+  type CommandName,
+  COMMANDS,
+  type CommandSpec,
+  type Completion,
+  GLOBAL_OPTIONS,
+  type OptionSpec,
+} from "../usage.ts";
+
+/** The script. Layer ids come from the store that the environment names. */
+export function fishCompletion(): string {
+  return `# lamina completion for fish: put it into ~/.config/fish/completions/lamina.fish
+function __lamina_layers
+    lamina ls 2>/dev/null
+end
+
+complete -c lamina -f
+${GLOBAL_OPTIONS.map((option) => optionLine(option, "")).join("\n")}
+${COMMAND_NAMES.map(commandLine).join("\n")}
+${COMMAND_NAMES.flatMap(detailLines).join("\n")}
+`;
+}
+
+function commandLine(name: CommandName): string {
+  return `complete -c lamina -n __fish_use_subcommand -a ${name} -d ${quote(COMMANDS[name].summary)}`;
+}
+
+function detailLines(name: CommandName): string[] {
+  const { words, options }: CommandSpec = COMMANDS[name];
+  const condition = ` -n '__fish_seen_subcommand_from ${name}'`;
+  const wordLines = words.flatMap(({ completion }) => {
+    const offered = offer(completion);
+    return offered === "" ? [] : [`complete -c lamina${condition}${offered}`];
+  });
+  return [...options.map((option) => optionLine(option, condition)), ...wordLines];
+}
+
+function optionLine({ name, short, value, help, completion }: OptionSpec, condition: string): string {
+  const letter = short === undefined ? "" : ` -s ${short}`;
+  const argument = value === undefined ? "" : ` ${completion === "file" ? "-r" : "-x"}${offer(completion)}`;
+  return `complete -c lamina${condition} -l ${name}${letter}${argument} -d ${quote(help)}`;
+}
+
+function offer(completion: Completion | undefined): string {
+  if (completion === undefined) return "";
+  if (completion === "layer") return " -a '(__lamina_layers)'";
+  if (completion === "file") return " -F";
+  if (completion === "directory") return " -a '(__fish_complete_directories)'";
+  return ` -a '${(completion === "command" ? COMMAND_NAMES : completion).join(" ")}'`;
+}
+
+function quote(text: string): string {
+  return `'${text.replace(/['\\]/g, "\\$&")}'`;
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Completion for zsh.
+ *
+ * @module
+ */
+
+import {
+  COMMAND_NAMES,
+  type CommandName,
+  COMMANDS,
+  type CommandSpec,
+  type Completion,
+  GLOBAL_OPTIONS,
+  type OptionSpec,
+  type WordSpec,
+} from "../usage.ts";
+
+/** The script. Layer ids come from the store that the environment names. */
+export function zshCompletion(): string {
+  return `#compdef lamina
+# lamina completion for zsh: put it into a directory of $fpath as _lamina
+
+_lamina_layers() {
+  local -a layers
+  layers=(\${(f)"$(lamina ls 2>/dev/null)"})
+  compadd -a layers
+}
+
+_lamina_commands() {
+  local -a commands
+  commands=(
+${COMMAND_NAMES.map((name) => `    ${quote(`${name}:${COMMANDS[name].summary}`)}`).join("\n")}
+  )
+  _describe command commands
+}
+
+_lamina() {
+  local curcontext=$curcontext state line
+  local -a global
+  global=(
+${GLOBAL_OPTIONS.flatMap(optionSpecs).map((spec) => `    ${spec}`).join("\n")}
+  )
+  _arguments -C $global '1:command:_lamina_commands' '*::argument:->arguments'
+  [[ $state == arguments ]] || return
+  case $words[1] in
+${COMMAND_NAMES.map(commandCase).join("\n")}
+  esac
+}
+
+if [[ $funcstack[1] == _lamina ]]; then _lamina "$@"; else compdef _lamina lamina; fi
+`;
+}
+
+function commandCase(name: CommandName): string {
+  const { words, options }: CommandSpec = COMMANDS[name];
+  const specs = [...options.flatMap(optionSpecs), ...words.map(wordSpec), "$global"];
+  return `    ${name}) _arguments ${specs.join(" ")} ;;`;
+}
+
+function optionSpecs({ name, short, value, repeatable, help, completion }: OptionSpec): string[] {
+  const meaning = help.replace(/[[\]\\:]/g, "\\$&");
+  const names = short === undefined ? [`--${name}`] : [`--${name}`, `-${short}`];
+  return names.map((dashed) => {
+    const several = repeatable ? "*" : "";
+    if (value === undefined) return quote(`${several}${dashed}[${meaning}]`);
+    // "=" lets the value be attached to a long option, "+" to a short one.
+    const binding = dashed.startsWith("--") ? "=" : "+";
+    return quote(`${several}${dashed}${binding}[${meaning}]:${value.replaceAll(":", "\\:")}:${action(completion)}`);
+  });
+}
+
+function wordSpec({ name, optional, repeatable, completion }: WordSpec): string {
+  return quote(`${repeatable ? "*" : ""}${optional ? "::" : ":"}${name}:${action(completion)}`);
+}
+
+function action(completion: Completion | undefined): string {
+  if (completion === undefined) return " ";
+  if (completion === "layer") return "_lamina_layers";
+  if (completion === "file") return "_files";
+  if (completion === "directory") return "_files -/";
+  if (completion === "command") return "_lamina_commands";
+  return `(${completion.join(" ")})`;
+}
+
+function quote(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Mounted layers and their counts: the part of `get` and `put` that every layer with parents has in common. The caller
+ * holds the layer's lock.
+ *
+ * @module
+ */
+
+import { AT_FDCWD, tryMkdirat } from "../../ffi/file.ts";
+import { ERRNO, failure, octal } from "../../ffi/errno.ts";
+import { lchownat } from "../../ffi/owner.ts";
+import { geteuid } from "../../ffi/process.ts";
+import { asStorageError } from "../errors.ts";
+import { MountCount } from "../mount/mount_count.ts";
+import { type MountApi, mountOverlay, type OverlayMount } from "../mount/overlay_mount.ts";
+import { isOverlayMounted, removeMountPoint, unmountLazily } from "../mount/unmount.ts";
+import type { Owner } from "./_owner.ts";
+
+const MERGED_MODE = 0o700;
+
+/** The mounts of one home. */
+export class LayerMounts {
+  /**
+   * @param countDir Where the counts lie, a file a layer.
+   * @param api Which interface of the kernel mounts.
+   */
+  constructor(readonly countDir: string, readonly api: MountApi) {}
+
+  /** Counts one user more of the mount of `id` at `mergedDir`; the first one mounts `overlay` there. */
+  acquire(id: string, mergedDir: string, overlay: OverlayMount, owner: Owner): void {
+    const isMounted = isOverlayMounted(mergedDir);
+    const counter = this.#counter(id);
+    const count = counter.read(isMounted);
+    if (!isMounted) this.#mount(counter, mergedDir, overlay, owner);
+    counter.write(count + 1);
+  }
+
+  /** Counts one user less; whether that was the last one, and the layer is no longer mounted. */
+  release(id: string, mergedDir: string): boolean {
+    const count = this.#counter(id).read(isOverlayMounted(mergedDir));
+    if (count > 1) {
+      this.#counter(id).write(count - 1);
+      return false;
+    }
+    this.unmount(id, mergedDir);
+    return true;
+  }
+
+  /** Takes the mount down, whoever uses it, and forgets its count. */
+  unmount(id: string, mergedDir: string): void {
+    const counter = this.#counter(id);
+    if (isOverlayMounted(mergedDir)) {
+      // 0 before, gone after: who is killed in between leaves a mount that the next user takes over.
+      counter.write(0);
+      try {
+        unmountLazily(mergedDir);
+      } catch (error) {
+        throw asStorageError(error, `Cannot unmount layer "${id}"`);
+      }
+    }
+    removeMountPoint(mergedDir);
+    counter.clear();
+  }
+
+  #mount(counter: MountCount, mergedDir: string, overlay: OverlayMount, owner: Owner): void {
+    const made = tryMkdirat(AT_FDCWD, mergedDir, MERGED_MODE);
+    if (made < 0 && made !== -ERRNO.EEXIST) throw failure(-made, "mkdirat", AT_FDCWD, mergedDir, octal(MERGED_MODE));
+    try {
+      if (owner.uid !== geteuid()) lchownat(AT_FDCWD, mergedDir, owner.uid, owner.gid);
+      counter.write(0);
+      mountOverlay(overlay, mergedDir, this.api);
+      // In a user namespace the kernel moves directories through here, with the namespace's root.
+      if (overlay.upper !== undefined) lchownat(AT_FDCWD, `${overlay.upper.workDir}/work`, owner.uid, owner.gid);
+    } catch (error) {
+      if (isOverlayMounted(mergedDir)) unmountLazily(mergedDir);
+      removeMountPoint(mergedDir);
+      counter.clear();
+      throw error;
+    }
+  }
+
+  #counter(id: string): MountCount {
+    return new MountCount(`${this.countDir}/${id}`);
+  }
+}

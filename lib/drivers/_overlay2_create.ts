@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Making and removing layers of `overlay2`. Both work on a name that is no layer's: a new layer is built aside and
+ * renamed into place, an old one is renamed aside and then deleted. So a layer is there as a whole, or not at all.
+ *
+ * @module
+ */
+
+import { isErrno } from "../../ffi/errno.ts";
+import {
+  AT_FDCWD,
+  Fd,
+  O_DIRECTORY,
+  O_RDONLY,
+  openat,
+  RENAME_NOREPLACE,
+  renameat2,
+  tryUnlinkat,
+} from "../../ffi/file.ts";
+import { statat } from "../../ffi/stat.ts";
+import { asStorageError, StorageError } from "../errors.ts";
+import type { IdMaps } from "../id_map.ts";
+import { isOverlayMounted } from "../mount/unmount.ts";
+import { replaceFile, writeNewFile } from "../util/atomic_write.ts";
+import { lockDirectory } from "../util/directory_lock.ts";
+import { randomId } from "../util/random_id.ts";
+import { removeTree } from "../util/remove_tree.ts";
+import type { Overlay2Home } from "./_overlay2_home.ts";
+import { LINK_DIR } from "./_overlay2_layout.ts";
+import { makeOwnedDirectory } from "./_owner.ts";
+import type { RemoveOptions } from "./driver.ts";
+
+const LAYER_MODE = 0o710;
+const DIFF_MODE = 0o755;
+const WORK_MODE = 0o700;
+const LINK_MODE = 0o644;
+const LOWER_MODE = 0o644;
+const COMMITTED_MODE = 0o600;
+
+/** Makes the layer `id`, empty, on `parent`. */
+export async function createLayer(
+  home: Overlay2Home,
+  id: string,
+  parent: string | undefined,
+  idMaps: IdMaps | undefined,
+): Promise<void> {
+  home.prepare();
+  const { layout } = home;
+  if (layout.exists(id)) throw layerExists(home, id);
+  // The parent's lock keeps it from being removed until the child is there to be seen.
+  using _parentLock = parent === undefined ? undefined : await lockParent(home, parent);
+  const lowers = parent === undefined ? [] : lowersOn(home, parent);
+  using undo = new DisposableStack();
+  const staging = `${layout.home}/.lamina-create-${randomId(10)}`;
+  try {
+    makeOwnedDirectory(staging, LAYER_MODE, home.outerOwner(idMaps));
+    undo.defer(() => removeAside(layout.home, staging));
+    const link = layout.makeLink(id);
+    undo.defer(() => void tryUnlinkat(AT_FDCWD, `${layout.home}/${LINK_DIR}/${link}`));
+    build(home, staging, link, lowers, parent, idMaps);
+    if (parent !== undefined && !layout.isCommitted(parent)) {
+      replaceFile(layout.committedFile(parent), "", COMMITTED_MODE);
+      undo.defer(() => void tryUnlinkat(AT_FDCWD, layout.committedFile(parent)));
+    }
+    renameat2(AT_FDCWD, staging, AT_FDCWD, layout.dir(id), RENAME_NOREPLACE);
+    undo.move();
+  } catch (error) {
+    if (isErrno(error, "EEXIST") && layout.exists(id)) throw layerExists(home, id);
+    throw asStorageError(error, `Cannot make layer "${id}"`);
+  }
+}
+
+async function lockParent(home: Overlay2Home, parent: string): Promise<Disposable> {
+  const lock = await lockDirectory(home.layout.dir(parent), "exclusive");
+  if (lock !== undefined) return lock;
+  throw new StorageError("parent_not_found", `There is no layer "${parent}" in ${home.layout.home} to be the parent`, {
+    hint: "lamina ls lists the layers",
+  });
+}
+
+function lowersOn(home: Overlay2Home, parent: string): string[] {
+  home.requireWhole(parent);
+  const lowers = home.layout.lowersForChildOf(parent);
+  if (lowers.length <= home.maxDepth) return lowers;
+  throw new StorageError(
+    "max_depth_exceeded",
+    `Cannot make a layer on "${parent}": it would lie on ${lowers.length} layers, and the limit is ${home.maxDepth}`,
+  );
+}
+
+function build(
+  home: Overlay2Home,
+  staging: string,
+  link: string,
+  lowers: readonly string[],
+  parent: string | undefined,
+  idMaps: IdMaps | undefined,
+): void {
+  const owner = home.owner(idMaps);
+  if (parent === undefined) makeOwnedDirectory(`${staging}/diff`, DIFF_MODE, owner);
+  else {
+    // A mount shows the root as its upper directory has it: a parent's own mode and owner must not get lost.
+    const root = statat(AT_FDCWD, home.layout.diffDir(parent));
+    const inherited = idMaps === undefined ? { uid: root.uid, gid: root.gid } : owner;
+    makeOwnedDirectory(`${staging}/diff`, root.mode & 0o7777, inherited);
+  }
+  writeNewFile(`${staging}/link`, link, LINK_MODE);
+  if (parent === undefined) return;
+  makeOwnedDirectory(`${staging}/work`, WORK_MODE, owner);
+  writeNewFile(`${staging}/lower`, lowers.join(":"), LOWER_MODE);
+}
+
+function layerExists(home: Overlay2Home, id: string): StorageError {
+  return new StorageError("layer_exists", `There is a layer "${id}" in ${home.layout.home} already`);
+}
+
+function removeAside(home: string, path: string): void {
+  using directory = new Fd(openat(AT_FDCWD, home, O_RDONLY | O_DIRECTORY));
+  removeTree(directory.fd, path.slice(home.length + 1));
+}
+
+/** Removes the layer `id`, if there is one. */
+export async function removeLayer(home: Overlay2Home, id: string, { force = false }: RemoveOptions): Promise<void> {
+  const { layout } = home;
+  const aside = `.lamina-remove-${randomId(10)}`;
+  {
+    using lock = await lockDirectory(layout.dir(id), "exclusive");
+    if (lock === undefined) return;
+    requireUnused(home, id, force);
+    try {
+      const link = layout.readLink(id);
+      renameat2(AT_FDCWD, layout.dir(id), AT_FDCWD, `${layout.home}/${aside}`, RENAME_NOREPLACE);
+      // An empty link file would make this the name of the whole directory.
+      if (link !== undefined && /^[A-Z2-7]+$/.test(link)) tryUnlinkat(AT_FDCWD, `${layout.home}/${LINK_DIR}/${link}`);
+      else home.logger.warn(`layer "${id}" had no valid link file: its name in ${layout.home}/${LINK_DIR} stays`);
+    } catch (error) {
+      throw asStorageError(error, `Cannot remove layer "${id}"`);
+    }
+  }
+  await home.runner.run("remove", { directory: layout.home, name: aside });
+}
+
+function requireUnused(home: Overlay2Home, id: string, force: boolean): void {
+  const child = home.layout.findChildOf(id);
+  if (child !== undefined) {
+    throw new StorageError("layer_in_use", `Cannot remove layer "${id}": it is the parent of "${child}"`, {
+      hint: `remove the layers above it first (lamina tree shows them)`,
+    });
+  }
+  if (!isOverlayMounted(home.layout.mergedDir(id))) return;
+  if (!force) {
+    throw new StorageError("layer_in_use", `Cannot remove layer "${id}": it is mounted`, {
+      hint: `unmount it first (lamina unmount ${id}), or remove it with --force`,
+    });
+  }
+  home.mounts.unmount(id, home.layout.mergedDir(id));
+}

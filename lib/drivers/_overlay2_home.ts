@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * One home of `overlay2` in use: its files, its mounts, its locks, and what the kernel can do there.
+ *
+ * @module
+ */
+
+import { AT_FDCWD, existsat } from "../../ffi/file.ts";
+import { isErrno } from "../../ffi/errno.ts";
+import { getegid, geteuid } from "../../ffi/process.ts";
+import { statat } from "../../ffi/stat.ts";
+import { asStorageError, StorageError } from "../errors.ts";
+import { type IdMaps, rootPair } from "../id_map.ts";
+import type { Logger } from "../log.ts";
+import type { OverlayFeatures } from "../mount/overlay_features.ts";
+import type { MountApi } from "../mount/overlay_mount.ts";
+import { type DirectoryLock, lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
+import { makeDirectories, makeRunDirectory } from "../util/run_file.ts";
+import { featuresOf } from "./_features_cache.ts";
+import { LayerMounts } from "./_layer_mounts.ts";
+import { LINK_DIR, Overlay2Layout } from "./_overlay2_layout.ts";
+import { makeOwnedDirectory, type Owner } from "./_owner.ts";
+import { WorkerRunner, type WorkRunner } from "./_work_runner.ts";
+
+const PARENTS_MODE = 0o755;
+const HOME_MODE = 0o710;
+const LINK_DIR_MODE = 0o700;
+
+/** How a home is opened. */
+export interface HomeSettings {
+  home: string;
+  runRoot: string;
+  idMaps: IdMaps | undefined;
+  mountApi: MountApi;
+  maxDepth: number;
+  logger: Logger;
+  runner: WorkRunner;
+}
+
+/** What the methods of the driver share. */
+export class Overlay2Home implements Disposable {
+  readonly layout: Overlay2Layout;
+  /** Where work runs whose input and output are descriptors. */
+  readonly runner: WorkRunner;
+  readonly logger: Logger;
+  readonly idMaps: IdMaps | undefined;
+  readonly maxDepth: number;
+  readonly #settings: HomeSettings;
+  #workers: WorkRunner | undefined;
+  #mounts: LayerMounts | undefined;
+  #features: OverlayFeatures | undefined;
+
+  constructor(settings: HomeSettings) {
+    this.#settings = settings;
+    this.layout = new Overlay2Layout(settings.home);
+    this.runner = settings.runner;
+    this.logger = settings.logger;
+    this.idMaps = settings.idMaps;
+    this.maxDepth = settings.maxDepth;
+  }
+
+  /** Where work runs whose other end is a stream, which this thread has to keep moving. */
+  get workers(): WorkRunner {
+    if (this.runner instanceof WorkerRunner) return this.runner;
+    return this.#workers ??= new WorkerRunner();
+  }
+
+  /** Ends the Workers. */
+  [Symbol.dispose](): void {
+    this.runner[Symbol.dispose]();
+    this.#workers?.[Symbol.dispose]();
+  }
+
+  /** The host's ids of the container's root. */
+  owner(idMaps: IdMaps | undefined = this.idMaps): Owner {
+    return rootPair(idMaps);
+  }
+
+  /** Whom the directories around a layer's content belong to: ours, and searchable for the container's root. */
+  outerOwner(idMaps: IdMaps | undefined = this.idMaps): Owner {
+    return { uid: geteuid(), gid: idMaps === undefined ? getegid() : this.owner(idMaps).gid };
+  }
+
+  /** Makes the home if it is not there, and finds out whether it can carry layers. */
+  prepare(): OverlayFeatures {
+    const { home } = this.layout;
+    if (!existsat(AT_FDCWD, `${home}/${LINK_DIR}`)) this.#make(home);
+    return this.features;
+  }
+
+  #make(home: string): void {
+    makeDirectories(home.slice(0, home.lastIndexOf("/")) || "/", PARENTS_MODE);
+    if (!existsat(AT_FDCWD, home)) ignoreExisting(() => makeOwnedDirectory(home, HOME_MODE, this.outerOwner()));
+    // What cannot carry layers stays empty.
+    void this.features;
+    const ours = { uid: geteuid(), gid: getegid() };
+    ignoreExisting(() => makeOwnedDirectory(`${home}/${LINK_DIR}`, LINK_DIR_MODE, ours));
+  }
+
+  /** What overlayfs can do here. */
+  get features(): OverlayFeatures {
+    if (this.#features === undefined) {
+      const { home } = this.layout;
+      try {
+        this.#features = featuresOf(home, `${this.#runDir()}/features`, this.#settings.mountApi);
+      } catch (error) {
+        throw asStorageError(error, `Cannot keep overlay layers in ${home}`);
+      }
+    }
+    return this.#features;
+  }
+
+  /** The mounts of this home and their counts. */
+  get mounts(): LayerMounts {
+    if (this.#mounts === undefined) {
+      const countDir = `${this.#runDir()}/mounts`;
+      makeRunDirectory(countDir);
+      this.#mounts = new LayerMounts(countDir, this.#settings.mountApi);
+    }
+    return this.#mounts;
+  }
+
+  /** Named by the home's own device and inode, so that each way to the same home leads to the same counts. */
+  #runDir(): string {
+    const key = statat(AT_FDCWD, this.layout.home).fileKey.replaceAll(":", "-");
+    const runDir = `${this.#settings.runRoot}/overlay2-${key}`;
+    makeRunDirectory(runDir);
+    return runDir;
+  }
+
+  /** @throws {StorageError} `layer_not_found`. */
+  async lock(id: string): Promise<DirectoryLock> {
+    const lock = await lockDirectory(this.layout.dir(id), "exclusive");
+    if (lock === undefined) throw this.notFound(id);
+    return lock;
+  }
+
+  /** @throws {StorageError} `layer_not_found`. */
+  requireLayer(id: string): void {
+    if (!this.layout.exists(id)) throw this.notFound(id);
+  }
+
+  notFound(id: string): StorageError {
+    return new StorageError("layer_not_found", `There is no layer "${id}" in ${this.layout.home}`, {
+      hint: "lamina ls lists the layers",
+    });
+  }
+
+  /**
+   * Makes sure that no content is on its way into the layer.
+   *
+   * @throws {StorageError} `layer_in_use` while an apply is at work, `store_damaged` after one was interrupted.
+   */
+  requireWhole(id: string): void {
+    const applying = this.layout.applyingDir(id);
+    const lock = tryLockDirectory(applying, "shared");
+    if (lock === undefined) return;
+    if (lock === "busy") {
+      throw new StorageError("layer_in_use", `Cannot use layer "${id}": a diff is being applied to it`);
+    }
+    lock[Symbol.dispose]();
+    throw new StorageError("store_damaged", `Cannot use layer "${id}": applying a diff to it was interrupted`, {
+      hint: `apply it again, or remove the layer: lamina rm ${id}`,
+    });
+  }
+}
+
+function ignoreExisting(make: () => void): void {
+  try {
+    make();
+  } catch (error) {
+    if (!isErrno(error, "EEXIST")) throw error;
+  }
+}

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * How `overlay2` lays layers out on disk, byte for byte as Docker does:
+ *
+ * ```
+ * HOME/l/<26 of A-Z2-7>   symbolic link to ../<id>/diff: a short name, so that many fit one mount
+ * HOME/<id>/diff/         the layer's content, the upper directory of its mount
+ * HOME/<id>/link          the layer's name in l/
+ * HOME/<id>/lower         l/AAA:l/BBB, the layers below, uppermost first; not there for a base layer
+ * HOME/<id>/work/         the kernel's scratch directory; not there for a base layer
+ * HOME/<id>/merged/       the mount point, while the layer is mounted
+ * HOME/<id>/committed     empty; another layer lies on this one, which is mounted read-only from then on
+ * ```
+ *
+ * Beside Docker's names there is one of ours: `HOME/<id>/.lamina-applying`, content that is being unpacked.
+ *
+ * @module
+ */
+
+import { DT_DIR, DT_UNKNOWN, readDirectory } from "../../ffi/directory.ts";
+import { isErrno } from "../../ffi/errno.ts";
+import {
+  AT_FDCWD,
+  AT_SYMLINK_NOFOLLOW,
+  existsat,
+  Fd,
+  O_DIRECTORY,
+  O_RDONLY,
+  openat,
+  readlinkat,
+  symlinkat,
+} from "../../ffi/file.ts";
+import { Stat, tryStatx } from "../../ffi/stat.ts";
+import { StorageError } from "../errors.ts";
+import { isLayerId } from "../layer_id.ts";
+import { textOf } from "../util/text.ts";
+import { randomId } from "../util/random_id.ts";
+import { readTextFileIfExists } from "../util/read_file.ts";
+
+/** The directory of short names. */
+export const LINK_DIR = "l";
+/** Characters of a short name: with `l/` and a colon, 128 of them fit a page of 4096 bytes. */
+const LINK_LENGTH = 26;
+const LINK_REGEXP = /^l\/[A-Z2-7]+$/;
+const LINK_ATTEMPTS = 10;
+
+/** Reads and names the files of one home. */
+export class Overlay2Layout {
+  constructor(readonly home: string) {}
+
+  dir(id: string): string {
+    return `${this.home}/${id}`;
+  }
+  diffDir(id: string): string {
+    return `${this.home}/${id}/diff`;
+  }
+  workDir(id: string): string {
+    return `${this.home}/${id}/work`;
+  }
+  mergedDir(id: string): string {
+    return `${this.home}/${id}/merged`;
+  }
+  /** Content being unpacked: becomes `diff` when it is whole. */
+  applyingDir(id: string): string {
+    return `${this.home}/${id}/.lamina-applying`;
+  }
+  lowerFile(id: string): string {
+    return `${this.home}/${id}/lower`;
+  }
+  committedFile(id: string): string {
+    return `${this.home}/${id}/committed`;
+  }
+
+  /** Whether there is a layer `id`. */
+  exists(id: string): boolean {
+    const stat = new Stat();
+    return tryStatx(AT_FDCWD, this.dir(id), AT_SYMLINK_NOFOLLOW, stat) === 0 && stat.isDirectory;
+  }
+
+  isCommitted(id: string): boolean {
+    return existsat(AT_FDCWD, this.committedFile(id));
+  }
+
+  /** Makes a short name for the layer's content, which need not be there yet. */
+  makeLink(id: string): string {
+    for (let attempt = 1;; attempt++) {
+      const link = randomId(LINK_LENGTH);
+      try {
+        symlinkat(`../${id}/diff`, AT_FDCWD, `${this.home}/${LINK_DIR}/${link}`);
+        return link;
+      } catch (error) {
+        if (!isErrno(error, "EEXIST") || attempt === LINK_ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  /** The layer's short name, or undefined where its file is missing. */
+  readLink(id: string): string | undefined {
+    return readTextFileIfExists(`${this.dir(id)}/link`);
+  }
+
+  /**
+   * What the `lower` file of a child of `parent` holds.
+   *
+   * @throws {StorageError} `store_damaged`: the parent's link file is missing or empty, as after a power cut; an entry
+   * `l/` made of it would stand for every layer.
+   */
+  lowersForChildOf(parent: string): string[] {
+    const link = this.readLink(parent);
+    if (link === undefined || !LINK_REGEXP.test(`${LINK_DIR}/${link}`)) {
+      throw new StorageError(
+        "store_damaged",
+        `Cannot make a layer on "${parent}": ${this.dir(parent)}/link ${
+          link === undefined ? "is missing" : link === "" ? "is empty" : "is not a short name"
+        }`,
+        {
+          hint:
+            `find the link in ${this.home}/${LINK_DIR} that leads to ../${parent}/diff, and write its name into that file`,
+        },
+      );
+    }
+    return [`${LINK_DIR}/${link}`, ...this.lowers(parent)];
+  }
+
+  /** The entries of the layer's `lower` file; none for a base layer. */
+  lowers(id: string): string[] {
+    const text = readTextFileIfExists(this.lowerFile(id));
+    if (text === undefined) return [];
+    const lowers = text.split(":");
+    const wrong = lowers.find((lower) => !LINK_REGEXP.test(lower));
+    if (wrong === undefined) return lowers;
+    throw new StorageError(
+      "store_damaged",
+      text === ""
+        ? `Cannot use layer "${id}": ${this.lowerFile(id)} is empty`
+        : `Cannot use layer "${id}": ${this.lowerFile(id)} names ${
+          JSON.stringify(wrong.slice(0, 80))
+        }, which is no layer`,
+    );
+  }
+
+  /** The content directories of the layers below `id`, uppermost first. */
+  lowerDirs(id: string): string[] {
+    return this.lowers(id).map((lower) => this.diffDir(this.#layerOf(lower, id)));
+  }
+
+  /** The layer right below `id`. */
+  parentOf(id: string): string | undefined {
+    const lower = this.lowers(id)[0];
+    return lower === undefined ? undefined : this.#layerOf(lower, id);
+  }
+
+  /** The layer that a short name leads to. */
+  #layerOf(lower: string, id: string): string {
+    const damaged = (reason: string, cause?: unknown): StorageError =>
+      new StorageError("store_damaged", `Cannot use layer "${id}": its lower layer ${this.home}/${lower} ${reason}`, {
+        cause,
+      });
+    let target: string;
+    try {
+      target = textOf(readlinkat(AT_FDCWD, `${this.home}/${lower}`));
+    } catch (error) {
+      if (isErrno(error, "ENOENT")) throw damaged("is missing", error);
+      if (isErrno(error, "EINVAL")) throw damaged("is not a symbolic link", error);
+      throw error;
+    }
+    const match = /^\.\.\/([^/]+)\/diff$/.exec(target);
+    if (match === null || !isLayerId(match[1]!)) throw damaged(`leads to ${JSON.stringify(target)}, not to a layer`);
+    return match[1]!;
+  }
+
+  /** The ids of all layers, sorted. Directories without content or link are something else's. */
+  layerIds(): string[] {
+    const ids: string[] = [];
+    try {
+      using home = new Fd(openat(AT_FDCWD, this.home, O_RDONLY | O_DIRECTORY));
+      readDirectory(home.fd, (buffer, start, end, type) => {
+        const name = textOf(buffer.subarray(start, end));
+        if ((type === DT_DIR || type === DT_UNKNOWN) && isLayerId(name)) ids.push(name);
+      });
+    } catch (error) {
+      if (!isErrno(error, "ENOENT")) throw error;
+    }
+    return ids.filter((id) => existsat(AT_FDCWD, this.diffDir(id)) || existsat(AT_FDCWD, `${this.dir(id)}/link`))
+      .sort();
+  }
+
+  /** A layer whose parent is `id`, if there is any. */
+  findChildOf(id: string): string | undefined {
+    const link = this.readLink(id);
+    if (link === undefined || link === "") return undefined;
+    const first = `${LINK_DIR}/${link}`;
+    return this.layerIds().find((other) => {
+      const lower = readTextFileIfExists(this.lowerFile(other));
+      return lower === first || lower?.startsWith(`${first}:`) === true;
+    });
+  }
+}

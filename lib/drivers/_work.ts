@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * The work of drivers that grows with a layer, as tasks with a name: plain synchronous functions whose arguments and
+ * results can be sent to another thread. work_runner.ts decides in which thread they run.
+ *
+ * @module
+ */
+
+import { AT_FDCWD, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat } from "../../ffi/file.ts";
+import { changes, type PathChange } from "../archive/changes.ts";
+import { type Compression, openCompressedOutput } from "../archive/compression.ts";
+import { pack, type PackResult } from "../archive/pack.ts";
+import { treeSize } from "../archive/tree_size.ts";
+import { unpack, type UnpackResult } from "../archive/unpack.ts";
+import type { OverlayXattrNamespace } from "../archive/whiteout.ts";
+import type { IdMaps } from "../id_map.ts";
+import { removeTree } from "../util/remove_tree.ts";
+import type { WorkControl } from "../util/work_control.ts";
+
+/** What each task is given and gives back. */
+export interface Tasks {
+  unpack: {
+    args: { archiveFd: number; directory: string; overlayXattrs: OverlayXattrNamespace; idMaps: IdMaps | undefined };
+    result: UnpackResult;
+  };
+  pack: {
+    args: {
+      directory: string;
+      archiveFd: number;
+      overlayXattrs: OverlayXattrNamespace;
+      idMaps: IdMaps | undefined;
+      compression: Compression | undefined;
+    };
+    result: PackResult;
+  };
+  changes: {
+    args: { upperDir: string; lowerDirs: string[]; overlayXattrs: OverlayXattrNamespace };
+    result: PathChange[];
+  };
+  size: { args: { directory: string }; result: number };
+  remove: { args: { directory: string; name: string }; result: void };
+}
+
+/** The name of a task. */
+export type TaskName = keyof Tasks;
+
+type TaskFunction<N extends TaskName> = (args: Tasks[N]["args"], control: WorkControl) => Tasks[N]["result"];
+
+function openDirectory(path: string): Fd {
+  return new Fd(openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+}
+
+function withoutUndefined<T extends object>(options: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
+}
+
+const TASKS: { [N in TaskName]: TaskFunction<N> } = {
+  unpack({ archiveFd, directory, ...options }, control): UnpackResult {
+    using root = openDirectory(directory);
+    return unpack(archiveFd, root.fd, { ...withoutUndefined(options), control });
+  },
+  pack({ directory, archiveFd, compression, ...options }, control): PackResult {
+    using root = openDirectory(directory);
+    const packOptions = { ...withoutUndefined(options), control };
+    if (compression === undefined) return pack(root.fd, archiveFd, packOptions);
+    using output = openCompressedOutput(archiveFd, compression);
+    const result = pack(root.fd, output.fd, packOptions);
+    output.finish();
+    return result;
+  },
+  changes({ upperDir, lowerDirs, overlayXattrs }, control): PathChange[] {
+    return changes(upperDir, lowerDirs, { overlayXattrs, control });
+  },
+  size({ directory }, control): number {
+    using root = openDirectory(directory);
+    return treeSize(root.fd, control);
+  },
+  remove({ directory, name }): void {
+    using parent = openDirectory(directory);
+    removeTree(parent.fd, name);
+  },
+};
+
+/** Runs a task in this thread. */
+export function runTask<N extends TaskName>(name: N, args: Tasks[N]["args"], control: WorkControl): Tasks[N]["result"] {
+  return TASKS[name](args, control);
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Drivers by name, and by what lies on disk.
+ *
+ * @module
+ */
+
+import { DT_DIR, DT_UNKNOWN, readDirectory } from "../../ffi/directory.ts";
+import { isErrno } from "../../ffi/errno.ts";
+import { AT_FDCWD, existsat, Fd, O_DIRECTORY, O_RDONLY, openat } from "../../ffi/file.ts";
+import { StorageError } from "../errors.ts";
+import type { IdMaps } from "../id_map.ts";
+import { isLayerId } from "../layer_id.ts";
+import { type Logger, SILENT } from "../log.ts";
+import type { MountApi } from "../mount/overlay_mount.ts";
+import { absolutePath } from "../util/absolute_path.ts";
+import { textOf } from "../util/text.ts";
+import { InPlaceRunner, WorkerRunner } from "./_work_runner.ts";
+import type { GraphDriver } from "./driver.ts";
+import { Overlay2Driver } from "./overlay2.ts";
+
+/** The drivers there are. */
+export type DriverName = "overlay2";
+
+/** Their names. */
+export const DRIVER_NAMES: readonly DriverName[] = ["overlay2"];
+
+/** Where homes lie unless told otherwise. */
+export const DEFAULT_ROOT = "/var/lib/lamina";
+/** Where what ends with the machine lies unless told otherwise. */
+export const DEFAULT_RUN_ROOT = "/run/lamina";
+
+const DEFAULT_DRIVER: DriverName = "overlay2";
+/** Names of Docker's other drivers: their layers next to ours would mean that two programs believe to own the root. */
+const OTHER_DRIVERS: readonly string[] = ["aufs", "btrfs", "devicemapper", "fuse-overlayfs", "overlay", "vfs", "zfs"];
+
+/** How a store is opened. */
+export interface OpenOptions {
+  /** Where homes lie, a directory a driver: `/var/lib/lamina`. */
+  root?: string;
+  /** The driver's own directory; left out, the one of its name in `root`. */
+  home?: string;
+  /** Where counts and the like lie that end with the machine: `/run/lamina`. */
+  runRoot?: string;
+  /** Left out, the store on disk says which; a new one gets `overlay2`. */
+  driver?: DriverName;
+  /** `KEY=VALUE` options of the driver: `overlay2.override_kernel_check=true`. */
+  options?: readonly string[];
+  /** Ids inside layers and on the host; left out, they are the same. */
+  idMaps?: IdMaps;
+  /** Where the library tells what is worth knowing; left out, nowhere. */
+  logger?: Logger;
+  /** Where long work runs: in Workers, or, for a program that does nothing else, in place. Streams always need a Worker. */
+  work?: "worker" | "in-place";
+  /** Which interface of the kernel mounts; left out, the newest there is. */
+  mountApi?: MountApi;
+}
+
+/**
+ * Opens a store of layers. Nothing is made on disk until a layer is.
+ *
+ * @throws {StorageError} `invalid_argument`: an option; `prior_driver_conflict`: the root holds layers of several drivers
+ * or of another one; `not_supported`: such a driver, or another system than Linux.
+ *
+ * @example
+ * ```ts ignore
+ * import { openDriver } from "lamina";
+ *
+ * await using driver = await openDriver({ root: "/var/lib/my-runner", runRoot: "/run/my-runner" });
+ * for await (const layer of driver.layers()) console.log(layer.id);
+ * ```
+ */
+export function openDriver(options: OpenOptions = {}): Promise<GraphDriver> {
+  return new Promise((resolve) => resolve(open(options)));
+}
+
+function open(options: OpenOptions): GraphDriver {
+  if (Deno.build.os !== "linux") {
+    throw new StorageError(
+      "not_supported",
+      `Cannot keep overlay layers on ${Deno.build.os}: overlayfs is a part of Linux`,
+    );
+  }
+  const root = absolutePath(options.root ?? DEFAULT_ROOT);
+  const name = options.driver ?? (options.home === undefined ? driverOnDisk(root) : DEFAULT_DRIVER);
+  if (!(DRIVER_NAMES as readonly string[]).includes(name)) {
+    throw new StorageError("not_supported", `There is no driver "${name}"`, {
+      hint: `there is ${DRIVER_NAMES.join(", ")}`,
+    });
+  }
+  return new Overlay2Driver({
+    home: options.home === undefined ? `${root}/${name}` : absolutePath(options.home),
+    runRoot: absolutePath(options.runRoot ?? DEFAULT_RUN_ROOT),
+    options: options.options ?? [],
+    idMaps: options.idMaps,
+    mountApi: options.mountApi ?? "auto",
+    logger: options.logger ?? SILENT,
+    runner: options.work === "in-place" ? new InPlaceRunner() : new WorkerRunner(),
+  });
+}
+
+/** The driver whose layers lie in `root`. */
+function driverOnDisk(root: string): DriverName {
+  const found = [...DRIVER_NAMES, ...OTHER_DRIVERS].filter((name) => hasLayers(`${root}/${name}`));
+  const [first, ...others] = found;
+  if (first === undefined) return DEFAULT_DRIVER;
+  if (others.length === 0 && (DRIVER_NAMES as readonly string[]).includes(first)) return first as DriverName;
+  throw new StorageError(
+    "prior_driver_conflict",
+    others.length === 0
+      ? `Cannot open ${root}: it holds layers of the driver "${first}", which lamina does not have`
+      : `Cannot open ${root}: it holds layers of several drivers: ${found.join(", ")}`,
+    { hint: "say --driver NAME, or take another root" },
+  );
+}
+
+function hasLayers(home: string): boolean {
+  if (!existsat(AT_FDCWD, home)) return false;
+  let isUsed = false;
+  try {
+    using directory = new Fd(openat(AT_FDCWD, home, O_RDONLY | O_DIRECTORY));
+    readDirectory(directory.fd, (buffer, start, end, type) => {
+      const name = textOf(buffer.subarray(start, end));
+      isUsed ||= (type === DT_DIR || type === DT_UNKNOWN) && isLayerId(name);
+    });
+  } catch (error) {
+    if (!isErrno(error, "ENOTDIR", "ENOENT")) throw error;
+  }
+  return isUsed;
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Locks on directories, by flock(2) on the directory itself: no lock file grows or is left behind, a read-only file
+ * system will do, and the lock of a process that dies is free. They hold between processes and between the tasks of one
+ * process alike, since each takes its own descriptor.
+ *
+ * @module
+ */
+
+import { isErrno } from "../../ffi/errno.ts";
+import { AT_FDCWD, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat } from "../../ffi/file.ts";
+import { tryFlock } from "../../ffi/process.ts";
+import { fstat, Stat, tryStatx } from "../../ffi/stat.ts";
+import { StorageError } from "../errors.ts";
+
+const FIRST_WAIT_MS = 1;
+const LONGEST_WAIT_MS = 50;
+const GIVE_UP_MS = 60_000;
+
+/** A lock that is held until it is disposed. */
+export type DirectoryLock = Disposable;
+
+/**
+ * Locks the directory `path`; undefined if there is none. Waits without blocking the thread: the holder may be a task of
+ * the same one.
+ *
+ * @throws {StorageError} `layer_in_use`: somebody has held it for a minute, where holding it takes milliseconds.
+ */
+export async function lockDirectory(path: string, mode: "shared" | "exclusive"): Promise<DirectoryLock | undefined> {
+  const giveUp = performance.now() + GIVE_UP_MS;
+  for (let waitMs = FIRST_WAIT_MS;; waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS)) {
+    const lock = tryLockDirectory(path, mode);
+    if (lock !== "busy") return lock;
+    if (performance.now() > giveUp) {
+      throw new StorageError("layer_in_use", `Cannot lock ${path}: another process has held the lock for a minute`, {
+        hint: `fuser -v ${path} tells who it is`,
+      });
+    }
+    await new Promise((resolve) => setTimeout(resolve, waitMs));
+  }
+}
+
+/** As {@linkcode lockDirectory}, without waiting. */
+export function tryLockDirectory(path: string, mode: "shared" | "exclusive"): DirectoryLock | undefined | "busy" {
+  using directory = openIfExists(path);
+  if (directory === undefined) return undefined;
+  if (!tryFlock(directory.fd, mode)) return "busy";
+  // Between open and lock the directory may have been renamed away, and another made in its place.
+  if (!isStill(path, directory.fd)) return "busy";
+  return new Fd(directory.release());
+}
+
+function openIfExists(path: string): Fd | undefined {
+  try {
+    return new Fd(openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
+    throw error;
+  }
+}
+
+function isStill(path: string, fd: number): boolean {
+  const now = new Stat();
+  return tryStatx(AT_FDCWD, path, 0, now) === 0 && now.fileKey === fstat(fd).fileKey;
+}

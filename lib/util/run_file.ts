@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Files of the run root. They need not outlive the machine, so nothing is synced; they must still never be seen half
+ * written, since a process can die at any instruction.
+ *
+ * @module
+ */
+
+import { AT_FDCWD, Fd, O_CREAT, O_TRUNC, O_WRONLY, openat, renameat2, tryMkdirat, writeAll } from "../../ffi/file.ts";
+import { ERRNO, failure, octal } from "../../ffi/errno.ts";
+
+const encoder = new TextEncoder();
+const DIRECTORY_MODE = 0o700;
+const FILE_MODE = 0o600;
+
+/** Replaces `path` by write and rename. The caller's lock keeps others away from the name it has meanwhile. */
+export function replaceFileQuickly(path: string, content: string): void {
+  const temporary = `${path}.new`;
+  {
+    using file = new Fd(openat(AT_FDCWD, temporary, O_WRONLY | O_CREAT | O_TRUNC, FILE_MODE));
+    writeAll(file.fd, encoder.encode(content));
+  }
+  renameat2(AT_FDCWD, temporary, AT_FDCWD, path);
+}
+
+/** Makes the directory `path` and those above it that are not there, for the owner alone. */
+export function makeRunDirectory(path: string): void {
+  makeDirectories(path, DIRECTORY_MODE);
+}
+
+/** Makes the directory `path` with `mode`, and those above it that are not there. */
+export function makeDirectories(path: string, mode: number): void {
+  const result = tryMkdirat(AT_FDCWD, path, mode);
+  if (result === 0 || result === -ERRNO.EEXIST) return;
+  const parent = path.slice(0, path.lastIndexOf("/"));
+  if (result !== -ERRNO.ENOENT || parent === "") throw failure(-result, "mkdirat", AT_FDCWD, path, octal(mode));
+  makeDirectories(parent, mode);
+  const again = tryMkdirat(AT_FDCWD, path, mode);
+  if (again < 0 && again !== -ERRNO.EEXIST) throw failure(-again, "mkdirat", AT_FDCWD, path, octal(mode));
+}
