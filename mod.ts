@@ -38,11 +38,11 @@ export {
   DEFAULT_RUN_ROOT,
   DRIVER_NAMES,
   type DriverName,
+  type MountApi,
   openDriver,
   type OpenOptions,
 } from "./lib/drivers/registry.ts";
 export { isStorageError, StorageError, type StorageErrorCode, type StorageErrorOptions } from "./lib/errors.ts";
 export { type IdMap, type IdMaps, parseIdMap } from "./lib/id_map.ts";
 export type { Logger } from "./lib/log.ts";
-export type { MountApi } from "./lib/mount/overlay_mount.ts";
 export { formatSize, parseSize } from "./lib/units.ts";

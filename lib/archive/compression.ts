@@ -82,6 +82,8 @@ export interface CompressedOutput extends Disposable {
   fd: number;
   /** To be called when everything is written: waits until it is out. */
   finish(): void;
+  /** Why it may have stopped taking anything: what went wrong in compressing so far. */
+  failure(): StorageError | undefined;
 }
 
 /** Starts to compress what is written to the returned descriptor, to `fd`. */
@@ -99,6 +101,7 @@ export function openCompressedOutput(fd: number, compression: Compression): Comp
       closeInput();
       filter.finish();
     },
+    failure: () => filter.failure(),
     [Symbol.dispose](): void {
       closeInput();
       filter.finishQuietly();

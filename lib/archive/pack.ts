@@ -40,7 +40,7 @@ export interface PackOptions {
   /** Which attribute makes a directory opaque; `trusted` unless the mounts are made with `userxattr`. */
   overlayXattrs?: OverlayXattrNamespace;
   /** Files have the host's ids; the archive gets the container's. */
-  idMaps?: IdMaps;
+  idMaps?: IdMaps | undefined;
   control?: WorkControl;
 }
 

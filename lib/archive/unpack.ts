@@ -51,7 +51,7 @@ export interface UnpackOptions {
   /** Which attribute makes a directory opaque; `trusted` unless the mounts are made with `userxattr`. */
   overlayXattrs?: OverlayXattrNamespace;
   /** Ids in the archive are the container's; files get the host's. */
-  idMaps?: IdMaps;
+  idMaps?: IdMaps | undefined;
   control?: WorkControl;
 }
 

@@ -78,9 +78,12 @@ export function exitNumberOf(error: unknown): ExitNumber {
   return isStorageError(error) ? EXIT_OF_CODE[error.code] : EXIT.failed;
 }
 
-/** Whether who reads our output went away, which is no failure to speak of. */
+/** Only descriptor 1: a broken pipe inside of lamina is a fault that has to be told. */
+const STDOUT_GONE_REGEXP = /\bwrite\(1, .*\): EPIPE/s;
+
+/** Whether who reads our standard output went away, which is no failure to speak of. */
 export function isBrokenPipe(error: unknown): boolean {
+  if (error instanceof Deno.errors.BrokenPipe) return true;
   const cause = rootCause(error);
-  if (cause instanceof Deno.errors.BrokenPipe) return true;
-  return cause instanceof Error && "code" in cause && cause.code === "EPIPE";
+  return cause instanceof Error && STDOUT_GONE_REGEXP.test(cause.message);
 }

@@ -23,7 +23,7 @@ import { asStorageError, StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import { isOverlayMounted } from "../mount/unmount.ts";
 import { replaceFile, writeNewFile } from "../util/atomic_write.ts";
-import { lockDirectory } from "../util/directory_lock.ts";
+import { lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { randomId } from "../util/random_id.ts";
 import { removeTree } from "../util/remove_tree.ts";
 import type { Overlay2Home } from "./_overlay2_home.ts";
@@ -148,6 +148,11 @@ function requireUnused(home: Overlay2Home, id: string, force: boolean): void {
       hint: `remove the layers above it first (lamina tree shows them)`,
     });
   }
+  const applying = tryLockDirectory(home.layout.applyingDir(id), "exclusive");
+  if (applying === "busy") {
+    throw new StorageError("layer_in_use", `Cannot remove layer "${id}": a diff is being applied to it`);
+  }
+  applying?.[Symbol.dispose]();
   if (!isOverlayMounted(home.layout.mergedDir(id))) return;
   if (!force) {
     throw new StorageError("layer_in_use", `Cannot remove layer "${id}": it is mounted`, {

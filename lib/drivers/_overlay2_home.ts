@@ -121,6 +121,13 @@ export class Overlay2Home implements Disposable {
     return this.#mounts;
   }
 
+  /** An empty directory, to lie below a layer that has nothing else below it. */
+  get emptyDir(): string {
+    const emptyDir = `${this.#runDir()}/empty`;
+    makeRunDirectory(emptyDir);
+    return emptyDir;
+  }
+
   /** Named by the home's own device and inode, so that each way to the same home leads to the same counts. */
   #runDir(): string {
     const key = statat(AT_FDCWD, this.layout.home).fileKey.replaceAll(":", "-");

@@ -7,6 +7,7 @@
  * @module
  */
 
+import { isErrno } from "../../ffi/errno.ts";
 import { AT_FDCWD, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat } from "../../ffi/file.ts";
 import { changes, type PathChange } from "../archive/changes.ts";
 import { type Compression, openCompressedOutput } from "../archive/compression.ts";
@@ -14,6 +15,7 @@ import { pack, type PackResult } from "../archive/pack.ts";
 import { treeSize } from "../archive/tree_size.ts";
 import { unpack, type UnpackResult } from "../archive/unpack.ts";
 import type { OverlayXattrNamespace } from "../archive/whiteout.ts";
+import { rootCause } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import { removeTree } from "../util/remove_tree.ts";
 import type { WorkControl } from "../util/work_control.ts";
@@ -51,23 +53,24 @@ function openDirectory(path: string): Fd {
   return new Fd(openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
 }
 
-function withoutUndefined<T extends object>(options: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
-}
-
 const TASKS: { [N in TaskName]: TaskFunction<N> } = {
   unpack({ archiveFd, directory, ...options }, control): UnpackResult {
     using root = openDirectory(directory);
-    return unpack(archiveFd, root.fd, { ...withoutUndefined(options), control });
+    return unpack(archiveFd, root.fd, { ...options, control });
   },
   pack({ directory, archiveFd, compression, ...options }, control): PackResult {
     using root = openDirectory(directory);
-    const packOptions = { ...withoutUndefined(options), control };
+    const packOptions = { ...options, control };
     if (compression === undefined) return pack(root.fd, archiveFd, packOptions);
     using output = openCompressedOutput(archiveFd, compression);
-    const result = pack(root.fd, output.fd, packOptions);
-    output.finish();
-    return result;
+    try {
+      const result = pack(root.fd, output.fd, packOptions);
+      output.finish();
+      return result;
+    } catch (error) {
+      // A compressor that fails closes the pipe, which the packer can only take for a reader that went away.
+      throw isErrno(rootCause(error), "EPIPE") ? output.failure() ?? error : error;
+    }
   },
   changes({ upperDir, lowerDirs, overlayXattrs }, control): PathChange[] {
     return changes(upperDir, lowerDirs, { overlayXattrs, control });

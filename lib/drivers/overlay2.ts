@@ -101,14 +101,11 @@ export class Overlay2Driver implements GraphDriver {
     const { layout } = this.#home;
     using _lock = await this.#home.lock(id);
     this.#home.requireWhole(id);
-    if (layout.lowers(id).length === 0) return { id, path: layout.diffDir(id), [Symbol.asyncDispose]: nothingToDo };
-    const features = this.#home.prepare();
+    if (layout.lowers(id).length === 0 && options.readOnly !== true) {
+      return { id, path: layout.diffDir(id), [Symbol.asyncDispose]: nothingToDo };
+    }
     const mergedDir = layout.mergedDir(id);
-    const overlay = this.#overlayOf(
-      id,
-      [...baseOptions(features), ...mountOptions(options)],
-      options.readOnly === true,
-    );
+    const overlay = this.#overlayOf(id, options);
     this.#home.mounts.acquire(id, mergedDir, overlay, this.#home.owner());
     this.#held.set(id, (this.#held.get(id) ?? 0) + 1);
     let isHeld = true;
@@ -121,12 +118,18 @@ export class Overlay2Driver implements GraphDriver {
   }
 
   /** A committed layer is a lower layer of others: it is shown on top of its own lowers, and nothing can be written. */
-  #overlayOf(id: string, options: string[], readOnly: boolean): OverlayMount {
+  /** A committed layer is a lower layer of others: it is shown on top of its own lowers, and nothing can be written. */
+  #overlayOf(id: string, options: GetOptions): OverlayMount {
     const { layout } = this.#home;
+    const all = [...baseOptions(this.#home.prepare()), ...mountOptions(options)];
     const lowerDirs = layout.lowers(id).map((lower) => `${this.home}/${lower}`);
     const upperDir = layout.diffDir(id);
-    if (readOnly || layout.isCommitted(id)) return { lowerDirs: [upperDir, ...lowerDirs], upper: undefined, options };
-    return { lowerDirs, upper: { upperDir, workDir: layout.workDir(id) }, options };
+    if (options.readOnly !== true && !layout.isCommitted(id)) {
+      return { lowerDirs, upper: { upperDir, workDir: layout.workDir(id) }, options: all };
+    }
+    // Without an upper directory the kernel wants two others.
+    if (lowerDirs.length === 0) lowerDirs.push(this.#home.emptyDir);
+    return { lowerDirs: [upperDir, ...lowerDirs], upper: undefined, options: all };
   }
 
   async put(unsafeId: string): Promise<void> {

@@ -20,6 +20,8 @@ import { InPlaceRunner, WorkerRunner } from "./_work_runner.ts";
 import type { GraphDriver } from "./driver.ts";
 import { Overlay2Driver } from "./overlay2.ts";
 
+export type { MountApi } from "../mount/overlay_mount.ts";
+
 /** The drivers there are. */
 export type DriverName = "overlay2";
 

@@ -72,9 +72,11 @@ export function mountOverlay(overlay: OverlayMount, target: string, api: MountAp
   }
 }
 
-function mountFailed(cause: SyscallError, target: string): StorageError {
+/** @param said What the kernel left in the context of a mount; mostly nothing. */
+function mountFailed(cause: SyscallError, target: string, said = ""): StorageError {
   const hint = HINTS.get(cause.errno);
-  return new StorageError("mount_failed", `Cannot mount an overlay at ${target}: ${cause.message}`, {
+  const reason = said === "" ? cause.message : `${cause.message}: ${said}`;
+  return new StorageError("mount_failed", `Cannot mount an overlay at ${target}: ${reason}`, {
     cause,
     ...(hint === undefined ? {} : { hint }),
   });
@@ -96,24 +98,27 @@ function mountNew(overlay: OverlayMount, target: string): boolean {
   if (contextFd === -ERRNO.ENOSYS) return false;
   if (contextFd < 0) throw failure(-contextFd, "fsopen", "overlay");
   using context = new Fd(contextFd);
+  const require = (result: number, key: string, value?: string): void => {
+    if (result < 0) throw mountFailed(failure(-result, "fsconfig", key, value), target, fsContextMessages(contextFd));
+  };
   for (const [i, lowerDir] of overlay.lowerDirs.entries()) {
     const result = setPath(context.fd, "lowerdir+", lowerDir);
-    // Both answers mean an unknown option here: layers are looked up at the end, so it is not the path's fault.
+    // The paths themselves are looked at later, so an unknown parameter is what this says.
     if (i === 0 && result === -ERRNO.EINVAL && /unknown parameter/i.test(fsContextMessages(context.fd))) return false;
-    throwIfFailed(context.fd, result, "lowerdir+", lowerDir);
+    require(result, "lowerdir+", lowerDir);
   }
   if (overlay.upper !== undefined) {
     const { upperDir, workDir } = overlay.upper;
-    throwIfFailed(context.fd, setPath(context.fd, "upperdir", upperDir), "upperdir", upperDir);
-    throwIfFailed(context.fd, setPath(context.fd, "workdir", workDir), "workdir", workDir);
+    require(setPath(context.fd, "upperdir", upperDir), "upperdir", upperDir);
+    require(setPath(context.fd, "workdir", workDir), "workdir", workDir);
   }
   for (const option of overlay.options) {
     const [key, value] = splitOption(option);
     if (key === "ro") continue;
     const result = value === undefined ? tryFsconfigFlag(context.fd, key) : tryFsconfigString(context.fd, key, value);
-    throwIfFailed(context.fd, result, key, value);
+    require(result, key, value);
   }
-  throwIfFailed(context.fd, tryFsconfigCreate(context.fd), "create", undefined);
+  require(tryFsconfigCreate(context.fd), "create");
   using mountFd = new Fd(fsmount(context.fd, isReadOnly(overlay) ? MOUNT_ATTR_RDONLY : 0));
   move_mount(mountFd.fd, target);
   return true;
@@ -125,16 +130,6 @@ function setPath(contextFd: number, key: string, path: string): number {
   const result = tryFsconfigFd(contextFd, key, directory.fd);
   // Descriptors came to overlayfs later than lowerdir+ itself; their name in /proc did always.
   return result === -ERRNO.EINVAL ? tryFsconfigString(contextFd, key, `/proc/self/fd/${directory.fd}`) : result;
-}
-
-function throwIfFailed(contextFd: number, result: number, key: string, value: string | undefined): void {
-  if (result >= 0) return;
-  const cause = failure(-result, "fsconfig", key, value);
-  const said = fsContextMessages(contextFd);
-  if (said === "") throw cause;
-  throw new StorageError("mount_failed", `Cannot mount an overlay: ${cause.message} (the kernel says: ${said})`, {
-    cause,
-  });
 }
 
 function isReadOnly(overlay: OverlayMount): boolean {
@@ -151,9 +146,14 @@ function escapePath(path: string): string {
   return path.replace(/[\\:,]/g, "\\$&");
 }
 
+/** An SELinux context has commas in it; security modules read quotes before overlayfs sees the string. */
+function quoteLabel(option: string): string {
+  return option.replace(/^((?:fs|def|root)?context)=(.*)$/, '$1="$2"');
+}
+
 /** The one string of options that mount(2) takes. */
 export function overlayMountData(overlay: OverlayMount): string {
-  const parts = overlay.options.filter((option) => option !== "ro");
+  const parts = overlay.options.filter((option) => option !== "ro").map(quoteLabel);
   parts.push(`lowerdir=${overlay.lowerDirs.map(escapePath).join(":")}`);
   if (overlay.upper !== undefined) {
     parts.push(`upperdir=${escapePath(overlay.upper.upperDir)}`, `workdir=${escapePath(overlay.upper.workDir)}`);

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * The command `lamina`.
+ *
+ * ```sh
+ * lamina apply base rootfs.tar.gz
+ * lamina create job-1 --parent base --read-write
+ * root=$(lamina mount job-1)
+ * ```
+ *
+ * @module
+ */
+
+/** EXIT.notSupported of lib/cli/exit_code.ts, which is not loaded yet. */
+const NOT_SUPPORTED = 5;
+
+/** Ends with one clear line, before anything is loaded that only Linux has. */
+function refuseOtherSystems(): void {
+  if (Deno.build.os === "linux") return;
+  Deno.stderr.writeSync(new TextEncoder().encode(`lamina: error: lamina needs Linux, this is ${Deno.build.os}\n`));
+  Deno.exit(NOT_SUPPORTED);
+}
+
+if (import.meta.main) {
+  refuseOtherSystems();
+  const { runCommandLine } = await import("./lib/cli/run.ts");
+  Deno.exit(await runCommandLine(Deno.args));
+}

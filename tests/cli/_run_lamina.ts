@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * The command line as a child process, on a store of its own. `LAMINA_BINARY` names an executable to test instead of the
+ * sources.
+ *
+ * @module
+ */
+
+import { fileURLToPath } from "node:url";
+import { run, type RunOptions, type RunResult } from "../_helpers/run.ts";
+import { assertEquals } from "../_helpers/std_assert.ts";
+import { TempDir } from "../_helpers/temp_dir.ts";
+
+const CLI = fileURLToPath(new URL("../../cli.ts", import.meta.url));
+
+/** Program and first arguments that stand for `lamina`. */
+export function laminaCommand(): [program: string, ...args: string[]] {
+  const binary = Deno.env.get("LAMINA_BINARY");
+  return binary === undefined ? [Deno.execPath(), "run", "--no-lock", "--allow-all", CLI] : [binary];
+}
+
+/** Runs `lamina` with nothing but `args`. */
+export async function runLamina(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+  const [program, ...first] = laminaCommand();
+  return await run(program, [...first, ...args], options);
+}
+
+/** A store that is gone at the end of its scope, mounts included. */
+export class TestStore implements AsyncDisposable {
+  readonly directory: TempDir;
+
+  private constructor(directory: TempDir) {
+    this.directory = directory;
+  }
+
+  static async make(): Promise<TestStore> {
+    return new TestStore(await TempDir.make());
+  }
+
+  /** The options that name the store. */
+  get options(): string[] {
+    return ["--root", this.directory.join("root"), "--run-root", this.directory.join("run")];
+  }
+
+  /** Runs a command on this store. */
+  async lamina(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+    return await runLamina([...this.options, ...args], options);
+  }
+
+  /** As `lamina`, for a command that must succeed; what it printed. */
+  async ok(args: readonly string[], options: RunOptions = {}): Promise<string> {
+    const { code, stdout, stderr } = await this.lamina(args, options);
+    assertEquals(code, 0, `lamina ${args.join(" ")} ended with ${code}:\n${stderr}`);
+    return stdout;
+  }
+
+  /** As `ok` with `--json`. */
+  async json(args: readonly string[], options: RunOptions = {}): Promise<unknown> {
+    return JSON.parse(await this.ok([...args, "--json"], options)) as unknown;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.directory[Symbol.asyncDispose]();
+  }
+}

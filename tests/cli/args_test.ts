@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { assertEquals, assertThrows } from "@std/assert";
+import { type CommandLine, parseCommandLine, type Settings } from "../../lib/cli/args.ts";
+import { UsageError } from "../../lib/cli/usage_error.ts";
+
+const DEFAULTS: Settings = {
+  root: undefined,
+  runRoot: undefined,
+  home: undefined,
+  driver: undefined,
+  storageOptions: [],
+  mountApi: undefined,
+  json: false,
+  quiet: false,
+  verbose: false,
+};
+
+/** Reads words that are parted by blanks; `''` stands for an empty word. */
+function parse(line: string, env: Readonly<Record<string, string>> = {}): CommandLine {
+  const words = line === "" ? [] : line.split(" ").map((word) => word.replaceAll("''", ""));
+  return parseCommandLine(words, (name) => env[name]);
+}
+
+const CREATE = {
+  kind: "create",
+  id: "a",
+  parent: undefined,
+  readWrite: false,
+  template: undefined,
+  size: undefined,
+  idMaps: undefined,
+} as const;
+const MOUNT = { kind: "mount", id: "a", readOnly: false, label: undefined, options: [] } as const;
+const DIFF = { kind: "diff", id: "a", comparedWith: undefined, output: "-", compression: undefined } as const;
+
+const COMMAND_CASES: readonly [line: string, command: CommandLine["command"]][] = [
+  ["create a", CREATE],
+  ["create 0123", { ...CREATE, id: "0123" }],
+  ["create true", { ...CREATE, id: "true" }],
+  ["create --read-write true", { ...CREATE, id: "true", readWrite: true }],
+  ["create a --parent b --size 10G --read-write", { ...CREATE, parent: "b", size: "10G", readWrite: true }],
+  ["create a --parent=1", { ...CREATE, parent: "1" }],
+  ["create a --parent ''", CREATE],
+  ["create a --parent b --parent c", { ...CREATE, parent: "c" }],
+  ["create a --template t", { ...CREATE, template: "t" }],
+  [
+    "create a --uid-map 0:1000:1 --uid-map 1:2000:9",
+    {
+      ...CREATE,
+      idMaps: {
+        uidMaps: [{ containerId: 0, hostId: 1000, size: 1 }, { containerId: 1, hostId: 2000, size: 9 }],
+        gidMaps: [{ containerId: 0, hostId: 1000, size: 1 }, { containerId: 1, hostId: 2000, size: 9 }],
+      },
+    },
+  ],
+  ["apply a", { kind: "apply", id: "a", file: "-", parent: undefined }],
+  ["apply a -", { kind: "apply", id: "a", file: "-", parent: undefined }],
+  ["apply a f.tar --parent b", { kind: "apply", id: "a", file: "f.tar", parent: "b" }],
+  ["apply --parent b -- a --odd", { kind: "apply", id: "a", file: "--odd", parent: "b" }],
+  ["diff a", DIFF],
+  ["diff a -o -", DIFF],
+  ["diff a -o out", { ...DIFF, output: "out" }],
+  ["diff a -oout", { ...DIFF, output: "out" }],
+  ["diff a --output=out --compress zstd", { ...DIFF, output: "out", compression: "zstd" }],
+  ["diff a --parent b", { ...DIFF, comparedWith: "b" }],
+  ["diff a --parent ''", { ...DIFF, comparedWith: null }],
+  ["diff a --parent=", { ...DIFF, comparedWith: null }],
+  ["changes a", { kind: "changes", id: "a", comparedWith: undefined }],
+  ["size a --parent ''", { kind: "size", id: "a", comparedWith: null }],
+  ["rm a b 7", { kind: "rm", ids: ["a", "b", "7"], force: false }],
+  ["rm --force a", { kind: "rm", ids: ["a"], force: true }],
+  ["mount a", MOUNT],
+  ["mount a -o volatile -o xino=on", { ...MOUNT, options: ["volatile", "xino=on"] }],
+  ["mount a --read-only --label=-x", { ...MOUNT, readOnly: true, label: "-x" }],
+  ["unmount a --force", { kind: "unmount", id: "a", force: true }],
+  ["inspect a", { kind: "inspect", id: "a" }],
+  ["exists a", { kind: "exists", id: "a" }],
+  ["mounts", { kind: "mounts" }],
+  ["ls", { kind: "ls" }],
+  ["tree", { kind: "tree" }],
+  ["info", { kind: "info" }],
+  ["cleanup", { kind: "cleanup" }],
+  ["completions fish", { kind: "completions", shell: "fish" }],
+  ["version", { kind: "version" }],
+  ["--version", { kind: "version" }],
+  ["ls --version", { kind: "version" }],
+  ["help", { kind: "help", about: undefined }],
+  ["--help", { kind: "help", about: undefined }],
+  ["-h", { kind: "help", about: undefined }],
+  ["help diff", { kind: "help", about: "diff" }],
+  ["diff --help", { kind: "help", about: "diff" }],
+  ["--help diff", { kind: "help", about: "diff" }],
+];
+
+for (const [line, command] of COMMAND_CASES) {
+  Deno.test(`parseCommandLine() reads: lamina ${line}`, () => {
+    assertEquals(parse(line), { command, settings: DEFAULTS });
+  });
+}
+
+const SETTINGS_CASES: readonly [line: string, settings: Partial<Settings>, env?: Readonly<Record<string, string>>][] = [
+  ["--root /r --json ls", { root: "/r", json: true }],
+  ["ls --root /r --json", { root: "/r", json: true }],
+  ["--root /r ls --root /s", { root: "/s" }],
+  ["--json ls --quiet", { json: true, quiet: true }],
+  ["--storage-opt a=1 ls --storage-opt b=2", { storageOptions: ["a=1", "b=2"] }],
+  ["--mount-api classic --driver overlay2 --verbose ls", {
+    mountApi: "classic",
+    driver: "overlay2",
+    verbose: true,
+  }],
+  ["ls", { root: "/e", runRoot: "/f", driver: "overlay2" }, {
+    LAMINA_ROOT: "/e",
+    LAMINA_RUN_ROOT: "/f",
+    LAMINA_DRIVER: "overlay2",
+  }],
+  ["ls", {}, { LAMINA_ROOT: "", LAMINA_DRIVER: "" }],
+  ["ls --root /r --run-root /q", { root: "/r", runRoot: "/q" }, { LAMINA_ROOT: "/e", LAMINA_RUN_ROOT: "/f" }],
+  ["ls --home /h", { home: "/h" }, { LAMINA_ROOT: "/e" }],
+];
+
+for (const [line, settings, env] of SETTINGS_CASES) {
+  Deno.test(`parseCommandLine() finds the settings of: ${Object.keys(env ?? {}).join(" ")} lamina ${line}`, () => {
+    assertEquals(parse(line, env), { command: { kind: "ls" }, settings: { ...DEFAULTS, ...settings } });
+  });
+}
+
+const WRONG_CASES: readonly [line: string, message: string, hint?: string][] = [
+  ["", "there is no command"],
+  ["--json", "there is no command"],
+  ["--", "there is no command"],
+  ["mout a", 'unknown command "mout"', 'did you mean "mount"?'],
+  ["frobnicate", 'unknown command "frobnicate"'],
+  ["help appyl", 'unknown command "appyl"', 'did you mean "apply"?'],
+  ["constructor", 'unknown command "constructor"'],
+  ["--frob ls", 'unknown option "--frob"'],
+  ["ls --jsn", 'unknown option "--jsn" for "lamina ls"', 'did you mean "--json"?'],
+  ["ls -x", 'unknown option "-x" for "lamina ls"'],
+  ["ls --force", 'unknown option "--force" for "lamina ls"'],
+  ["ls --__proto__=x", 'unknown option "--__proto__" for "lamina ls"'],
+  ["--parent b create a", 'unknown option "--parent"'],
+  ["ls --no-json", 'unknown option "--no-json" for "lamina ls"'],
+  ["ls --opt.size=1", 'unknown option "--opt.size" for "lamina ls"'],
+  ["ls --json=yes", "option --json takes no value"],
+  ["ls --root", "option --root needs a value: --root DIR"],
+  [
+    "mount a --label -x",
+    "option --label needs a value: --label LABEL",
+    'a value that begins with "-" is written --label=VALUE',
+  ],
+  ["create", '"lamina create" needs ID'],
+  ["rm", '"lamina rm" needs ID'],
+  ["completions", '"lamina completions" needs SHELL'],
+  ["completions tcsh", '"lamina completions" does not take "tcsh"', "it takes bash, zsh, fish"],
+  ["create a b", 'unexpected word "b" for "lamina create"'],
+  ["ls a", 'unexpected word "a" for "lamina ls"'],
+  ["ls --driver btrfs", '--driver does not take "btrfs"', "it takes overlay2"],
+  ["ls --mount-api news", '--mount-api does not take "news"', "it takes auto, new, classic"],
+  ["diff a -o f --compress xz", '--compress does not take "xz"', "it takes gzip, zstd"],
+  ["diff a --json", "--json needs -o FILE: standard output holds the archive"],
+  ["ls --root /a --home /b", "--root and --home exclude each other: a home is one driver's directory below a root"],
+  [
+    "create a --template t --parent p",
+    "--template and --parent exclude each other: the copy has the template's parent",
+  ],
+  ["create a --template t --read-write", "--template and --read-write exclude each other"],
+  [
+    "create a --size big",
+    'option --size: Cannot read "big" as a size',
+    "write a number with an optional unit k, m, g, t or p: 512m, 10G, 1.5GiB",
+  ],
+  [
+    "create a --gid-map 0:1",
+    'option --gid-map: Cannot read "0:1" as an id map',
+    "write CONTAINER:HOST:SIZE, three numbers below 2^32: 0:100000:65536",
+  ],
+];
+
+for (const [line, message, hint] of WRONG_CASES) {
+  Deno.test(`parseCommandLine() refuses: lamina ${line}`, () => {
+    const error = assertThrows(() => parse(line), UsageError);
+    assertEquals(error.message, message);
+    assertEquals(error.hint, hint);
+  });
+}
+
+Deno.test("parseCommandLine() knows whose usage to show", () => {
+  assertEquals(assertThrows(() => parse("create"), UsageError).command, "create");
+  assertEquals(assertThrows(() => parse("mout"), UsageError).command, undefined);
+});

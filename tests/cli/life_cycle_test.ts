@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * The command line at work: real archives, real mounts, one process a command.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { isMountPoint } from "../_helpers/mount_points.ts";
+import { needsOverlay, needsProgram, needsRoot, testNeeding } from "../_helpers/requires.ts";
+import { run, runBytes, runOk } from "../_helpers/run.ts";
+import { laminaCommand, TestStore } from "./_run_lamina.ts";
+
+const NEEDS = [needsRoot, needsOverlay, needsProgram("tar")];
+
+/** An archive, made by GNU tar, of three files in two directories. */
+async function makeRootfs(store: TestStore): Promise<string> {
+  const { directory } = store;
+  await directory.mkdir("rootfs/etc/deep");
+  await Deno.writeTextFile(directory.join("rootfs/etc/motd"), "hello\n");
+  await Deno.writeTextFile(directory.join("rootfs/etc/hosts"), "127.0.0.1 localhost\n");
+  await Deno.writeTextFile(directory.join("rootfs/etc/deep/file"), "deep\n");
+  await runOk("tar", ["-C", directory.join("rootfs"), "-cf", directory.join("rootfs.tar"), "."]);
+  return directory.join("rootfs.tar");
+}
+
+/** A store with the layer `base`, and `job` on it, in which three things were changed. */
+async function makeJob(store: TestStore): Promise<void> {
+  await store.ok(["apply", "base", await makeRootfs(store)]);
+  await store.ok(["create", "job", "--parent", "base", "--read-write"]);
+  const path = (await store.ok(["mount", "job"])).trimEnd();
+  await Deno.writeTextFile(`${path}/etc/new`, "12345");
+  await Deno.writeTextFile(`${path}/etc/motd`, "bye\n");
+  await Deno.remove(`${path}/etc/hosts`);
+  await store.ok(["unmount", "job"]);
+}
+
+testNeeding(NEEDS, "lamina from an empty store to an empty store", async (test) => {
+  await using store = await TestStore.make();
+  const rootfs = await makeRootfs(store);
+
+  await test.step("ls of an empty store prints nothing", async () => {
+    assertEquals(await store.ok(["ls"]), "");
+    assertEquals(await store.ok(["tree"]), "");
+    assertEquals(await store.json(["ls"]), []);
+  });
+
+  await test.step("apply makes the layer and tells on standard error", async () => {
+    const { code, stdout, stderr } = await store.lamina(["apply", "base", rootfs]);
+    assertEquals({ code, stdout }, { code: 0, stdout: "" });
+    assertMatch(stderr, /^applied base: 6 entries, \d+(\.\d+)? kB\n$/);
+  });
+
+  await test.step("mount prints a path, where the container writes", async () => {
+    await store.ok(["create", "job", "--parent", "base", "--read-write"]);
+    const path = (await store.ok(["mount", "job"])).trimEnd();
+    assert(isMountPoint(path));
+    assertEquals(await Deno.readTextFile(`${path}/etc/motd`), "hello\n");
+    await Deno.writeTextFile(`${path}/etc/new`, "12345");
+    await Deno.remove(`${path}/etc/hosts`);
+    assertEquals(await store.ok(["mounts"]), `job  ${path}\n`);
+    assertEquals(await store.json(["mounts"]), [{ id: "job", path }]);
+    assertEquals(await store.json(["ls"]), [
+      { id: "base", parent: null, depth: 0, mounted: false },
+      { id: "job", parent: "base", depth: 1, mounted: true },
+    ]);
+    assertEquals(await store.ok(["tree"]), "base\n└── job (mounted)\n");
+  });
+
+  await test.step("a layer in use stays", async () => {
+    const { code, stderr } = await store.lamina(["rm", "job"]);
+    assertEquals(code, 4);
+    assertMatch(stderr, /^lamina: error: .*job/);
+    assertEquals((await store.lamina(["rm", "base"])).code, 4);
+    assertEquals(await store.ok(["ls"]), "base\njob\n");
+  });
+
+  await test.step("the last unmount unmounts", async () => {
+    const path = (await store.ok(["mount", "job"])).trimEnd();
+    assertEquals(await store.ok(["unmount", "job"]), "");
+    assert(isMountPoint(path));
+    assertEquals(await store.json(["unmount", "job"]), { id: "job", mounted: false });
+    assert(!isMountPoint(path));
+    assertEquals(await store.ok(["mounts"]), "");
+  });
+
+  await test.step("changes and size tell what the job did", async () => {
+    assertEquals(await store.ok(["changes", "job"]), "C /etc\nD /etc/hosts\nA /etc/new\n");
+    assertEquals(await store.json(["changes", "job"]), [
+      { path: "/etc", kind: "modify" },
+      { path: "/etc/hosts", kind: "delete" },
+      { path: "/etc/new", kind: "add" },
+    ]);
+    assertEquals(await store.ok(["size", "job"]), "5\n");
+    assertEquals(await store.json(["size", "job"]), { id: "job", sizeBytes: 5 });
+    assertStringIncludes(await store.ok(["changes", "base", "--parent", ""]), "A /etc/motd\n");
+  });
+
+  await test.step("inspect and info", async () => {
+    const inspected = await store.json(["inspect", "job"]) as Record<string, unknown>;
+    assertEquals([inspected.id, inspected.parent, inspected.depth, inspected.sizeBytes], ["job", "base", 1, 5]);
+    assert(Array.isArray(inspected.lowerDirs) && inspected.lowerDirs.length === 1);
+    assertMatch(await store.ok(["inspect", "job"]), /^id +job\nparent +base\n/);
+    const { driver, home } = await store.json(["info"]) as { driver: string; home: string };
+    assertEquals([driver, home], ["overlay2", store.directory.join("root/overlay2")]);
+    assertMatch(await store.ok(["info"]), /^Driver: overlay2\nHome: /);
+  });
+
+  await test.step("exists answers by its number alone", async () => {
+    assertEquals(await store.lamina(["exists", "job"]), { code: 0, stdout: "", stderr: "" });
+    assertEquals(await store.lamina(["exists", "nobody"]), { code: 1, stdout: "", stderr: "" });
+    const { code, stdout } = await store.lamina(["exists", "nobody", "--json"]);
+    assertEquals({ code, answer: JSON.parse(stdout) as unknown }, {
+      code: 1,
+      answer: { id: "nobody", exists: false },
+    });
+  });
+
+  await test.step("rm takes parents and children in any order", async () => {
+    assertEquals(await store.json(["rm", "base", "job"]), { removed: ["job", "base"] });
+    assertEquals(await store.ok(["ls"]), "");
+  });
+});
+
+testNeeding(NEEDS, "a diff can be applied elsewhere and gives the same diff", async () => {
+  await using store = await TestStore.make();
+  await makeJob(store);
+  const file = store.directory.join("job.tar.gz");
+  const written = await store.json(["diff", "job", "--compress", "gzip", "-o", file]) as {
+    id: string;
+    entries: number;
+  };
+  assertEquals([written.id, written.entries > 3], ["job", true]);
+
+  const applied = await store.json(["apply", "copy", file, "--parent", "base"]) as Record<string, unknown>;
+  assertEquals([applied.id, applied.entries, applied.sizeBytes], ["copy", written.entries, 9]);
+  assertEquals(await store.ok(["changes", "copy"]), await store.ok(["changes", "job"]));
+
+  const [program, ...first] = laminaCommand();
+  const [job, copy] = await Promise.all(
+    ["job", "copy"].map((id) => runBytes(program, [...first, ...store.options, "diff", id])),
+  );
+  assertEquals([job!.code, job!.stderr], [0, ""]);
+  assertEquals(job!.stdout, copy!.stdout);
+});
+
+testNeeding(NEEDS, "apply reads standard input, compressed too", async () => {
+  await using store = await TestStore.make();
+  const rootfs = await makeRootfs(store);
+  await runOk("gzip", ["-k", rootfs]);
+  await store.ok(["apply", "plain"], { input: await Deno.readFile(rootfs) });
+  const { stderr } = await store.lamina(["apply", "packed", "-", "--quiet"], {
+    input: await Deno.readFile(`${rootfs}.gz`),
+  });
+  assertEquals(stderr, "");
+  assertEquals(await store.ok(["changes", "packed"]), await store.ok(["changes", "plain"]));
+});
+
+testNeeding(NEEDS, "unmount --force and cleanup take back what was mounted several times", async () => {
+  await using store = await TestStore.make();
+  await makeJob(store);
+  const path = (await store.ok(["mount", "job"])).trimEnd();
+  for (let i = 0; i < 3; i++) await store.ok(["mount", "job"]);
+  await store.ok(["unmount", "job", "--force"]);
+  assert(!isMountPoint(path));
+
+  await store.ok(["mount", "job"]);
+  assertEquals(await store.json(["cleanup"]), { unmounted: ["job"] });
+  assert(!isMountPoint(path));
+});
+
+testNeeding(NEEDS, "rm --force unmounts, and does not miss a layer", async () => {
+  await using store = await TestStore.make();
+  await makeJob(store);
+  const path = (await store.ok(["mount", "job"])).trimEnd();
+  await store.ok(["rm", "--force", "job", "nobody"]);
+  assert(!isMountPoint(path));
+  assertEquals(await store.ok(["ls"]), "base\n");
+});
+
+testNeeding(NEEDS, "a read-only mount cannot be written", async () => {
+  await using store = await TestStore.make();
+  await makeJob(store);
+  const path = (await store.ok(["mount", "job", "--read-only"])).trimEnd();
+  assertEquals(await Deno.readTextFile(`${path}/etc/motd`), "bye\n");
+  assertEquals((await run("touch", [`${path}/x`])).code, 1);
+  await store.ok(["unmount", "job"]);
+});
+
+testNeeding(NEEDS, "create --template copies parent and content; --uid-map gives directories away", async () => {
+  await using store = await TestStore.make();
+  await makeJob(store);
+  await store.ok(["create", "twin", "--template", "job"]);
+  assertEquals(await store.ok(["changes", "twin"]), await store.ok(["changes", "job"]));
+
+  await store.ok(["create", "mapped", "--uid-map", "0:100000:65536"]);
+  const { upperDir } = await store.json(["inspect", "mapped"]) as { upperDir: string };
+  const { uid, gid } = await Deno.stat(upperDir);
+  assertEquals([uid, gid], [100000, 100000]);
+});
+
+testNeeding(NEEDS, "the environment stands in for the options", async () => {
+  await using store = await TestStore.make();
+  const [program, ...first] = laminaCommand();
+  const env = {
+    LAMINA_ROOT: store.directory.join("root"),
+    LAMINA_RUN_ROOT: store.directory.join("run"),
+    LAMINA_DRIVER: "overlay2",
+  };
+  assertEquals((await run(program, [...first, "create", "a"], { env })).code, 0);
+  assertEquals(await store.ok(["ls"]), "a\n");
+});
+
+testNeeding([...NEEDS, needsProgram("bash")], "a reader that leaves early ends lamina without a word", async () => {
+  await using store = await TestStore.make();
+  await makeJob(store);
+  for (const query of ["ls", "diff base"]) {
+    const command = [...laminaCommand(), ...store.options, ...query.split(" ")];
+    const line = `"$@" | true; echo "\${PIPESTATUS[0]}"`;
+    const { stdout, stderr } = await run("bash", ["-c", line, "bash", ...command]);
+    assertEquals({ query, stdout, stderr }, { query, stdout: "141\n", stderr: "" });
+  }
+});
+
+testNeeding(NEEDS, "zstd is written and read where Deno knows it, and refused where it does not", async () => {
+  await using store = await TestStore.make();
+  await makeJob(store);
+  const file = store.directory.join("base.tar.zst");
+  const { code, stderr } = await store.lamina(["diff", "base", "--compress", "zstd", "-o", file]);
+  if (code === 0) {
+    await store.ok(["apply", "copy", file]);
+    assertEquals(await store.ok(["changes", "copy"]), await store.ok(["changes", "base"]));
+  } else {
+    assertEquals(code, 5, stderr);
+    assertMatch(stderr, /^lamina: error: .*zstd/);
+    assert(!await Deno.stat(file).then(() => true, () => false));
+  }
+});

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * lamina imported from a URL: no import map, no configuration, no checkout. The server shows only what a published
+ * package would hold, so an import that leaves it is found here.
+ *
+ * @module
+ */
+
+import { fileURLToPath } from "node:url";
+import { mountPointsBelow } from "./_helpers/mount_points.ts";
+import { needsOverlay, needsProgram, needsRoot, testNeeding } from "./_helpers/requires.ts";
+import { runOk } from "./_helpers/run.ts";
+import { assertEquals } from "./_helpers/std_assert.ts";
+import { TempDir } from "./_helpers/temp_dir.ts";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, "");
+
+interface DenoJson {
+  publish: { include: string[] };
+}
+
+/** Serves the files that `publish.include` of deno.json names; collects requests for anything else. */
+class PackageServer implements AsyncDisposable {
+  readonly refused: string[] = [];
+  readonly #server: Deno.HttpServer<Deno.NetAddr>;
+
+  private constructor(published: readonly string[]) {
+    const isPublished = (path: string): boolean =>
+      published.some((entry) => entry.endsWith("/") ? path.startsWith(entry) : path === entry);
+    this.#server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen(): void {} }, async (request) => {
+      const path = decodeURIComponent(new URL(request.url).pathname).slice(1);
+      if (!isPublished(path)) {
+        this.refused.push(path);
+        return new Response("not published", { status: 404 });
+      }
+      const text = await Deno.readTextFile(`${ROOT}/${path}`);
+      return new Response(text, { headers: { "content-type": "application/typescript" } });
+    });
+  }
+
+  static async start(): Promise<PackageServer> {
+    const { publish } = JSON.parse(await Deno.readTextFile(`${ROOT}/deno.json`)) as DenoJson;
+    return new PackageServer(publish.include);
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#server.addr.port}`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#server.shutdown();
+  }
+}
+
+/** What a stranger would write. It prints one line of JSON. */
+const PROGRAM = `
+import { openDriver, StorageError } from "BASE/mod.ts";
+
+const [root, runRoot, rootfs] = Deno.args as [string, string, string];
+await using driver = await openDriver({ root, runRoot });
+
+await driver.create("base");
+using archive = await Deno.open(rootfs);
+const { entries } = await driver.applyDiff("base", archive.readable);
+
+await driver.createReadWrite("job", { parent: "base" });
+let motd = "";
+{
+  await using layer = await driver.get("job");
+  motd = await Deno.readTextFile(layer.path + "/etc/motd");
+  await Deno.writeTextFile(layer.path + "/etc/new", "new\\n");
+}
+const changes = await driver.changes("job");
+
+await driver.remove("job");
+await driver.remove("base");
+let code = "";
+try {
+  await driver.get("job");
+} catch (error) {
+  if (error instanceof StorageError) code = error.code;
+}
+console.log(JSON.stringify({ entries, motd, changes, left: await driver.exists("base"), code }));
+`;
+
+/** A DENO_DIR of its own, so that modules of past servers do not pile up in the user's; packages of npm are shared. */
+async function makeDenoDir(directory: TempDir): Promise<string> {
+  const { stdout } = await runOk(Deno.execPath(), ["info", "--json"]);
+  const { npmCache } = JSON.parse(stdout) as { npmCache: string };
+  await Deno.mkdir(npmCache, { recursive: true });
+  const denoDir = await directory.mkdir("deno");
+  await Deno.symlink(npmCache, `${denoDir}/npm`);
+  return denoDir;
+}
+
+async function makeRootfs(directory: TempDir): Promise<string> {
+  await directory.mkdir("rootfs/etc");
+  await Deno.writeTextFile(directory.join("rootfs/etc/motd"), "hello\n");
+  await runOk("tar", ["-C", directory.join("rootfs"), "-cf", directory.join("rootfs.tar"), "."]);
+  return directory.join("rootfs.tar");
+}
+
+testNeeding(
+  [needsRoot, needsOverlay, needsProgram("tar")],
+  "a program in an empty directory imports lamina by URL",
+  async () => {
+    await using directory = await TempDir.make();
+    await using server = await PackageServer.start();
+    const rootfs = await makeRootfs(directory);
+    const denoDir = await makeDenoDir(directory);
+    const cwd = await directory.mkdir("empty");
+    await Deno.writeTextFile(`${cwd}/main.ts`, PROGRAM.replace("BASE", server.url));
+
+    const args = [
+      "run",
+      "--check",
+      "--allow-all",
+      "--no-lock",
+      "main.ts",
+      directory.join("root"),
+      directory.join("run"),
+      rootfs,
+    ];
+    const { stdout } = await runOk(Deno.execPath(), args, { cwd, env: { DENO_DIR: denoDir } });
+
+    assertEquals(JSON.parse(stdout) as unknown, {
+      entries: 3,
+      motd: "hello\n",
+      changes: [{ path: "/etc", kind: "modify" }, { path: "/etc/new", kind: "add" }],
+      left: false,
+      code: "layer_not_found",
+    });
+    assertEquals(server.refused, []);
+    assertEquals(mountPointsBelow(directory.path), []);
+  },
+);
