@@ -10,13 +10,12 @@ import { isErrno, SyscallError } from "../ffi/errno.ts";
 import { MNT_DETACH, umount2 } from "../ffi/mount.ts";
 import { statfs } from "../ffi/statfs.ts";
 import { lsetxattr } from "../ffi/xattr.ts";
-import { EXIT } from "../lib/cli/exit_code.ts";
 import { isStorageError, rootCause } from "../lib/errors.ts";
 import { mountsBelow } from "../lib/mount/mountinfo.ts";
 import { formatSize } from "../lib/units.ts";
 import { openDriver } from "../mod.ts";
 import { LoopImage } from "./_loop_image.ts";
-import { Refusal } from "./_refusal.ts";
+import { EXIT, Refusal } from "./_refusal.ts";
 
 /** Sparse: it takes what is written to it. */
 const IMAGE_BYTES = 8e9;
@@ -168,12 +167,10 @@ async function cannotCarryLayers(path: string): Promise<string | undefined> {
     const cause = rootCause(error);
     if (isErrno(cause, "EPERM", "EACCES") || isStorageError(error, "permission_denied")) {
       const hint = "in a container: docker run --privileged";
-      throw new Refusal(
-        EXIT.permission,
-        `root may not mount here (CAP_SYS_ADMIN is missing; ${hint}): ${messageOf(error)}`,
-      );
+      throw new Refusal(EXIT.permission, `root may not mount here: CAP_SYS_ADMIN is missing (${hint})`);
     }
-    if (cause instanceof SyscallError || isStorageError(error)) return `cannot carry layers (${messageOf(error)})`;
+    const reason = cause instanceof SyscallError ? cause.code : isStorageError(error) ? error.code : undefined;
+    if (reason !== undefined) return `cannot carry layers (${statfs(path).name}, ${reason})`;
     throw error;
   }
 }

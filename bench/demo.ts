@@ -9,8 +9,6 @@
  * @module
  */
 
-import { EXIT, exitNumberOf } from "../lib/cli/exit_code.ts";
-import { StorageError } from "../lib/errors.ts";
 import { formatSize } from "../lib/units.ts";
 import { openForReading, OutputFile } from "../lib/util/open_file.ts";
 import { type Change, type GraphDriver, openDriver } from "../mod.ts";
@@ -18,7 +16,7 @@ import { changeTree } from "./_change_tree.ts";
 import { compareTrees, type Comparison } from "./_compare_trees.ts";
 import { makeHostRootfs } from "./_host_rootfs.ts";
 import { Interruption } from "./_interruption.ts";
-import { Refusal, refuseUnfitUsers } from "./_refusal.ts";
+import { EXIT, explain, Refusal, refuseUnfitUsers } from "./_refusal.ts";
 import { formatAmount, formatCount, formatThroughput, Report } from "./_report.ts";
 import { findRemains, Workspace } from "./_workspace.ts";
 
@@ -219,25 +217,13 @@ async function closeAndCheck(workspace: Workspace): Promise<string[]> {
   }
 }
 
-/** Says what went wrong, and gives the number to end with. */
-function explain(error: unknown): number {
-  const { message, hint } = error instanceof StorageError ? error : { message: String(error), hint: undefined };
-  const text = error instanceof Refusal
-    ? error.message
-    : hint === undefined
-    ? message
-    : `${message}\ndemo: hint: ${hint}`;
-  Deno.stderr.writeSync(new TextEncoder().encode(`demo: error: ${text}\n`));
-  return error instanceof Refusal ? error.exitNumber : exitNumberOf(error);
-}
-
 /** Runs the demo; the number to end with. */
 async function main(args: readonly string[]): Promise<number> {
   using interruption = new Interruption();
   try {
     return await run(args, interruption.signal);
   } catch (error) {
-    if (!interruption.signal.aborted) return explain(error);
+    if (!interruption.signal.aborted) return explain("demo", error);
     Deno.stderr.writeSync(new TextEncoder().encode("demo: interrupted\n"));
     return EXIT.aborted;
   }

@@ -13,7 +13,6 @@
 import { fileURLToPath } from "node:url";
 import { AT_FDCWD, Fd, O_CREAT, O_EXCL, O_WRONLY, openat } from "../ffi/file.ts";
 import { MNT_DETACH, mount, umount2 } from "../ffi/mount.ts";
-import { EXIT, exitNumberOf } from "../lib/cli/exit_code.ts";
 import { formatSize } from "../lib/units.ts";
 import { openForReading } from "../lib/util/open_file.ts";
 import { openDriver, type OpenOptions, type Progress } from "../mod.ts";
@@ -22,7 +21,7 @@ import { compareTrees } from "./_compare_trees.ts";
 import { makeHostRootfs } from "./_host_rootfs.ts";
 import { Interruption } from "./_interruption.ts";
 import { LoopImage } from "./_loop_image.ts";
-import { Refusal, refuseUnfitUsers } from "./_refusal.ts";
+import { EXIT, explain, Refusal, refuseUnfitUsers } from "./_refusal.ts";
 import { formatAmount, formatCount, Report } from "./_report.ts";
 import { ratios, type Round, summary } from "./_rounds.ts";
 import { Workspace } from "./_workspace.ts";
@@ -303,11 +302,7 @@ async function main(args: readonly string[]): Promise<number> {
     await run(args, interruption.signal);
     return EXIT.ok;
   } catch (error) {
-    if (interruption.signal.aborted) return EXIT.aborted;
-    Deno.stderr.writeSync(
-      new TextEncoder().encode(`bench: error: ${error instanceof Error ? error.message : error}\n`),
-    );
-    return error instanceof Refusal ? error.exitNumber : exitNumberOf(error);
+    return interruption.signal.aborted ? EXIT.aborted : explain("bench", error);
   }
 }
 

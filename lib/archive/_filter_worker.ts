@@ -23,12 +23,11 @@ interface ZstdStreams {
   createZstdDecompress?: () => Transform;
 }
 
-function createFilter({ action, compression }: FilterRequest): Transform {
+/** The stream that does it; undefined if this version of Deno has none. */
+function createFilter({ action, compression }: FilterRequest): Transform | undefined {
   if (compression === "gzip") return action === "compress" ? zlib.createGzip() : zlib.createGunzip();
   const { createZstdCompress, createZstdDecompress } = zlib as ZstdStreams;
-  const create = action === "compress" ? createZstdCompress : createZstdDecompress;
-  if (create !== undefined) return create();
-  throw new StorageError("not_supported", `Cannot ${action} zstd: this version of Deno does not know it`);
+  return (action === "compress" ? createZstdCompress : createZstdDecompress)?.();
 }
 
 async function* chunksOf({ head, readFd }: FilterRequest): AsyncGenerator<Uint8Array> {
@@ -44,6 +43,7 @@ async function* chunksOf({ head, readFd }: FilterRequest): AsyncGenerator<Uint8A
 /** Runs everything through the filter; each piece that comes out is written at once, which is what holds the input back. */
 async function turn(request: FilterRequest): Promise<void> {
   const filter = createFilter(request);
+  if (filter === undefined) return await turnByProgram(request);
   const ended = once(filter, "end");
   filter.on("data", (piece: Uint8Array) => {
     try {
@@ -59,6 +59,39 @@ async function turn(request: FilterRequest): Promise<void> {
     filter.end();
   })();
   await Promise.all([ended, fed]);
+}
+
+/** The same by the program zstd(1), where Deno is too old to know zstd itself. */
+async function turnByProgram(request: FilterRequest): Promise<void> {
+  const child = startProgram(request);
+  const fed = (async (): Promise<void> => {
+    const input = child.stdin.getWriter();
+    for await (const chunk of chunksOf(request)) await input.write(chunk);
+    await input.close();
+  })();
+  const emptied = (async (): Promise<void> => {
+    for await (const piece of child.stdout) writeAll(request.writeFd, piece);
+  })();
+  const said = new Response(child.stderr).text();
+  const [fedResult, emptiedResult] = await Promise.allSettled([fed, emptied]);
+  // Our own side's failure first: the program's end is then only its consequence.
+  if (emptiedResult.status === "rejected") throw emptiedResult.reason;
+  const { success } = await child.status;
+  if (!success) throw new Error((await said).trim() || "zstd failed");
+  if (fedResult.status === "rejected") throw fedResult.reason;
+}
+
+function startProgram({ action }: FilterRequest): Deno.ChildProcess {
+  try {
+    const args = action === "compress" ? ["-cq"] : ["-dcq"];
+    return new Deno.Command("zstd", { args, stdin: "piped", stdout: "piped", stderr: "piped" }).spawn();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new StorageError(
+      "not_supported",
+      `Cannot ${action} zstd: this version of Deno does not know it, and there is no program zstd`,
+    );
+  }
 }
 
 function failureOf(error: unknown, request: FilterRequest): { code: StorageErrorCode; message: string } | undefined {
