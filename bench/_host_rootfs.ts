@@ -67,8 +67,7 @@ class Slice {
       if (info === undefined || info.dev !== device || info.isSocket) return;
       if (this.paths.length >= entriesEnd) return;
       if (info.isFile && (info.size > LARGEST_FILE || this.bytes + info.size > bytesEnd)) return;
-      this.#add(path, info.isFile ? info.size : 0);
-      this.#count(info);
+      if (this.#add(path, info.isFile ? info.size : 0)) this.#count(info);
       if (info.isDirectory) { for (const name of sortedNames(path)) visit(`${path}/${name}`); }
     };
     this.#addParents(directory);
@@ -91,11 +90,13 @@ class Slice {
     for (let end = path.indexOf("/", 1); end !== -1; end = path.indexOf("/", end + 1)) this.#add(path.slice(0, end), 0);
   }
 
-  #add(path: string, size: number): void {
-    if (this.#seen.has(path)) return;
+  /** Whether it was not there yet. */
+  #add(path: string, size: number): boolean {
+    if (this.#seen.has(path)) return false;
     this.#seen.add(path);
     this.paths.push(path.slice(1));
     this.bytes += size;
+    return true;
   }
 }
 

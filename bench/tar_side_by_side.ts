@@ -110,8 +110,8 @@ async function applyContest(rootfs: string, amount: Progress): Promise<Contest> 
     amount,
     contestants: [
       applyByTar(rootfs),
-      applyByLibrary("library, in place", rootfs, "in-place"),
-      applyByLibrary("library, in a Worker", rootfs, "worker"),
+      applyByLibrary("library, in place, warm", rootfs, "in-place"),
+      applyByLibrary("library, in a new Worker", rootfs, "worker"),
       ...programs,
     ],
   };
@@ -132,8 +132,8 @@ async function diffContest(store: string, tree: string, output: string, amount: 
     amount,
     contestants: [
       { name: "GNU tar -c", prepare: () => Promise.resolve(sample(() => runCommand("tar", tarArgs))) },
-      diffByLibrary("library, in place", store, output, "in-place"),
-      diffByLibrary("library, in a Worker", store, output, "worker"),
+      diffByLibrary("library, in place, warm", store, output, "in-place"),
+      diffByLibrary("library, in a new Worker", store, output, "worker"),
       ...programs,
     ],
   };

@@ -22,6 +22,7 @@ export type StorageErrorCode =
   | "mount_failed" //            the kernel refused a mount
   | "no_space" //                no byte or no inode left
   | "not_supported" //           this driver, kernel or platform cannot
+  | "output_closed" //           who reads the output went away
   | "parent_not_found" //
   | "permission_denied" //       needs root or a capability
   | "prior_driver_conflict" //   the root holds layers of several drivers
@@ -95,6 +96,11 @@ export function asStorageError(error: unknown, action: string): StorageError {
     return new StorageError("aborted", message, { cause: error });
   }
   return new StorageError("system_error", message, { cause: error });
+}
+
+/** The error for an archive that nobody reads to its end. */
+export function outputClosed(cause: unknown): StorageError {
+  return new StorageError("output_closed", "Cannot write the archive: who read it went away", { cause });
 }
 
 /** The first failed system call behind `error`, however deep it is wrapped. */

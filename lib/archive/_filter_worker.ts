@@ -12,7 +12,7 @@ import type { Transform } from "node:stream";
 import { once } from "node:events";
 import { isErrno } from "../../ffi/errno.ts";
 import { close, read, writeAll } from "../../ffi/file.ts";
-import { isStorageError, StorageError, type StorageErrorCode } from "../errors.ts";
+import { isStorageError, outputClosed, StorageError, type StorageErrorCode } from "../errors.ts";
 import { FILTER_WORKER, type FilterRequest, FilterState } from "./_filter.ts";
 
 const CHUNK_SIZE = 64 * 1024;
@@ -95,8 +95,12 @@ function startProgram({ action }: FilterRequest): Deno.ChildProcess {
 }
 
 function failureOf(error: unknown, request: FilterRequest): { code: StorageErrorCode; message: string } | undefined {
-  // The reader of the pipe went away: it has its own reason, and says it.
-  if (isErrno(error, "EPIPE") && request.action === "decompress") return undefined;
+  if (isErrno(error, "EPIPE")) {
+    // The unpacker went away: it has its own reason, and says it. Who reads a compressed archive is a stranger.
+    return request.action === "decompress"
+      ? undefined
+      : { code: "output_closed", message: outputClosed(error).message };
+  }
   if (isStorageError(error)) return { code: error.code, message: error.message };
   const message = error instanceof Error ? error.message : String(error);
   if (isErrno(error, "ENOSPC")) return { code: "no_space", message: `Cannot write the archive: ${message}` };

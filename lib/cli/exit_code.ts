@@ -7,7 +7,7 @@
  * @module
  */
 
-import { isStorageError, rootCause, type StorageErrorCode } from "../errors.ts";
+import { isStorageError, type StorageErrorCode } from "../errors.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** Exit numbers by name. They never change their meaning. */
@@ -61,6 +61,7 @@ const EXIT_OF_CODE: Readonly<Record<StorageErrorCode, ExitNumber>> = {
   mount_failed: EXIT.mountFailed,
   no_space: EXIT.noSpace,
   not_supported: EXIT.notSupported,
+  output_closed: EXIT.brokenPipe,
   parent_not_found: EXIT.notFound,
   permission_denied: EXIT.permission,
   prior_driver_conflict: EXIT.refused,
@@ -78,12 +79,7 @@ export function exitNumberOf(error: unknown): ExitNumber {
   return isStorageError(error) ? EXIT_OF_CODE[error.code] : EXIT.failed;
 }
 
-/** Only descriptor 1: a broken pipe inside of lamina is a fault that has to be told. */
-const STDOUT_GONE_REGEXP = /\bwrite\(1, .*\): EPIPE/s;
-
 /** Whether who reads our standard output went away, which is no failure to speak of. */
 export function isBrokenPipe(error: unknown): boolean {
-  if (error instanceof Deno.errors.BrokenPipe) return true;
-  const cause = rootCause(error);
-  return cause instanceof Error && STDOUT_GONE_REGEXP.test(cause.message);
+  return error instanceof Deno.errors.BrokenPipe || isStorageError(error, "output_closed");
 }

@@ -18,6 +18,7 @@ import {
   renameat2,
   tryUnlinkat,
 } from "../../ffi/file.ts";
+import { lutimesat } from "../../ffi/owner.ts";
 import { statat } from "../../ffi/stat.ts";
 import { asStorageError, StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
@@ -100,10 +101,11 @@ function build(
   const owner = home.owner(idMaps);
   if (parent === undefined) makeOwnedDirectory(`${staging}/diff`, DIFF_MODE, owner);
   else {
-    // A mount shows the root as its upper directory has it: a parent's own mode and owner must not get lost.
+    // A mount shows the root as its upper directory has it: a parent's own mode, owner and time must not get lost.
     const root = statat(AT_FDCWD, home.layout.diffDir(parent));
     const inherited = idMaps === undefined ? { uid: root.uid, gid: root.gid } : owner;
     makeOwnedDirectory(`${staging}/diff`, root.mode & 0o7777, inherited);
+    lutimesat(AT_FDCWD, `${staging}/diff`, root.mtimeSeconds, root.mtimeNanoseconds);
   }
   writeNewFile(`${staging}/link`, link, LINK_MODE);
   if (parent === undefined) return;

@@ -15,7 +15,7 @@ import { pack, type PackResult } from "../archive/pack.ts";
 import { treeSize } from "../archive/tree_size.ts";
 import { unpack, type UnpackResult } from "../archive/unpack.ts";
 import type { OverlayXattrNamespace } from "../archive/whiteout.ts";
-import { rootCause } from "../errors.ts";
+import { outputClosed, rootCause, type StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import { removeTree } from "../util/remove_tree.ts";
 import type { WorkControl } from "../util/work_control.ts";
@@ -53,6 +53,19 @@ function openDirectory(path: string): Fd {
   return new Fd(openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
 }
 
+/**
+ * Runs `write`, and tells a reader that went away from every other fault. To the packer a compressor that failed looks
+ * the same, since it closes its pipe: `compressorFailure` knows.
+ */
+function orClosed<T>(write: () => T, compressorFailure?: () => StorageError | undefined): T {
+  try {
+    return write();
+  } catch (error) {
+    if (!isErrno(rootCause(error), "EPIPE")) throw error;
+    throw compressorFailure?.() ?? outputClosed(error);
+  }
+}
+
 const TASKS: { [N in TaskName]: TaskFunction<N> } = {
   unpack({ archiveFd, directory, ...options }, control): UnpackResult {
     using root = openDirectory(directory);
@@ -61,16 +74,13 @@ const TASKS: { [N in TaskName]: TaskFunction<N> } = {
   pack({ directory, archiveFd, compression, ...options }, control): PackResult {
     using root = openDirectory(directory);
     const packOptions = { ...options, control };
-    if (compression === undefined) return pack(root.fd, archiveFd, packOptions);
+    if (compression === undefined) return orClosed(() => pack(root.fd, archiveFd, packOptions));
     using output = openCompressedOutput(archiveFd, compression);
-    try {
+    return orClosed(() => {
       const result = pack(root.fd, output.fd, packOptions);
       output.finish();
       return result;
-    } catch (error) {
-      // A compressor that fails closes the pipe, which the packer can only take for a reader that went away.
-      throw isErrno(rootCause(error), "EPIPE") ? output.failure() ?? error : error;
-    }
+    }, () => output.failure());
   },
   changes({ upperDir, lowerDirs, overlayXattrs }, control): PathChange[] {
     return changes(upperDir, lowerDirs, { overlayXattrs, control });
