@@ -223,17 +223,11 @@ testNeeding([...NEEDS, needsProgram("bash")], "a reader that leaves early ends l
   }
 });
 
-testNeeding(NEEDS, "zstd is written and read where Deno knows it, and refused where it does not", async () => {
+testNeeding([...NEEDS, needsProgram("zstd")], "zstd is written and read", async () => {
   await using store = await TestStore.make();
   await makeJob(store);
   const file = store.directory.join("base.tar.zst");
-  const { code, stderr } = await store.lamina(["diff", "base", "--compress", "zstd", "-o", file]);
-  if (code === 0) {
-    await store.ok(["apply", "copy", file]);
-    assertEquals(await store.ok(["changes", "copy"]), await store.ok(["changes", "base"]));
-  } else {
-    assertEquals(code, 5, stderr);
-    assertMatch(stderr, /^lamina: error: .*zstd/);
-    assert(!await Deno.stat(file).then(() => true, () => false));
-  }
+  await store.ok(["diff", "base", "--compress", "zstd", "-o", file]);
+  await store.ok(["apply", "copy", file]);
+  assertEquals(await store.ok(["changes", "copy"]), await store.ok(["changes", "base"]));
 });
