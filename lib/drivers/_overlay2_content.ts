@@ -34,7 +34,7 @@ export async function diffStream(
   id: string,
   options: DiffOptions,
 ): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
-  requireNative(home, id, options.parent);
+  requireReadable(home, id, options.parent);
   const { writeFd, reader } = await pipeToStream();
   const abort = new AbortController();
   const signal = options.signal === undefined ? abort.signal : AbortSignal.any([abort.signal, options.signal]);
@@ -50,7 +50,7 @@ export async function diffTo(
   output: FileDescriptor,
   options: DiffOptions,
 ): Promise<DiffResult> {
-  requireNative(home, id, options.parent);
+  requireReadable(home, id, options.parent);
   return await packTo(home, id, output.fd, options, home.runner);
 }
 
@@ -76,7 +76,7 @@ export async function changesOf(
   id: string,
   { parent, ...work }: CompareOptions,
 ): Promise<Change[]> {
-  requireNative(home, id, parent);
+  requireReadable(home, id, parent);
   return await home.runner.run("changes", {
     upperDir: home.layout.diffDir(id),
     lowerDirs: home.layout.lowerDirs(id),
@@ -86,14 +86,19 @@ export async function changesOf(
 
 /** `diffSize` of the interface. */
 export async function sizeOf(home: Overlay2Home, id: string, { parent, ...work }: CompareOptions): Promise<number> {
-  requireNative(home, id, parent);
+  requireReadable(home, id, parent);
   return await home.runner.run("size", { directory: home.layout.diffDir(id) }, work);
+}
+
+/** What reading a layer needs: all of it, and no more than its own directory tells. */
+function requireReadable(home: Overlay2Home, id: string, parent: string | null | undefined): void {
+  requireNative(home, id, parent);
+  home.requireWhole(id);
 }
 
 /** @throws {StorageError} `layer_not_found`; `not_supported` where the layer's own directory does not tell enough. */
 function requireNative(home: Overlay2Home, id: string, parent: string | null | undefined): void {
   home.requireLayer(id);
-  home.requireWhole(id);
   const own = home.layout.parentOf(id);
   if (parent !== undefined && (parent ?? undefined) !== own) {
     const base = parent === null ? "nothing" : `"${parent}"`;

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * What every driver must do, whatever it keeps on disk: run against each of them, in each of its modes.
+ *
+ * @module
+ */
+
+import "../_helpers/warm_libc.ts";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { AT_FDCWD, Fd, O_CREAT, O_RDONLY, O_RDWR, openat } from "../../ffi/file.ts";
+import type { GraphDriver } from "../../lib/drivers/driver.ts";
+import { openDriver, type OpenOptions } from "../../lib/drivers/registry.ts";
+import { StorageError, type StorageErrorCode } from "../../lib/errors.ts";
+import { isMountPoint } from "../_helpers/mount_points.ts";
+import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
+import { TempDir } from "../_helpers/temp_dir.ts";
+import { assertSameTree, listTree } from "../_helpers/tree.ts";
+import { type TarItem, tarOf } from "../archive/_tar_of.ts";
+
+/** A store for one test. */
+export interface TestStore {
+  driver: GraphDriver;
+  directory: TempDir;
+}
+
+/** `bytes` as a stream, in pieces that fit nothing. */
+export function streamOf(bytes: Uint8Array<ArrayBuffer>, piece = 777): ReadableStream<Uint8Array<ArrayBuffer>> {
+  let at = 0;
+  return new ReadableStream({
+    pull(controller): void {
+      if (at >= bytes.length) return controller.close();
+      controller.enqueue(bytes.slice(at, at += piece));
+    },
+  });
+}
+
+async function fails(action: Promise<unknown>, code: StorageErrorCode): Promise<StorageError> {
+  const error = await assertRejects(() => action, StorageError);
+  assertEquals(error.code, code, error.message);
+  return error;
+}
+
+const BASE: readonly TarItem[] = [
+  { path: "./", type: "5", mode: 0o755, mtime: 1000 },
+  { path: "etc/", type: "5", mode: 0o755, mtime: 1000 },
+  { path: "etc/hosts", data: "127.0.0.1\n", mtime: 1000 },
+  { path: "etc/passwd", data: "root\n", mode: 0o600, uid: 5, mtime: 1000 },
+  { path: "bin/su", data: "su", mode: 0o4755, mtime: 1000 },
+  { path: "bin/hard", type: "1", link: "bin/su" },
+];
+
+/** Adds the tests to the run, under `name`. */
+export function driverSuite(name: string, options: OpenOptions): void {
+  function test(title: string, body: (store: TestStore) => Promise<void>): void {
+    testNeeding([needsRoot, needsOverlay], `${name}: ${title}`, async () => {
+      await using directory = await TempDir.make();
+      const places = { root: directory.join("root"), runRoot: directory.join("run") };
+      await using driver = await openDriver({ ...options, ...places });
+      await body({ driver, directory });
+    });
+  }
+
+  async function withBase({ driver }: TestStore): Promise<void> {
+    await driver.create("base");
+    await driver.applyDiff("base", streamOf(tarOf(BASE)));
+  }
+
+  test("create() makes an empty base layer, which get() shows", async ({ driver }) => {
+    await driver.create("base");
+    assert(await driver.exists("base"));
+    await using layer = await driver.get("base");
+    assertEquals([...Deno.readDirSync(layer.path)], []);
+  });
+
+  test("applyDiff() fills a layer, from a stream and from a descriptor", async (store) => {
+    const { driver, directory } = store;
+    await withBase(store);
+    await driver.create("again");
+    await Deno.writeFile(directory.join("a.tar"), tarOf(BASE));
+    using file = new Fd(openat(AT_FDCWD, directory.join("a.tar"), O_RDONLY));
+    const result = await driver.applyDiff("again", file);
+    assertEquals([result.entries, result.sizeBytes], [6, 17]);
+    assertEquals(await driver.diffSize("again"), 17);
+    const [base, again] = [await driver.getMetadata("base"), await driver.getMetadata("again")];
+    // The implied directory bin/ has no time of its own.
+    await assertSameTree(base.upperDir, again.upperDir, { ignore: (path) => path === "bin" });
+  });
+
+  test("a diff of a changed layer makes an identical layer elsewhere", async (store) => {
+    const { driver } = store;
+    await withBase(store);
+    await driver.createReadWrite("job", { parent: "base" });
+    {
+      await using job = await driver.get("job");
+      await Deno.writeTextFile(`${job.path}/etc/hosts`, "::1\n", { append: true });
+      await Deno.remove(`${job.path}/etc/passwd`);
+      await Deno.mkdir(`${job.path}/new`);
+      await Deno.chmod(`${job.path}/bin/su`, 0o700);
+    }
+    const expected = [
+      { path: "/bin", kind: "modify" },
+      { path: "/bin/su", kind: "modify" },
+      { path: "/etc", kind: "modify" },
+      { path: "/etc/hosts", kind: "modify" },
+      { path: "/etc/passwd", kind: "delete" },
+      { path: "/new", kind: "add" },
+    ];
+    assertEquals(await driver.changes("job"), expected as never);
+    await driver.create("copy", { parent: "base" });
+    await driver.applyDiff("copy", await driver.diff("job", { compression: "gzip" }));
+    assertEquals(await driver.changes("copy"), expected as never);
+    await using job = await driver.get("job", { readOnly: true });
+    await using copy = await driver.get("copy", { readOnly: true });
+    await assertSameTree(job.path, copy.path);
+  });
+
+  test("diff() gives the same bytes each time, and as diffTo() does", async (store) => {
+    const { driver, directory } = store;
+    await withBase(store);
+    const first = await new Response(await driver.diff("base")).bytes();
+    using file = new Fd(openat(AT_FDCWD, directory.join("b.tar"), O_RDWR | O_CREAT, 0o600));
+    const { bytes } = await driver.diffTo("base", file);
+    assertEquals(await Deno.readFile(directory.join("b.tar")), first);
+    assertEquals(bytes, first.length);
+  });
+
+  test("diff() of a layer in which nothing was done is 1024 zero bytes", async ({ driver }) => {
+    await driver.create("base");
+    assertEquals(await new Response(await driver.diff("base")).bytes(), new Uint8Array(1024));
+  });
+
+  test("get() and put() are counted, and a put() too many does nothing", async (store) => {
+    const { driver } = store;
+    await withBase(store);
+    await driver.createReadWrite("job", { parent: "base" });
+    const { path } = await driver.get("job");
+    assertEquals((await driver.get("job")).path, path);
+    await driver.put("job");
+    assert(isMountPoint(path));
+    await driver.put("job");
+    assert(!isMountPoint(path));
+    await driver.put("job");
+    await driver.put("no-such-layer");
+    await using again = await driver.get("job");
+    assert(isMountPoint(again.path));
+  });
+
+  test("disposing a mounted layer twice puts it once", async (store) => {
+    const { driver } = store;
+    await withBase(store);
+    await driver.createReadWrite("job", { parent: "base" });
+    const [first, second] = [await driver.get("job"), await driver.get("job")];
+    await first[Symbol.asyncDispose]();
+    await first[Symbol.asyncDispose]();
+    assert(isMountPoint(second.path));
+    await second[Symbol.asyncDispose]();
+    assert(!isMountPoint(second.path));
+  });
+
+  test("disposing a driver gives its own mounts back, and no others", async (store) => {
+    const { driver, directory } = store;
+    await withBase(store);
+    await driver.createReadWrite("ours", { parent: "base" });
+    await driver.createReadWrite("theirs", { parent: "base" });
+    const theirs = await driver.get("theirs");
+    let ours: string;
+    {
+      await using other = await openDriver({
+        ...options,
+        root: directory.join("root"),
+        runRoot: directory.join("run"),
+      });
+      ours = (await other.get("ours")).path;
+      await other.get("ours");
+      assert(isMountPoint(ours));
+    }
+    assert(!isMountPoint(ours));
+    assert(isMountPoint(theirs.path));
+  });
+
+  test("cleanup() unmounts everything", async (store) => {
+    const { driver } = store;
+    await withBase(store);
+    for (const id of ["a", "b"]) await driver.createReadWrite(id, { parent: "base" });
+    const paths = [(await driver.get("a")).path, (await driver.get("b")).path, (await driver.get("b")).path];
+    await driver.cleanup();
+    for (const path of paths) assert(!isMountPoint(path));
+  });
+
+  test("a committed layer and a read-only mount cannot be written", async (store) => {
+    const { driver } = store;
+    await withBase(store);
+    await driver.create("middle", { parent: "base" });
+    await driver.create("top", { parent: "middle" });
+    for (const [id, get] of [["middle", {}], ["top", { readOnly: true }], ["base", { readOnly: true }]] as const) {
+      await using layer = await driver.get(id, get);
+      assertEquals(await Deno.readTextFile(`${layer.path}/etc/hosts`), "127.0.0.1\n");
+      const error = await assertRejects(() => Deno.writeTextFile(`${layer.path}/new`, ""), Error);
+      assert(error.message.includes("os error 30"), error.message);
+    }
+  });
+
+  test("createFromTemplate() copies content and parent", async (store) => {
+    const { driver } = store;
+    await withBase(store);
+    await driver.createReadWrite("job", { parent: "base" });
+    {
+      await using job = await driver.get("job");
+      await Deno.writeTextFile(`${job.path}/mine`, "x");
+    }
+    await driver.createFromTemplate("copy", "job");
+    assertEquals(await driver.changes("copy"), [{ path: "/mine", kind: "add" }]);
+    await fails(driver.createFromTemplate("copy", "job"), "layer_exists");
+    await fails(driver.createFromTemplate("x", "no-such-layer"), "layer_not_found");
+  });
+
+  test("diffGetter() reads files of the layer, and none outside", async (store) => {
+    const { driver, directory } = store;
+    await withBase(store);
+    await Deno.writeTextFile(directory.join("secret"), "secret");
+    await driver.create("links");
+    await driver.applyDiff("links", streamOf(tarOf([{ path: "out", type: "2", link: directory.join("secret") }])));
+    await using base = await driver.diffGetter("base");
+    assertEquals(await new Response(await base.open("./etc/hosts")).text(), "127.0.0.1\n");
+    await fails(base.open("../../secret"), "unsafe_path");
+    await fails(base.open("etc"), "invalid_argument");
+    await using links = await driver.diffGetter("links");
+    await assertRejects(() => links.open("out"), StorageError);
+  });
+
+  test("layers() tells parents, depths and mounts, in the order of ids", async (store) => {
+    const { driver } = store;
+    assertEquals(await Array.fromAsync(driver.layers()), []);
+    await withBase(store);
+    await driver.create("b", { parent: "base" });
+    await driver.create("a", { parent: "b" });
+    await using _a = await driver.get("a");
+    assertEquals(await Array.fromAsync(driver.layers()), [
+      { id: "a", parent: "b", depth: 2, mounted: true },
+      { id: "b", parent: "base", depth: 1, mounted: false },
+      { id: "base", parent: undefined, depth: 0, mounted: false },
+    ]);
+  });
+
+  test("remove() removes; a parent or a mounted layer only when it is free", async (store) => {
+    const { driver } = store;
+    await withBase(store);
+    await driver.createReadWrite("job", { parent: "base" });
+    const { path } = await driver.get("job");
+    await fails(driver.remove("job"), "layer_in_use");
+    await fails(driver.remove("base", { force: true }), "layer_in_use");
+    await driver.remove("job", { force: true });
+    assert(!isMountPoint(path));
+    await driver.remove("base");
+    await driver.remove("base");
+    assertEquals(await Array.fromAsync(driver.layers()), []);
+    assertEquals([...Deno.readDirSync(driver.home)].map(({ name }) => name), ["l"]);
+    assertEquals([...Deno.readDirSync(`${driver.home}/l`)], []);
+  });
+
+  test("each refusal has its code, and changes nothing", async (store) => {
+    const { driver } = store;
+    await withBase(store);
+    const before = await listTree(driver.home);
+    await fails(driver.create("base"), "layer_exists");
+    await fails(driver.create("new", { parent: "no-such-layer" }), "parent_not_found");
+    await fails(driver.create("new", { storageOptions: { size: "1G" } }), "not_supported");
+    await fails(driver.createReadWrite("new", { storageOptions: { sise: "1G" } }), "invalid_argument");
+    await fails(driver.get("no-such-layer"), "layer_not_found");
+    await fails(driver.diff("no-such-layer"), "layer_not_found");
+    await fails(driver.changes("no-such-layer"), "layer_not_found");
+    await fails(driver.getMetadata("no-such-layer"), "layer_not_found");
+    await fails(driver.diffSize("base", { parent: "x" }), "not_supported");
+    await fails(driver.applyDiff("base", streamOf(tarOf(BASE))), "layer_not_empty");
+    for (const id of ["", ".", "..", "l", "a/b", "/a", "a\0b", ".hidden", "-x", "x".repeat(256)]) {
+      await fails(driver.create(id), "invalid_argument");
+      await fails(driver.remove(id, { force: true }), "invalid_argument");
+      await fails(driver.get(id), "invalid_argument");
+    }
+    assertEquals(await listTree(driver.home), before);
+  });
+
+  test("an apply that fails leaves the layer as empty as before", async (store) => {
+    const { driver } = store;
+    await withBase(store);
+    await driver.create("layer", { parent: "base" });
+    // That something was made in the layer's directory and removed again shows in its own time.
+    const list = async (): Promise<string[]> =>
+      (await listTree(driver.home)).map((line) => line.startsWith('"layer" ') ? line.replace(/ mtime=\S+/, "") : line);
+    const before = await list();
+    const cut = tarOf(BASE).subarray(0, 2100).slice();
+    await fails(driver.applyDiff("layer", streamOf(cut)), "invalid_archive");
+    await fails(driver.applyDiff("layer", streamOf(new Uint8Array())), "invalid_archive");
+    await fails(driver.applyDiff("layer", streamOf(tarOf([{ path: "../x" }]))), "unsafe_path");
+    const failing = new ReadableStream<Uint8Array>({
+      pull: (controller) => controller.error(new TypeError("the network is gone")),
+    });
+    const error = await assertRejects(() => driver.applyDiff("layer", failing), StorageError);
+    assert(error.message.includes("the network is gone"), error.message);
+    assertEquals(await list(), before);
+    await driver.applyDiff("layer", streamOf(tarOf(BASE)));
+    assertEquals(await driver.diffSize("layer"), 17);
+  });
+
+  test("while an apply is at work nobody else uses its layer, and others are free", async (store) => {
+    const { driver } = store;
+    await withBase(store);
+    await driver.create("slow", { parent: "base" });
+    await driver.createReadWrite("other", { parent: "base" });
+    const abort = new AbortController();
+    const started = Promise.withResolvers<void>();
+    const bytes = tarOf(BASE);
+    const endless = new ReadableStream<Uint8Array>({
+      start: (controller) => controller.enqueue(bytes.slice(0, 1024)),
+      pull: () => new Promise<void>(() => started.resolve()),
+    }, { highWaterMark: 0 });
+    const applying = driver.applyDiff("slow", endless, { signal: abort.signal });
+    await started.promise;
+    await fails(driver.get("slow"), "layer_in_use");
+    await fails(driver.applyDiff("slow", streamOf(bytes)), "layer_in_use");
+    await fails(driver.remove("slow", { force: true }), "layer_in_use");
+    {
+      await using other = await driver.get("other");
+      assert(isMountPoint(other.path));
+    }
+    abort.abort();
+    await fails(applying, "aborted");
+    await driver.applyDiff("slow", streamOf(bytes));
+    assertEquals(await driver.diffSize("slow"), 17);
+  });
+
+  test("progress is told, and a diff that nobody reads on ends", async (store) => {
+    const { driver } = store;
+    await driver.create("big");
+    const data = "x".repeat(100_000);
+    const items = Array.from({ length: 300 }, (_, i) => ({ path: `file-${i}`, data }));
+    const told: number[] = [];
+    await driver.applyDiff("big", streamOf(tarOf(items), 100_000), { onProgress: ({ entries }) => told.push(entries) });
+    assert(told.every((entries) => entries <= 300));
+    const reader = (await driver.diff("big")).getReader();
+    await reader.read();
+    await reader.cancel();
+    assertEquals(await driver.diffSize("big"), 300 * data.length);
+  });
+
+  test("status() and getMetadata() tell what docker info and inspect show", async (store) => {
+    const { driver } = store;
+    await withBase(store);
+    await driver.create("child", { parent: "base" });
+    const names = (await driver.status()).map(([name]) => name);
+    assertEquals(names.slice(0, 2), ["Backing Filesystem", "Supports d_type"]);
+    assertEquals((await driver.getMetadata("base")).lowerDirs, []);
+    assertEquals((await driver.getMetadata("child")).lowerDirs, [(await driver.getMetadata("base")).upperDir]);
+  });
+}

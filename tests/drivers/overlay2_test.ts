@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { driverSuite } from "./driver_suite.ts";
+
+driverSuite("overlay2 in Workers", { driver: "overlay2", work: "worker" });
+driverSuite("overlay2 in place, by mount(2)", { driver: "overlay2", work: "in-place", mountApi: "classic" });
+driverSuite("overlay2 in place, by fsopen(2)", { driver: "overlay2", work: "in-place", mountApi: "new" });
