@@ -2,6 +2,7 @@
 
 import "../_helpers/warm_libc.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { namesIn } from "../_helpers/names_in.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { runOk } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
@@ -75,7 +76,7 @@ testNeeding([needsRoot], "unpack() leaves out what aufs kept for itself", async 
     { path: ".wh..wh.aufs" },
     { path: "kept", data: "x" },
   ]);
-  assertEquals([...Deno.readDirSync(layer)].map(({ name }) => name), ["kept"]);
+  assertEquals(await namesIn(layer), ["kept"]);
 });
 
 testNeeding([needsRoot], "unpack() takes no attribute of a storage driver, and tells which", async () => {

@@ -123,6 +123,17 @@ testNeeding(NEEDS, "lamina from an empty store to an empty store", async (test) 
   });
 });
 
+testNeeding(NEEDS, "mount twice and unmount twice by four processes keeps the mount until the last", async () => {
+  await using store = await TestStore.make();
+  await makeJob(store);
+  const path = (await store.ok(["mount", "job"])).trim();
+  assertEquals((await store.ok(["mount", "job"])).trim(), path);
+  await store.ok(["unmount", "job"]);
+  assert(isMountPoint(path));
+  await store.ok(["unmount", "job"]);
+  assert(!isMountPoint(path));
+});
+
 testNeeding(NEEDS, "a diff can be applied elsewhere and gives the same diff", async () => {
   await using store = await TestStore.make();
   await makeJob(store);

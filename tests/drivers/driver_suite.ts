@@ -13,6 +13,7 @@ import type { GraphDriver } from "../../lib/drivers/driver.ts";
 import { openDriver, type OpenOptions } from "../../lib/drivers/registry.ts";
 import { StorageError, type StorageErrorCode } from "../../lib/errors.ts";
 import { isMountPoint } from "../_helpers/mount_points.ts";
+import { namesIn } from "../_helpers/names_in.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 import { assertSameTree, listTree } from "../_helpers/tree.ts";
@@ -70,7 +71,7 @@ export function driverSuite(name: string, options: OpenOptions): void {
     await driver.create("base");
     assert(await driver.exists("base"));
     await using layer = await driver.get("base");
-    assertEquals([...Deno.readDirSync(layer.path)], []);
+    assertEquals(await namesIn(layer.path), []);
   });
 
   test("applyDiff() fills a layer, from a stream and from a descriptor", async (store) => {
@@ -255,8 +256,8 @@ export function driverSuite(name: string, options: OpenOptions): void {
     await driver.remove("base");
     await driver.remove("base");
     assertEquals(await Array.fromAsync(driver.layers()), []);
-    assertEquals([...Deno.readDirSync(driver.home)].map(({ name }) => name), ["l"]);
-    assertEquals([...Deno.readDirSync(`${driver.home}/l`)], []);
+    assertEquals(await namesIn(driver.home), ["l"]);
+    assertEquals(await namesIn(`${driver.home}/l`), []);
   });
 
   test("each refusal has its code, and changes nothing", async (store) => {

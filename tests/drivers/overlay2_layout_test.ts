@@ -8,6 +8,7 @@ import { openDriver, type OpenOptions } from "../../lib/drivers/registry.ts";
 import type { GraphDriver } from "../../lib/drivers/driver.ts";
 import { StorageError, type StorageErrorCode } from "../../lib/errors.ts";
 import { isMountPoint } from "../_helpers/mount_points.ts";
+import { namesIn } from "../_helpers/names_in.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { runOk } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
@@ -38,15 +39,15 @@ testNeeding(NEEDS, "overlay2 lays layers out as Docker does", async () => {
   await driver.create("middle", { parent: "base" });
   await driver.createReadWrite("top", { parent: "middle" });
   const home = directory.join("root/overlay2");
-  const read = (file: string): string => Deno.readTextFileSync(`${home}/${file}`);
-  const links = { base: read("base/link"), middle: read("middle/link") };
+  const read = (file: string): Promise<string> => Deno.readTextFile(`${home}/${file}`);
+  const links = { base: await read("base/link"), middle: await read("middle/link") };
   for (const [id, link] of Object.entries(links)) {
     assertMatch(link, /^[A-Z2-7]{26}$/);
     assertEquals(await Deno.readLink(`${home}/l/${link}`), `../${id}/diff`);
   }
-  assertEquals(read("middle/lower"), `l/${links.base}`);
-  assertEquals(read("top/lower"), `l/${links.middle}:l/${links.base}`);
-  assertEquals(read("middle/committed"), "");
+  assertEquals(await read("middle/lower"), `l/${links.base}`);
+  assertEquals(await read("top/lower"), `l/${links.middle}:l/${links.base}`);
+  assertEquals(await read("middle/committed"), "");
   const { stdout } = await runOk("find", [".", "-not", "-path", "./l/*", "-printf", "%p %m %U:%G\n"], { cwd: home });
   assertEquals(stdout.trim().split("\n").sort(), [
     ". 710 0:0",
@@ -72,7 +73,7 @@ testNeeding(NEEDS, "overlay2 lays layers out as Docker does", async () => {
   const { stdout: options } = await runOk("findmnt", ["-no", "OPTIONS", path]);
   assertMatch(options, /lowerdir\+?=\S+upperdir=\S+,workdir=\S+/);
   await driver.put("top");
-  assert(![...Deno.readDirSync(`${home}/top`)].some(({ name }) => name === "merged"));
+  assert(!(await namesIn(`${home}/top`)).includes("merged"));
 });
 
 testNeeding(NEEDS, "overlay2 opens, mounts and exports a store as dockerd writes it", async () => {
@@ -92,7 +93,7 @@ testNeeding(NEEDS, "overlay2 opens, mounts and exports a store as dockerd writes
   ]]);
   assertEquals(await driver.changes("bbb"), [{ path: "/etc", kind: "delete" }, { path: "/new", kind: "add" }]);
   await using layer = await driver.get("bbb");
-  assertEquals([...Deno.readDirSync(layer.path)].map(({ name }) => name), ["new"]);
+  assertEquals(await namesIn(layer.path), ["new"]);
 });
 
 testNeeding(NEEDS, "overlay2 hands the root's mode, owner and time on to children", async () => {
@@ -157,7 +158,7 @@ testNeeding(NEEDS, "overlay2 removes a layer with an empty link, and no other la
   await Deno.writeTextFile(`${driver.home}/damaged/link`, "");
   await driver.remove("damaged");
   assert(!await driver.exists("damaged"));
-  assertEquals([...Deno.readDirSync(`${driver.home}/l`)].length, 2);
+  assertEquals((await namesIn(`${driver.home}/l`)).length, 2);
 });
 
 testNeeding(NEEDS, "overlay2 fills a layer again after an apply that was interrupted", async () => {
@@ -176,14 +177,14 @@ testNeeding(NEEDS, "overlay2 has exact modes whatever the umask", async () => {
     await using driver = await open(directory);
     await driver.create("base");
     await driver.create("child", { parent: "base" });
-    const mode = (path: string): number => Deno.statSync(`${driver.home}/${path}`).mode! & 0o7777;
+    const mode = async (path: string): Promise<number> => (await Deno.stat(`${driver.home}/${path}`)).mode! & 0o7777;
     const modes = ["", "l", "base", "base/diff", "base/link", "child/lower", "child/work"].map(mode);
-    assertEquals(modes, [0o710, 0o700, 0o710, 0o755, 0o644, 0o644, 0o700]);
+    assertEquals(await Promise.all(modes), [0o710, 0o700, 0o710, 0o755, 0o644, 0o644, 0o700]);
     await driver.applyDiff(
       "child",
       streamOf(tarOf([{ path: "f", mode: 0o666 }, { path: "d/", type: "5", mode: 0o777 }])),
     );
-    assertEquals([mode("child/diff/f"), mode("child/diff/d")], [0o666, 0o777]);
+    assertEquals([await mode("child/diff/f"), await mode("child/diff/d")], [0o666, 0o777]);
   } finally {
     Deno.umask(before);
   }

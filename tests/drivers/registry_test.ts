@@ -5,6 +5,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { openDriver } from "../../lib/drivers/registry.ts";
 import { StorageError, type StorageErrorCode } from "../../lib/errors.ts";
 import { mountPointsBelow } from "../_helpers/mount_points.ts";
+import { namesIn } from "../_helpers/names_in.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { runOk } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
@@ -24,7 +25,7 @@ Deno.test("openDriver() makes nothing on disk", async () => {
   assertEquals(driver.home, directory.join("root/overlay2"));
   assert(!await driver.exists("base"));
   assertEquals(await Array.fromAsync(driver.layers()), []);
-  assertEquals([...Deno.readDirSync(directory.path)], []);
+  assertEquals(await namesIn(directory.path), []);
 });
 
 Deno.test("openDriver() refuses a driver that there is not", async () => {
@@ -46,7 +47,7 @@ Deno.test("openDriver() tells a root of another driver, and of two", async () =>
 async function refusalOf(directory: TempDir, home: string): Promise<StorageError> {
   await using driver = await openDriver({ home, runRoot: directory.join("run"), work: "in-place" });
   const error = await fails(driver.create("base"), "incompatible_filesystem");
-  assertEquals([...Deno.readDirSync(home)].map(({ name }) => name), []);
+  assertEquals(await namesIn(home), []);
   return error;
 }
 

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import "../_helpers/warm_libc.ts";
+import { assert, assertEquals } from "@std/assert";
+import { lockDirectory, tryLockDirectory } from "../../lib/util/directory_lock.ts";
+import { needsProgram, testNeeding } from "../_helpers/requires.ts";
+import { TempDir } from "../_helpers/temp_dir.ts";
+
+Deno.test("lockDirectory() excludes others of the same process until it is disposed", async () => {
+  await using directory = await TempDir.make();
+  const order: string[] = [];
+  const first = await lockDirectory(directory.path, "exclusive");
+  const second = lockDirectory(directory.path, "exclusive").then((lock) => {
+    order.push("second");
+    lock?.[Symbol.dispose]();
+  });
+  assertEquals(tryLockDirectory(directory.path, "shared"), "busy");
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  order.push("first ends");
+  first?.[Symbol.dispose]();
+  await second;
+  assertEquals(order, ["first ends", "second"]);
+});
+
+Deno.test("lockDirectory() lets readers in together", async () => {
+  await using directory = await TempDir.make();
+  using _first = await lockDirectory(directory.path, "shared");
+  using _second = await lockDirectory(directory.path, "shared");
+  assertEquals(tryLockDirectory(directory.path, "exclusive"), "busy");
+});
+
+Deno.test("lockDirectory() of what is no directory is undefined", async () => {
+  await using directory = await TempDir.make();
+  await Deno.writeTextFile(directory.join("file"), "");
+  await Deno.symlink(".", directory.join("link"));
+  for (const name of ["none", "file", "link"]) {
+    assertEquals(await lockDirectory(directory.join(name), "exclusive"), undefined);
+  }
+});
+
+testNeeding([needsProgram("flock")], "a lock is free when the process that held it is killed", async () => {
+  await using directory = await TempDir.make();
+  const holder = new Deno.Command("flock", {
+    args: [directory.path, "sh", "-c", "echo ready; exec sleep 60"],
+    stdout: "piped",
+  })
+    .spawn();
+  const reader = holder.stdout.getReader();
+  await reader.read();
+  assertEquals(tryLockDirectory(directory.path, "exclusive"), "busy");
+  // The lock belongs to flock(1) and the sleep it runs, which share the open directory.
+  await new Deno.Command("pkill", { args: ["-KILL", "-P", String(holder.pid)] }).output();
+  holder.kill("SIGKILL");
+  await reader.cancel();
+  await holder.status;
+  using lock = await lockDirectory(directory.path, "exclusive");
+  assert(lock !== undefined);
+});

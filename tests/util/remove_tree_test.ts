@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import "../_helpers/warm_libc.ts";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { SyscallError } from "../../ffi/errno.ts";
+import { AT_FDCWD, Fd, O_DIRECTORY, O_RDONLY, openat } from "../../ffi/file.ts";
+import { removeTree } from "../../lib/util/remove_tree.ts";
+import { namesIn } from "../_helpers/names_in.ts";
+import { needsRoot, testNeeding } from "../_helpers/requires.ts";
+import { runOk } from "../_helpers/run.ts";
+import { TempDir } from "../_helpers/temp_dir.ts";
+
+function remove(directory: string, name: string): void {
+  using parent = new Fd(openat(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY));
+  removeTree(parent.fd, name);
+}
+
+Deno.test("removeTree() removes everything, and follows no link", async () => {
+  await using directory = await TempDir.make();
+  const script =
+    `mkdir -p keep tree/a/b/c; echo x >keep/file; ln -s ../keep tree/link; ln -s ../../keep/file tree/a/file
+    mkfifo tree/pipe; for i in $(seq 2000); do : >tree/a/b/$i; done; touch "$(printf 'tree/\\377')"`;
+  await runOk("bash", ["-ec", script], { cwd: directory.path });
+  remove(directory.path, "tree");
+  remove(directory.path, "tree");
+  assertEquals(await namesIn(directory.path), ["keep"]);
+  assertEquals(await namesIn(directory.join("keep")), ["file"]);
+  await Deno.symlink("keep", directory.join("link"));
+  remove(directory.path, "link");
+  assertEquals(await namesIn(directory.path), ["keep"]);
+});
+
+testNeeding([needsRoot], "removeTree() does not enter a file system that is mounted below", async () => {
+  await using directory = await TempDir.make();
+  const mounted = await directory.mkdir("tree/deep/mounted");
+  await runOk("mount", ["-t", "tmpfs", "tmpfs", mounted]);
+  await Deno.writeTextFile(`${mounted}/precious`, "x");
+  const error = assertThrows(() => remove(directory.path, "tree"), SyscallError);
+  assert(["EBUSY", "EXDEV"].includes(error.code), error.code);
+  assertEquals(await namesIn(mounted), ["precious"]);
+});
