@@ -162,19 +162,26 @@ export function decodeHeader(block: Buffer, at: number, entry: TarEntry): Header
 }
 
 function putOctal(block: Uint8Array, at: number, [offset, length]: Field, value: number): void {
-  let i = at + offset + length - 1;
+  const first = at + offset;
+  let i = first + length - 1;
   block[i--] = 0;
-  for (let rest = value; i >= at + offset; i--) {
-    block[i] = 0x30 + rest % 8;
-    rest = Math.floor(rest / 8);
-  }
+  let rest = value;
+  // Sizes past 2^31 have to be divided; everything else is shifted, which is several times as fast.
+  for (; rest > 0x7fffffff; i--, rest = Math.floor(rest / 8)) block[i] = 0x30 + rest % 8;
+  for (; i >= first; i--, rest >>>= 3) block[i] = 0x30 + (rest & 7);
 }
 
 /**
  * Writes the ustar header of `entry` at `at` of `block`. `name` and `prefix` fit their fields; numbers that do not fit
  * theirs are written as 0, since the writer has put them into a pax header before.
  */
-export function encodeHeader(block: Buffer, at: number, entry: TarEntry, name: ByteString, prefix: ByteString): void {
+export function encodeHeader(
+  block: Uint8Array,
+  at: number,
+  entry: TarEntry,
+  name: ByteString,
+  prefix: ByteString,
+): void {
   block.fill(0, at, at + BLOCK_SIZE);
   putBytes(name, block, at + NAME[0]);
   putOctal(block, at, MODE, entry.mode);

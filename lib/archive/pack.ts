@@ -65,7 +65,11 @@ const PLAIN_ROOT_MODE = 0o755;
  * `system_error` for what cannot be read; `aborted`.
  */
 export function pack(rootFd: number, archiveFd: number, options: PackOptions = {}): PackResult {
-  return new Packer(rootFd, archiveFd, options).run();
+  try {
+    return new Packer(rootFd, archiveFd, options).run();
+  } catch (error) {
+    throw asStorageError(error, "Cannot write the archive");
+  }
 }
 
 class Packer {

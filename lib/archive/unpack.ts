@@ -84,7 +84,7 @@ export function unpack(archiveFd: number, rootFd: number, options: UnpackOptions
     return result;
   } catch (error) {
     // An archive that cannot be decompressed ends early, which the tar reader can only take for a cut.
-    throw archive.failure() ?? error;
+    throw archive.failure() ?? asStorageError(error, "Cannot unpack the archive");
   }
 }
 

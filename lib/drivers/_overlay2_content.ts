@@ -122,6 +122,7 @@ export async function applyDiff(
   { parent, ...work }: CompareOptions,
 ): Promise<ApplyResult> {
   requireNative(home, id, parent);
+  home.requireContent(id);
   const { layout } = home;
   using _applying = await beginApply(home, id);
   try {

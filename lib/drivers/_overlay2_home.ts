@@ -148,6 +148,19 @@ export class Overlay2Home implements Disposable {
     if (!this.layout.exists(id)) throw this.notFound(id);
   }
 
+  /** @throws {StorageError} `store_damaged`: the directory of the layer's content is missing. */
+  requireContent(id: string): void {
+    if (existsat(AT_FDCWD, `${this.layout.diffDir(id)}/.`)) return;
+    throw new StorageError("store_damaged", `Cannot use layer "${id}": ${this.layout.diffDir(id)} is missing`);
+  }
+
+  /** @throws {StorageError} `store_damaged`: a directory that the layer is mounted from is missing. */
+  requireDirectories(id: string): void {
+    const missing = this.layout.missingDirectory(id);
+    if (missing === undefined) return;
+    throw new StorageError("store_damaged", `Cannot use layer "${id}": ${missing} is missing, or leads nowhere`);
+  }
+
   notFound(id: string): StorageError {
     return new StorageError("layer_not_found", `There is no layer "${id}" in ${this.layout.home}`, {
       hint: "lamina ls lists the layers",
@@ -155,11 +168,13 @@ export class Overlay2Home implements Disposable {
   }
 
   /**
-   * Makes sure that no content is on its way into the layer.
+   * Makes sure that the layer has its content, and that none is on its way into it.
    *
-   * @throws {StorageError} `layer_in_use` while an apply is at work, `store_damaged` after one was interrupted.
+   * @throws {StorageError} `layer_in_use` while an apply is at work, `store_damaged` after one was interrupted, or where
+   * the directory of the content is missing.
    */
   requireWhole(id: string): void {
+    this.requireContent(id);
     const applying = this.layout.applyingDir(id);
     const lock = tryLockDirectory(applying, "shared");
     if (lock === undefined) return;

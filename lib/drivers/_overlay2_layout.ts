@@ -32,7 +32,7 @@ import {
   symlinkat,
 } from "../../ffi/file.ts";
 import { Stat, tryStatx } from "../../ffi/stat.ts";
-import { StorageError } from "../errors.ts";
+import { isStorageError, StorageError } from "../errors.ts";
 import { isLayerId } from "../layer_id.ts";
 import { textOf } from "../util/text.ts";
 import { randomId } from "../util/random_id.ts";
@@ -188,12 +188,29 @@ export class Overlay2Layout {
 
   /** A layer whose parent is `id`, if there is any. */
   findChildOf(id: string): string | undefined {
-    const link = this.readLink(id);
-    if (link === undefined || link === "") return undefined;
-    const first = `${LINK_DIR}/${link}`;
+    const link = `${LINK_DIR}/${this.readLink(id) ?? ""}`;
+    // A damaged link file must not make orphans: then each lower layer is followed to where it leads.
+    const isLink = LINK_REGEXP.test(link);
     return this.layerIds().find((other) => {
-      const lower = readTextFileIfExists(this.lowerFile(other));
-      return lower === first || lower?.startsWith(`${first}:`) === true;
+      const first = readTextFileIfExists(this.lowerFile(other))?.split(":", 1)[0];
+      if (first === undefined) return false;
+      return isLink ? first === link : this.#leadsTo(first, id);
     });
+  }
+
+  #leadsTo(lower: string, id: string): boolean {
+    try {
+      return LINK_REGEXP.test(lower) && this.#layerOf(lower, id) === id;
+    } catch (error) {
+      if (isStorageError(error, "store_damaged")) return false;
+      throw error;
+    }
+  }
+
+  /** The first directory that a mount of the layer needs and that is not there. */
+  missingDirectory(id: string): string | undefined {
+    const lowers = this.lowers(id);
+    const own = lowers.length === 0 ? [this.diffDir(id)] : [this.diffDir(id), this.workDir(id)];
+    return [...own, ...lowers.map((lower) => `${this.home}/${lower}`)].find((path) => !existsat(AT_FDCWD, `${path}/.`));
   }
 }

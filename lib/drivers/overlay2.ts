@@ -9,7 +9,7 @@
  */
 
 import { AT_FDCWD, Fd, O_DIRECTORY, O_RDWR, O_TMPFILE, openat, tryLseek } from "../../ffi/file.ts";
-import { isStorageError, StorageError } from "../errors.ts";
+import { asStorageError, isStorageError, StorageError } from "../errors.ts";
 import { parseLayerId } from "../layer_id.ts";
 import { baseOptions } from "../mount/overlay_features.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
@@ -59,12 +59,12 @@ export class Overlay2Driver implements GraphDriver {
     this.#home = new Overlay2Home({ ...settings, maxDepth: MAX_DEPTH });
   }
 
-  async create(id: string, options: CreateOptions = {}): Promise<void> {
-    await this.#create(id, options, false);
+  create(id: string, options: CreateOptions = {}): Promise<void> {
+    return attempt(`Cannot make layer "${id}"`, () => this.#create(id, options, false));
   }
 
-  async createReadWrite(id: string, options: CreateOptions = {}): Promise<void> {
-    await this.#create(id, options, true);
+  createReadWrite(id: string, options: CreateOptions = {}): Promise<void> {
+    return attempt(`Cannot make layer "${id}"`, () => this.#create(id, options, true));
   }
 
   async #create(unsafeId: string, options: CreateOptions, isReadWrite: boolean): Promise<void> {
@@ -74,7 +74,11 @@ export class Overlay2Driver implements GraphDriver {
     await createLayer(this.#home, id, parent, options.idMaps ?? this.#home.idMaps);
   }
 
-  async createFromTemplate(id: string, template: string, options: CreateOptions = {}): Promise<void> {
+  createFromTemplate(id: string, template: string, options: CreateOptions = {}): Promise<void> {
+    return attempt(`Cannot copy layer "${template}"`, () => this.#createFrom(template, id, options));
+  }
+
+  async #createFrom(template: string, id: string, options: CreateOptions): Promise<void> {
     const from = parseLayerId(template);
     this.#home.requireLayer(from);
     const parent = this.#home.layout.parentOf(from);
@@ -90,14 +94,19 @@ export class Overlay2Driver implements GraphDriver {
     }
   }
 
-  async remove(unsafeId: string, options: RemoveOptions = {}): Promise<void> {
-    const id = parseLayerId(unsafeId);
-    await removeLayer(this.#home, id, options);
-    this.#held.delete(id);
+  remove(unsafeId: string, options: RemoveOptions = {}): Promise<void> {
+    return attempt(`Cannot remove layer "${unsafeId}"`, async () => {
+      const id = parseLayerId(unsafeId);
+      await removeLayer(this.#home, id, options);
+      this.#held.delete(id);
+    });
   }
 
-  async get(unsafeId: string, options: GetOptions = {}): Promise<MountedLayer> {
-    const id = parseLayerId(unsafeId);
+  get(id: string, options: GetOptions = {}): Promise<MountedLayer> {
+    return attempt(`Cannot mount layer "${id}"`, () => this.#get(parseLayerId(id), options));
+  }
+
+  async #get(id: string, options: GetOptions): Promise<MountedLayer> {
     const { layout } = this.#home;
     using _lock = await this.#home.lock(id);
     this.#home.requireWhole(id);
@@ -106,7 +115,12 @@ export class Overlay2Driver implements GraphDriver {
     }
     const mergedDir = layout.mergedDir(id);
     const overlay = this.#overlayOf(id, options);
-    this.#home.mounts.acquire(id, mergedDir, overlay, this.#home.owner());
+    try {
+      this.#home.mounts.acquire(id, mergedDir, overlay, this.#home.owner());
+    } catch (error) {
+      if (isStorageError(error, "mount_failed")) this.#home.requireDirectories(id);
+      throw error;
+    }
     this.#held.set(id, (this.#held.get(id) ?? 0) + 1);
     let isHeld = true;
     const release = async (): Promise<void> => {
@@ -117,7 +131,6 @@ export class Overlay2Driver implements GraphDriver {
     return { id, path: mergedDir, [Symbol.asyncDispose]: release };
   }
 
-  /** A committed layer is a lower layer of others: it is shown on top of its own lowers, and nothing can be written. */
   /** A committed layer is a lower layer of others: it is shown on top of its own lowers, and nothing can be written. */
   #overlayOf(id: string, options: GetOptions): OverlayMount {
     const { layout } = this.#home;
@@ -132,8 +145,11 @@ export class Overlay2Driver implements GraphDriver {
     return { lowerDirs: [upperDir, ...lowerDirs], upper: undefined, options: all };
   }
 
-  async put(unsafeId: string): Promise<void> {
-    const id = parseLayerId(unsafeId);
+  put(id: string): Promise<void> {
+    return attempt(`Cannot unmount layer "${id}"`, () => this.#put(parseLayerId(id)));
+  }
+
+  async #put(id: string): Promise<void> {
     const held = this.#held.get(id) ?? 0;
     if (held > 1) this.#held.set(id, held - 1);
     else this.#held.delete(id);
@@ -144,11 +160,13 @@ export class Overlay2Driver implements GraphDriver {
   }
 
   exists(unsafeId: string): Promise<boolean> {
-    return attempt(() => this.#home.layout.exists(parseLayerId(unsafeId)));
+    return attempt(`Cannot look for layer "${unsafeId}"`, () => this.#home.layout.exists(parseLayerId(unsafeId)));
   }
 
   async *layers(): AsyncGenerator<LayerInfo> {
-    for (const id of this.#home.layout.layerIds()) yield this.#infoOf(id);
+    const action = `Cannot list the layers of ${this.home}`;
+    const ids = await attempt(action, () => this.#home.layout.layerIds());
+    for (const id of ids) yield await attempt(action, () => this.#infoOf(id));
   }
 
   #infoOf(id: string): LayerInfo {
@@ -165,7 +183,7 @@ export class Overlay2Driver implements GraphDriver {
   }
 
   status(): Promise<StatusEntry[]> {
-    return attempt(() => {
+    return attempt<StatusEntry[]>(`Cannot tell the state of ${this.home}`, () => {
       const features = this.#home.prepare();
       return [
         ["Backing Filesystem", features.backingFileSystem],
@@ -178,7 +196,7 @@ export class Overlay2Driver implements GraphDriver {
   }
 
   getMetadata(unsafeId: string): Promise<LayerMetadata> {
-    return attempt(() => {
+    return attempt(`Cannot tell where layer "${unsafeId}" lies`, () => {
       const id = parseLayerId(unsafeId);
       const { layout } = this.#home;
       this.#home.requireLayer(id);
@@ -191,32 +209,33 @@ export class Overlay2Driver implements GraphDriver {
     });
   }
 
-  async diff(id: string, options: DiffOptions = {}): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
-    return await diffStream(this.#home, parseLayerId(id), options);
+  diff(id: string, options: DiffOptions = {}): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
+    return attempt(`Cannot read layer "${id}"`, () => diffStream(this.#home, parseLayerId(id), options));
   }
 
-  async diffTo(id: string, output: FileDescriptor, options: DiffOptions = {}): Promise<DiffResult> {
-    return await diffTo(this.#home, parseLayerId(id), output, options);
+  diffTo(id: string, output: FileDescriptor, options: DiffOptions = {}): Promise<DiffResult> {
+    return attempt(`Cannot read layer "${id}"`, () => diffTo(this.#home, parseLayerId(id), output, options));
   }
 
-  async applyDiff(
+  applyDiff(
     id: string,
     diff: ReadableStream<Uint8Array> | FileDescriptor,
     options: CompareOptions = {},
   ): Promise<ApplyResult> {
-    return await applyDiff(this.#home, parseLayerId(id), diff, options);
+    const action = `Cannot apply a diff to layer "${id}"`;
+    return attempt(action, () => applyDiff(this.#home, parseLayerId(id), diff, options));
   }
 
-  async diffSize(id: string, options: CompareOptions = {}): Promise<number> {
-    return await sizeOf(this.#home, parseLayerId(id), options);
+  diffSize(id: string, options: CompareOptions = {}): Promise<number> {
+    return attempt(`Cannot read layer "${id}"`, () => sizeOf(this.#home, parseLayerId(id), options));
   }
 
-  async changes(id: string, options: CompareOptions = {}): Promise<Change[]> {
-    return await changesOf(this.#home, parseLayerId(id), options);
+  changes(id: string, options: CompareOptions = {}): Promise<Change[]> {
+    return attempt(`Cannot read layer "${id}"`, () => changesOf(this.#home, parseLayerId(id), options));
   }
 
   updateLayerIdMap(unsafeId: string): Promise<void> {
-    return attempt(() => {
+    return attempt(`Cannot give layer "${unsafeId}" to other ids`, () => {
       this.#home.requireLayer(parseLayerId(unsafeId));
       throw new StorageError(
         "not_supported",
@@ -226,7 +245,7 @@ export class Overlay2Driver implements GraphDriver {
   }
 
   diffGetter(unsafeId: string): Promise<DiffGetter> {
-    return attempt(() => {
+    return attempt(`Cannot read layer "${unsafeId}"`, () => {
       const id = parseLayerId(unsafeId);
       this.#home.requireLayer(id);
       this.#home.requireWhole(id);
@@ -235,7 +254,7 @@ export class Overlay2Driver implements GraphDriver {
   }
 
   cleanup(): Promise<void> {
-    return attempt(() => {
+    return attempt(`Cannot unmount the layers of ${this.home}`, () => {
       this.#held.clear();
       const { layout, mounts } = this.#home;
       for (const id of layout.layerIds()) {
@@ -265,7 +284,11 @@ function nothingToDo(): Promise<void> {
   return Promise.resolve();
 }
 
-/** Runs synchronous code of an asynchronous method: what it throws is the promise's failure. */
-function attempt<T>(action: () => T): Promise<T> {
-  return new Promise((resolve) => resolve(action()));
+/** Runs a method, whose failures are all of one class; `action` is how the message of a failed system call begins. */
+async function attempt<T>(action: string, method: () => T | Promise<T>): Promise<T> {
+  try {
+    return await method();
+  } catch (error) {
+    throw asStorageError(error, action);
+  }
 }

@@ -6,7 +6,6 @@
  * @module
  */
 
-import { Buffer } from "node:buffer";
 import { read, trySendfile, writeAll } from "../../ffi/file.ts";
 
 const CAPACITY = 256 * 1024;
@@ -16,7 +15,7 @@ const SENDFILE_AT_MOST = 16 * 1024 * 1024;
 /** Writes forward only, so that pipes will do. */
 export class FdWriter {
   /** What was put and not written yet lies at `[0, end)`. */
-  readonly buffer: Buffer = Buffer.allocUnsafeSlow(CAPACITY);
+  readonly buffer: Uint8Array<ArrayBuffer> = new Uint8Array(CAPACITY);
   end = 0;
   /** Bytes put so far. */
   position = 0;

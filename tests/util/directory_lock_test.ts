@@ -4,6 +4,7 @@ import "../_helpers/warm_libc.ts";
 import { assert, assertEquals } from "@std/assert";
 import { lockDirectory, tryLockDirectory } from "../../lib/util/directory_lock.ts";
 import { needsProgram, testNeeding } from "../_helpers/requires.ts";
+import { runOk } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 
 Deno.test("lockDirectory() excludes others of the same process until it is disposed", async () => {
@@ -40,19 +41,17 @@ Deno.test("lockDirectory() of what is no directory is undefined", async () => {
 
 testNeeding([needsProgram("flock")], "a lock is free when the process that held it is killed", async () => {
   await using directory = await TempDir.make();
-  const holder = new Deno.Command("flock", {
-    args: [directory.path, "sh", "-c", "echo ready; exec sleep 60"],
-    stdout: "piped",
-  })
-    .spawn();
+  // -o: what flock(1) runs does not hold the lock with it.
+  const args = ["-o", directory.path, "sh", "-c", "echo ready; exec sleep 60"];
+  const holder = new Deno.Command("flock", { args, stdout: "piped" }).spawn();
   const reader = holder.stdout.getReader();
   await reader.read();
+  const { stdout: sleeper } = await runOk("pgrep", ["-P", String(holder.pid)]);
   assertEquals(tryLockDirectory(directory.path, "exclusive"), "busy");
-  // The lock belongs to flock(1) and the sleep it runs, which share the open directory.
-  await new Deno.Command("pkill", { args: ["-KILL", "-P", String(holder.pid)] }).output();
   holder.kill("SIGKILL");
-  await reader.cancel();
   await holder.status;
+  Deno.kill(Number(sleeper), "SIGKILL");
+  await reader.cancel();
   using lock = await lockDirectory(directory.path, "exclusive");
   assert(lock !== undefined);
 });
