@@ -122,7 +122,7 @@ export function failure(errno: number, syscall: string, ...args: unknown[]): Sys
   return new SyscallError(syscall, errno, args);
 }
 
-/** Whether `error` is a failed system call with one of these codes. */
+/** Whether `error` is a failed system call, with one of these codes if there are any. */
 export function isErrno(error: unknown, ...codes: ErrnoCode[]): error is SyscallError {
-  return error instanceof SyscallError && (codes as string[]).includes(error.code);
+  return error instanceof SyscallError && (codes.length === 0 || (codes as string[]).includes(error.code));
 }

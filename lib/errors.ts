@@ -55,6 +55,7 @@ export class StorageError extends Error {
   /** What the user can do about it, where that is known. */
   readonly hint: string | undefined;
 
+  /** An error that says what was tried, on what, and why it failed. */
   constructor(code: StorageErrorCode, message: string, options: StorageErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = "StorageError";

@@ -130,6 +130,7 @@ export interface WorkOptions {
  * layer counts as added.
  */
 export interface CompareOptions extends WorkOptions {
+  /** The id of the other layer, or `null`. */
   parent?: string | null;
 }
 
@@ -163,6 +164,7 @@ export interface ApplyResult {
 
 /** An open file of the calling process, for archives that need not pass through JavaScript. It stays open. */
 export interface FileDescriptor {
+  /** Its number. */
   fd: number;
 }
 

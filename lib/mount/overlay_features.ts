@@ -7,7 +7,7 @@
  */
 
 import { DT_UNKNOWN, readDirectory } from "../../ffi/directory.ts";
-import { isErrno } from "../../ffi/errno.ts";
+import { isErrno, SyscallError } from "../../ffi/errno.ts";
 import {
   AT_FDCWD,
   existsat,
@@ -89,7 +89,7 @@ export function probeOverlay(home: string, api: MountApi): OverlayFeatures {
 function unusable(error: unknown, home: string, backingFileSystem: string): StorageError {
   const cause = isStorageError(error, "mount_failed") ? error.cause : error;
   const action = `Cannot keep overlay layers in ${home}`;
-  if (isErrno(cause, "EPERM", "EACCES") || geteuid() !== 0 && isErrno(cause)) {
+  if (isErrno(cause, "EPERM", "EACCES") || geteuid() !== 0 && cause instanceof SyscallError) {
     return new StorageError("permission_denied", `${action}: ${cause.message}`, { cause, hint: "run as root" });
   }
   if (isErrno(cause, "ENODEV")) {

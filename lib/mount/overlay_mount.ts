@@ -3,8 +3,8 @@
 /**
  * Mounting an overlay. Two interfaces of the kernel can do it:
  *
- * - `new`: fsopen(2) and one fsconfig(2) a layer (`lowerdir+`, Linux 6.8). Names need no escaping, and up to 500 layers
- *   fit.
+ * - `new`: fsopen(2) and one fsconfig(2) a layer (`lowerdir+`, Linux 6.8). Names need no escaping (those that are too
+ *   long, or hold a backslash, go by descriptor), and up to 500 layers fit.
  * - `classic`: mount(2) with all options in one string, of which the kernel reads one page and drops the rest without a
  *   word. So the bytes are counted here.
  *
@@ -13,7 +13,7 @@
  * @module
  */
 
-import { ERRNO, failure, isErrno, type SyscallError } from "../../ffi/errno.ts";
+import { ERRNO, failure, SyscallError } from "../../ffi/errno.ts";
 import { AT_FDCWD, Fd, O_DIRECTORY, O_PATH, openat } from "../../ffi/file.ts";
 import { mount, MS_RDONLY } from "../../ffi/mount.ts";
 import {
@@ -67,7 +67,7 @@ export function mountOverlay(overlay: OverlayMount, target: string, api: MountAp
     newApiIsMissing ||= api === "auto";
     mountClassic(overlay, target);
   } catch (error) {
-    if (!isErrno(error)) throw error;
+    if (!(error instanceof SyscallError)) throw error;
     throw mountFailed(error, target);
   }
 }
@@ -125,7 +125,9 @@ function mountNew(overlay: OverlayMount, target: string): boolean {
 }
 
 function setPath(contextFd: number, key: string, path: string): number {
-  if (new TextEncoder().encode(path).length <= LONGEST_FSCONFIG_STRING) return tryFsconfigString(contextFd, key, path);
+  const fits = new TextEncoder().encode(path).length <= LONGEST_FSCONFIG_STRING;
+  // Kernels differ in whether they take a backslash for an escape, and in which of the keys: a descriptor has none.
+  if (fits && !path.includes("\\")) return tryFsconfigString(contextFd, key, path);
   using directory = new Fd(openat(AT_FDCWD, path, O_PATH | O_DIRECTORY));
   const result = tryFsconfigFd(contextFd, key, directory.fd);
   // Descriptors came to overlayfs later than lowerdir+ itself; their name in /proc did always.

@@ -25,11 +25,12 @@ Deno.test("SyscallError names a number that the table lacks by the number", () =
   assertEquals(failure(4095, "close", 3).code, "E4095");
 });
 
-Deno.test("isErrno() asks for codes, and takes nothing but a SyscallError", () => {
+Deno.test("isErrno() is about the codes it is given, or any, and takes nothing but a SyscallError", () => {
   const error = failure(ERRNO.ENOENT, "openat");
   assert(isErrno(error, "EEXIST", "ENOENT"));
   assert(!isErrno(error, "EEXIST"));
-  assert(!isErrno(error));
+  assert(isErrno(error));
+  assert(!isErrno(new Error("ENOENT")));
   assert(!isErrno(new Error("ENOENT"), "ENOENT"));
   assert(!isErrno(undefined, "ENOENT"));
 });

@@ -65,7 +65,7 @@ testNeeding(NEEDS, "a layer that somebody else mounted counts as one get()", asy
 testNeeding(NEEDS, "eight processes at once end with nothing mounted", async () => {
   await using directory = await TempDir.make();
   const mergedDir = await makeJob(directory);
-  const verbs = Array.from({ length: 30 }, () => ["get", "put"]).flat();
+  const verbs = Array.from({ length: 50 }, () => ["get", "put"]).flat();
   await Promise.all(Array.from({ length: 8 }, () => runOk(Deno.execPath(), userArgs(directory, ...verbs))));
   assert(!isMountPoint(mergedDir));
 });
