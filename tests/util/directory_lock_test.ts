@@ -55,3 +55,30 @@ testNeeding([needsProgram("flock")], "a lock is free when the process that held 
   using lock = await lockDirectory(directory.path, "exclusive");
   assert(lock !== undefined);
 });
+
+Deno.test("lockDirectory() takes the directory that has the name, not one that was renamed away", async () => {
+  await using directory = await TempDir.make();
+  const path = await directory.mkdir("layer");
+  const old = await lockDirectory(path, "exclusive");
+  const waiting = lockDirectory(path, "exclusive");
+  await Deno.rename(path, directory.join("aside"));
+  await Deno.mkdir(path);
+  // The old lock is on what lies aside: whoever has the new directory need not wait for it.
+  using lock = await waiting;
+  assert(lock !== undefined);
+  assertEquals(tryLockDirectory(path, "shared"), "busy");
+  assertEquals(tryLockDirectory(directory.join("aside"), "shared"), "busy");
+  old?.[Symbol.dispose]();
+  assertEquals(tryLockDirectory(path, "shared"), "busy");
+  using aside = await lockDirectory(directory.join("aside"), "exclusive");
+  assert(aside !== undefined);
+});
+
+Deno.test("lockDirectory() that waits for a directory that goes away finds none", async () => {
+  await using directory = await TempDir.make();
+  const path = await directory.mkdir("layer");
+  using _old = await lockDirectory(path, "exclusive");
+  const waiting = lockDirectory(path, "exclusive");
+  await Deno.rename(path, directory.join("aside"));
+  assertEquals(await waiting, undefined);
+});
