@@ -8,6 +8,7 @@
 
 import { type OverlayFeatures, probeOverlay } from "../mount/overlay_features.ts";
 import type { MountApi } from "../mount/overlay_mount.ts";
+import { randomId } from "../util/random_id.ts";
 import { readTextFile, readTextFileIfExists } from "../util/read_file.ts";
 import { replaceFileQuickly } from "../util/run_file.ts";
 
@@ -23,7 +24,9 @@ export function featuresOf(home: string, cacheFile: string, api: MountApi): Over
   const cached = parse(readTextFileIfExists(cacheFile));
   if (cached?.bootId === bootId) return cached.features;
   const features = probeOverlay(home, api);
-  replaceFileQuickly(cacheFile, JSON.stringify({ bootId, features } satisfies CacheEntry));
+  // Several processes may find a new home at once, and there is no layer yet to lock.
+  const temporary = `${cacheFile}.${randomId(10)}`;
+  replaceFileQuickly(cacheFile, JSON.stringify({ bootId, features } satisfies CacheEntry), temporary);
   return features;
 }
 

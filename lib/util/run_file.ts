@@ -14,9 +14,13 @@ const encoder = new TextEncoder();
 const DIRECTORY_MODE = 0o700;
 const FILE_MODE = 0o600;
 
-/** Replaces `path` by write and rename. The caller's lock keeps others away from the name it has meanwhile. */
-export function replaceFileQuickly(path: string, content: string): void {
-  const temporary = `${path}.new`;
+/**
+ * Replaces `path` by write and rename.
+ *
+ * @param temporary The name it has meanwhile. The caller's lock keeps others away from it; who has no lock gives one that
+ * is its own.
+ */
+export function replaceFileQuickly(path: string, content: string, temporary: string = `${path}.new`): void {
   {
     using file = new Fd(openat(AT_FDCWD, temporary, O_WRONLY | O_CREAT | O_TRUNC, FILE_MODE));
     writeAll(file.fd, encoder.encode(content));

@@ -57,7 +57,12 @@ Deno.test("replaceFile() and replaceFileQuickly() are never seen half done", asy
   await using directory = await TempDir.make();
   const path = directory.join("file");
   const contents = ["a".repeat(50_000), "b".repeat(10)];
-  for (const replace of [(text: string): void => replaceFile(path, text, 0o600), replaceFileQuickly.bind(null, path)]) {
+  for (
+    const replace of [
+      (text: string): void => replaceFile(path, text, 0o600),
+      (text: string): void => replaceFileQuickly(path, text),
+    ]
+  ) {
     replace(contents[0]!);
     const isDone = { value: false };
     const reading = (async (): Promise<number> => {
