@@ -122,7 +122,16 @@ async function run(request: FilterRequest): Promise<void> {
   close(pipeEnd);
 }
 
-const scope = globalThis as unknown as { name?: string; onmessage?: (event: MessageEvent<FilterRequest>) => void };
-if (typeof Deno !== "undefined" && scope.name === FILTER_WORKER) {
-  scope.onmessage = (event): void => void run(event.data);
+interface WorkerScope {
+  name?: string;
+  onmessage?: (event: MessageEvent<FilterRequest>) => void;
+  postMessage(message: "running"): void;
+}
+
+const scope = globalThis as unknown as WorkerScope;
+if (scope.name === FILTER_WORKER) {
+  scope.onmessage = (event): void => {
+    scope.postMessage("running");
+    void run(event.data);
+  };
 }

@@ -27,6 +27,7 @@ const ZSTD_SKIPPABLE = [0x2a, 0x4d, 0x18] as const;
 const MAGIC_LENGTH = 6;
 const PIPE_SIZE = 1024 * 1024;
 const QUIET_END_MS = 1000;
+const READY = Promise.resolve();
 
 /** What the first bytes of an archive say it is compressed with; "none" for everything unknown. */
 export function recogniseCompression(head: Uint8Array): string {
@@ -38,6 +39,8 @@ export function recogniseCompression(head: Uint8Array): string {
 /** A plain archive at a descriptor, whatever it came as. */
 export interface PlainArchive extends Disposable {
   fd: number;
+  /** To be awaited before the thread blocks: a Worker started from a Worker needs its parent's event loop to begin. */
+  ready: Promise<void>;
   /** What was read from the archive to recognise it, and comes before what `fd` gives. */
   head: Uint8Array;
   /** To be called at the archive's end: throws what went wrong in decompressing. */
@@ -55,7 +58,7 @@ export function openPlainArchive(fd: number): PlainArchive {
   const head = readHead(fd);
   const compression = recogniseCompression(head);
   if (compression === "none") {
-    return { fd, head, finish(): void {}, failure: () => undefined, [Symbol.dispose](): void {} };
+    return { fd, head, ready: READY, finish(): void {}, failure: () => undefined, [Symbol.dispose](): void {} };
   }
   if (compression !== "gzip" && compression !== "zstd") {
     throw new StorageError("not_supported", `Cannot read the archive: it is compressed with ${compression}`, {
@@ -67,6 +70,7 @@ export function openPlainArchive(fd: number): PlainArchive {
   return {
     fd: readFd,
     head: new Uint8Array(),
+    ready: filter.ready,
     finish: (): void => filter.finish(),
     failure: () => filter.failure(),
     [Symbol.dispose](): void {
@@ -80,6 +84,8 @@ export function openPlainArchive(fd: number): PlainArchive {
 /** A descriptor that takes a plain archive and passes it on compressed. */
 export interface CompressedOutput extends Disposable {
   fd: number;
+  /** As {@linkcode PlainArchive.ready}. */
+  ready: Promise<void>;
   /** To be called when everything is written: waits until it is out. */
   finish(): void;
   /** Why it may have stopped taking anything: what went wrong in compressing so far. */
@@ -97,6 +103,7 @@ export function openCompressedOutput(fd: number, compression: Compression): Comp
   };
   return {
     fd: writeFd,
+    ready: filter.ready,
     finish(): void {
       closeInput();
       filter.finish();
@@ -113,10 +120,20 @@ export function openCompressedOutput(fd: number, compression: Compression): Comp
 class Filter {
   readonly #state = new FilterState();
   readonly #worker: Worker;
+  readonly ready: Promise<void>;
 
   constructor(settings: FilterSettings) {
     const request: FilterRequest = { ...settings, state: this.#state.memory };
     this.#worker = new Worker(new URL("./_filter_worker.ts", import.meta.url), { type: "module", name: FILTER_WORKER });
+    this.ready = new Promise((resolve, reject) => {
+      this.#worker.onmessage = (): void => resolve();
+      this.#worker.onerror = (event: ErrorEvent): void => {
+        event.preventDefault();
+        reject(new StorageError("system_error", `Cannot run a Worker: ${event.message}`));
+      };
+    });
+    // Who blocks without waiting for it does not want to hear of it either.
+    this.ready.catch(() => {});
     this.#worker.postMessage(request);
   }
 

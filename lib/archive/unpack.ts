@@ -38,7 +38,7 @@ import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
 import { Directories, type OpenDirectory } from "./_directories.ts";
 import { DEFAULT_ACL, LateDirectories } from "./_late_directories.ts";
 import { setXattrs, setXattrsOf, type Xattr } from "./_set_xattrs.ts";
-import { openPlainArchive } from "./compression.ts";
+import type { PlainArchive } from "./compression.ts";
 import { cleanPath, leafOf, parentOf } from "./entry_path.ts";
 import { type TarEntry, TypeFlag } from "./header.ts";
 import { TarReader } from "./reader.ts";
@@ -70,13 +70,12 @@ export interface UnpackResult {
 const OWNER_RWX = 0o700;
 
 /**
- * Unpacks the archive that `archiveFd` gives, to its end, into the directory `rootFd`, which is not yet mounted anywhere.
+ * Unpacks `archive`, to its end, into the directory `rootFd`, which is not yet mounted anywhere.
  *
  * @throws {StorageError} `invalid_archive`, `unsafe_path`, `not_supported`, `aborted`, `no_space`, `permission_denied`.
  * What was unpacked until then stays: the caller throws it away.
  */
-export function unpack(archiveFd: number, rootFd: number, options: UnpackOptions = {}): UnpackResult {
-  using archive = openPlainArchive(archiveFd);
+export function unpack(archive: PlainArchive, rootFd: number, options: UnpackOptions = {}): UnpackResult {
   using unpacker = new Unpacker(new FdReader(archive.fd, archive.head), rootFd, options);
   try {
     const result = unpacker.run();

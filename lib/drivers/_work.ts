@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * The work of drivers that grows with a layer, as tasks with a name: plain synchronous functions whose arguments and
+ * The work of drivers that grows with a layer, as tasks with a name: functions whose arguments and
  * results can be sent to another thread. work_runner.ts decides in which thread they run.
  *
  * @module
@@ -10,7 +10,7 @@
 import { isErrno } from "../../ffi/errno.ts";
 import { AT_FDCWD, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat } from "../../ffi/file.ts";
 import { changes, type PathChange } from "../archive/changes.ts";
-import { type Compression, openCompressedOutput } from "../archive/compression.ts";
+import { type Compression, openCompressedOutput, openPlainArchive } from "../archive/compression.ts";
 import { pack, type PackResult } from "../archive/pack.ts";
 import { treeSize } from "../archive/tree_size.ts";
 import { unpack, type UnpackResult } from "../archive/unpack.ts";
@@ -47,7 +47,10 @@ export interface Tasks {
 /** The name of a task. */
 export type TaskName = keyof Tasks;
 
-type TaskFunction<N extends TaskName> = (args: Tasks[N]["args"], control: WorkControl) => Tasks[N]["result"];
+type TaskFunction<N extends TaskName> = (
+  args: Tasks[N]["args"],
+  control: WorkControl,
+) => Tasks[N]["result"] | Promise<Tasks[N]["result"]>;
 
 function openDirectory(path: string): Fd {
   return new Fd(openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
@@ -67,15 +70,18 @@ function orClosed<T>(write: () => T, compressorFailure?: () => StorageError | un
 }
 
 const TASKS: { [N in TaskName]: TaskFunction<N> } = {
-  unpack({ archiveFd, directory, ...options }, control): UnpackResult {
+  async unpack({ archiveFd, directory, ...options }, control): Promise<UnpackResult> {
     using root = openDirectory(directory);
-    return unpack(archiveFd, root.fd, { ...options, control });
+    using archive = openPlainArchive(archiveFd);
+    await archive.ready;
+    return unpack(archive, root.fd, { ...options, control });
   },
-  pack({ directory, archiveFd, compression, ...options }, control): PackResult {
+  async pack({ directory, archiveFd, compression, ...options }, control): Promise<PackResult> {
     using root = openDirectory(directory);
     const packOptions = { ...options, control };
     if (compression === undefined) return orClosed(() => pack(root.fd, archiveFd, packOptions));
     using output = openCompressedOutput(archiveFd, compression);
+    await output.ready;
     return orClosed(() => {
       const result = pack(root.fd, output.fd, packOptions);
       output.finish();
@@ -95,7 +101,11 @@ const TASKS: { [N in TaskName]: TaskFunction<N> } = {
   },
 };
 
-/** Runs a task in this thread. */
-export function runTask<N extends TaskName>(name: N, args: Tasks[N]["args"], control: WorkControl): Tasks[N]["result"] {
-  return TASKS[name](args, control);
+/** Runs a task in this thread, which it blocks but for the start of its helpers. */
+export async function runTask<N extends TaskName>(
+  name: N,
+  args: Tasks[N]["args"],
+  control: WorkControl,
+): Promise<Tasks[N]["result"]> {
+  return await TASKS[name](args, control);
 }

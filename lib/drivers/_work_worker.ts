@@ -17,13 +17,15 @@ interface WorkerScope {
   postMessage(reply: TaskReply): void;
 }
 
-function reply({ name, args, control }: TaskRequest): TaskReply {
+async function reply({ name, args, control }: TaskRequest): Promise<TaskReply> {
   try {
-    return { result: runTask(name, args, new SharedControl(control)) };
+    return { result: await runTask(name, args, new SharedControl(control)) };
   } catch (error) {
     return { error: sendable(asStorageError(error, `Cannot ${name} the layer's files`)) };
   }
 }
 
 const scope = globalThis as unknown as WorkerScope;
-if (scope.name === TASK_WORKER) scope.onmessage = (event): void => scope.postMessage(reply(event.data));
+if (scope.name === TASK_WORKER) {
+  scope.onmessage = (event): void => void reply(event.data).then((message) => scope.postMessage(message));
+}

@@ -99,7 +99,7 @@ export interface GetOptions {
   mountLabel?: string;
   /** Further overlayfs options, each as the kernel spells it: `["volatile"]`. */
   mountOptions?: readonly string[];
-  /** Mounts without an upper directory: nothing can be written. */
+  /** Mounts without an upper directory: nothing can be written. A layer that is mounted already is shown as it is. */
   readOnly?: boolean;
 }
 
