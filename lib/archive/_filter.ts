@@ -26,23 +26,25 @@ export interface FilterRequest extends FilterSettings {
   state: SharedArrayBuffer;
 }
 
-const RUNNING = 0;
 const DONE = 1;
 const FAILED = 2;
-const TEXT = 8;
+const TEXT = 12;
 const TEXT_LENGTH = 1000;
 
-/** One cell for the end, one for the length of a text, and the text: the code and the message of the failure. */
+/**
+ * A cell for the outcome, one for the length of a text, one that tells that the pipe is closed, and the text: the code and
+ * the message of the failure.
+ */
 export class FilterState {
   readonly memory: SharedArrayBuffer;
   readonly #cells: Int32Array;
 
   constructor(memory: SharedArrayBuffer = new SharedArrayBuffer(TEXT + TEXT_LENGTH)) {
     this.memory = memory;
-    this.#cells = new Int32Array(memory, 0, 2);
+    this.#cells = new Int32Array(memory, 0, 3);
   }
 
-  /** The Worker's last act. */
+  /** The outcome, told before the pipe is closed: who then finds it ended already knows why. */
   end(failure?: { code: StorageErrorCode; message: string }): void {
     if (failure !== undefined) {
       const text = new TextEncoder().encode(`${failure.code} ${failure.message}`).subarray(0, TEXT_LENGTH);
@@ -50,12 +52,17 @@ export class FilterState {
       this.#cells[1] = text.length;
     }
     Atomics.store(this.#cells, 0, failure === undefined ? DONE : FAILED);
-    Atomics.notify(this.#cells, 0);
+  }
+
+  /** The Worker's last act: it holds nothing any more, and may be terminated. */
+  close(): void {
+    Atomics.store(this.#cells, 2, 1);
+    Atomics.notify(this.#cells, 2);
   }
 
   /** Blocks until the Worker ended, or `timeoutMs` are over. */
   wait(timeoutMs: number = Infinity): void {
-    Atomics.wait(this.#cells, 0, RUNNING, timeoutMs);
+    Atomics.wait(this.#cells, 2, 0, timeoutMs);
   }
 
   /** What the Worker failed with, if it did. */

@@ -117,9 +117,9 @@ async function run(request: FilterRequest): Promise<void> {
   } catch (error) {
     failure = failureOf(error, request);
   }
-  // The state first: who then finds the pipe ended already knows why.
   state.end(failure);
   close(pipeEnd);
+  state.close();
 }
 
 interface WorkerScope {

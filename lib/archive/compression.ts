@@ -16,6 +16,8 @@ import { FILTER_WORKER, type FilterRequest, type FilterSettings, FilterState } f
 /** A compression that is written and read. */
 export type Compression = "gzip" | "zstd";
 
+export type { FilterRequest } from "./_filter.ts";
+
 const MAGIC: readonly (readonly [name: string, bytes: readonly number[]])[] = [
   ["gzip", [0x1f, 0x8b]],
   ["zstd", [0x28, 0xb5, 0x2f, 0xfd]],
@@ -39,7 +41,7 @@ export function recogniseCompression(head: Uint8Array): string {
 /** A plain archive at a descriptor, whatever it came as. */
 export interface PlainArchive extends Disposable {
   fd: number;
-  /** To be awaited before the thread blocks: a Worker started from a Worker needs its parent's event loop to begin. */
+  /** To be awaited before the thread blocks: starting the filter may need this thread's event loop. */
   ready: Promise<void>;
   /** What was read from the archive to recognise it, and comes before what `fd` gives. */
   head: Uint8Array;
@@ -54,7 +56,7 @@ export interface PlainArchive extends Disposable {
  *
  * @throws {StorageError} `not_supported`: bzip2, xz.
  */
-export function openPlainArchive(fd: number): PlainArchive {
+export function openPlainArchive(fd: number, start: StartFilter = startFilter): PlainArchive {
   const head = readHead(fd);
   const compression = recogniseCompression(head);
   if (compression === "none") {
@@ -66,7 +68,7 @@ export function openPlainArchive(fd: number): PlainArchive {
     });
   }
   const { readFd, writeFd } = openPipe();
-  const filter = new Filter({ action: "decompress", compression, head, readFd: fd, writeFd });
+  const filter = new Filter({ action: "decompress", compression, head, readFd: fd, writeFd }, start);
   return {
     fd: readFd,
     head: new Uint8Array(),
@@ -93,9 +95,13 @@ export interface CompressedOutput extends Disposable {
 }
 
 /** Starts to compress what is written to the returned descriptor, to `fd`. */
-export function openCompressedOutput(fd: number, compression: Compression): CompressedOutput {
+export function openCompressedOutput(
+  fd: number,
+  compression: Compression,
+  start: StartFilter = startFilter,
+): CompressedOutput {
   const { readFd, writeFd } = openPipe();
-  const filter = new Filter({ action: "compress", compression, head: new Uint8Array(), readFd, writeFd: fd });
+  const filter = new Filter({ action: "compress", compression, head: new Uint8Array(), readFd, writeFd: fd }, start);
   let isOpen = true;
   const closeInput = (): void => {
     if (isOpen) close(writeFd);
@@ -116,25 +122,42 @@ export function openCompressedOutput(fd: number, compression: Compression): Comp
   };
 }
 
-/** The Worker that compresses or decompresses, and the memory in which it tells how it ended. */
+/** A Worker that compresses or decompresses. */
+export interface RunningFilter {
+  ready: Promise<void>;
+  terminate(): void;
+}
+
+/** How such a Worker is started: from a Worker, its parent has to do it (see _work_worker.ts of the drivers). */
+export type StartFilter = (request: FilterRequest) => RunningFilter;
+
+/** Starts the Worker from this thread. */
+export function startFilter(request: FilterRequest): RunningFilter {
+  const worker = new Worker(new URL("./_filter_worker.ts", import.meta.url), { type: "module", name: FILTER_WORKER });
+  const ready = new Promise<void>((resolve, reject) => {
+    worker.onmessage = (): void => resolve();
+    worker.onerror = (event: ErrorEvent): void => {
+      event.preventDefault();
+      reject(new StorageError("system_error", `Cannot run a Worker: ${event.message}`));
+    };
+  });
+  // Who blocks without waiting for it does not want to hear of it either.
+  ready.catch(() => {});
+  worker.postMessage(request);
+  return { ready, terminate: () => worker.terminate() };
+}
+
+/** A running filter, and the memory in which it tells how it ended. */
 class Filter {
   readonly #state = new FilterState();
-  readonly #worker: Worker;
-  readonly ready: Promise<void>;
+  readonly #worker: RunningFilter;
 
-  constructor(settings: FilterSettings) {
-    const request: FilterRequest = { ...settings, state: this.#state.memory };
-    this.#worker = new Worker(new URL("./_filter_worker.ts", import.meta.url), { type: "module", name: FILTER_WORKER });
-    this.ready = new Promise((resolve, reject) => {
-      this.#worker.onmessage = (): void => resolve();
-      this.#worker.onerror = (event: ErrorEvent): void => {
-        event.preventDefault();
-        reject(new StorageError("system_error", `Cannot run a Worker: ${event.message}`));
-      };
-    });
-    // Who blocks without waiting for it does not want to hear of it either.
-    this.ready.catch(() => {});
-    this.#worker.postMessage(request);
+  constructor(settings: FilterSettings, start: StartFilter) {
+    this.#worker = start({ ...settings, state: this.#state.memory });
+  }
+
+  get ready(): Promise<void> {
+    return this.#worker.ready;
   }
 
   finish(): void {

@@ -16,6 +16,12 @@ import { decodePax, PaxRecords } from "./pax.ts";
 /** The longest pax header or GNU long name that is read: some 15 times what Linux allows in names and attributes. */
 const LONGEST_EXTENSION = 1024 * 1024;
 
+/** What a uid or gid can be: the one above means "leave it" to chown(2), and those above that would lose their upper bits. */
+const LARGEST_OWNER = 0xfffffffe;
+/** What Linux has numbers for: 12 and 20 bits. Others would lose bits as well, and could come out as 0:0, a whiteout. */
+const LARGEST_MAJOR = 0xfff;
+const LARGEST_MINOR = 0xfffff;
+
 const HAS_DATA: ReadonlySet<number> = new Set([TypeFlag.FILE, TypeFlag.OLD_FILE, TypeFlag.CONTIGUOUS]);
 
 function invalid(message: string): StorageError {
@@ -87,6 +93,7 @@ export class TarReader {
       if (longName !== undefined) entry.unsafePath = longName;
       if (longLink !== undefined) entry.unsafeLinkPath = longLink;
       records.applyTo(entry);
+      checkNumbers(entry);
       this.#beginData(entry, records.isSparse);
       return entry;
     }
@@ -172,6 +179,16 @@ export class TarReader {
     const data = this.#input.take(length);
     if (data === undefined || this.#input.skip(padding(length)) < padding(length)) throw cutShort(`a ${what}`);
     return data;
+  }
+}
+
+function checkNumbers(entry: TarEntry): void {
+  if (entry.uid > LARGEST_OWNER || entry.gid > LARGEST_OWNER) {
+    throw invalid(`"${textOfBytes(entry.unsafePath)}" has the owner ${entry.uid}:${entry.gid}, which is none`);
+  }
+  const { deviceMajor, deviceMinor } = entry;
+  if (deviceMajor < 0 || deviceMajor > LARGEST_MAJOR || deviceMinor < 0 || deviceMinor > LARGEST_MINOR) {
+    throw invalid(`"${textOfBytes(entry.unsafePath)}" is the device ${deviceMajor}:${deviceMinor}, which is none`);
   }
 }
 

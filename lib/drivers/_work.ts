@@ -10,7 +10,7 @@
 import { isErrno } from "../../ffi/errno.ts";
 import { AT_FDCWD, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat } from "../../ffi/file.ts";
 import { changes, type PathChange } from "../archive/changes.ts";
-import { type Compression, openCompressedOutput, openPlainArchive } from "../archive/compression.ts";
+import { type Compression, openCompressedOutput, openPlainArchive, type StartFilter } from "../archive/compression.ts";
 import { pack, type PackResult } from "../archive/pack.ts";
 import { treeSize } from "../archive/tree_size.ts";
 import { unpack, type UnpackResult } from "../archive/unpack.ts";
@@ -50,6 +50,7 @@ export type TaskName = keyof Tasks;
 type TaskFunction<N extends TaskName> = (
   args: Tasks[N]["args"],
   control: WorkControl,
+  start: StartFilter | undefined,
 ) => Tasks[N]["result"] | Promise<Tasks[N]["result"]>;
 
 function openDirectory(path: string): Fd {
@@ -70,17 +71,17 @@ function orClosed<T>(write: () => T, compressorFailure?: () => StorageError | un
 }
 
 const TASKS: { [N in TaskName]: TaskFunction<N> } = {
-  async unpack({ archiveFd, directory, ...options }, control): Promise<UnpackResult> {
+  async unpack({ archiveFd, directory, ...options }, control, start): Promise<UnpackResult> {
     using root = openDirectory(directory);
-    using archive = openPlainArchive(archiveFd);
+    using archive = openPlainArchive(archiveFd, start);
     await archive.ready;
     return unpack(archive, root.fd, { ...options, control });
   },
-  async pack({ directory, archiveFd, compression, ...options }, control): Promise<PackResult> {
+  async pack({ directory, archiveFd, compression, ...options }, control, start): Promise<PackResult> {
     using root = openDirectory(directory);
     const packOptions = { ...options, control };
     if (compression === undefined) return orClosed(() => pack(root.fd, archiveFd, packOptions));
-    using output = openCompressedOutput(archiveFd, compression);
+    using output = openCompressedOutput(archiveFd, compression, start);
     await output.ready;
     return orClosed(() => {
       const result = pack(root.fd, output.fd, packOptions);
@@ -101,11 +102,16 @@ const TASKS: { [N in TaskName]: TaskFunction<N> } = {
   },
 };
 
-/** Runs a task in this thread, which it blocks but for the start of its helpers. */
+/**
+ * Runs a task in this thread, which it blocks but for the start of its helpers.
+ *
+ * @param start How compressors are started, where this thread should not do it itself.
+ */
 export async function runTask<N extends TaskName>(
   name: N,
   args: Tasks[N]["args"],
   control: WorkControl,
+  start?: StartFilter,
 ): Promise<Tasks[N]["result"]> {
-  return await TASKS[name](args, control);
+  return await TASKS[name](args, control, start);
 }

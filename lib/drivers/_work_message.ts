@@ -7,6 +7,7 @@
  */
 
 import { isStorageError, StorageError, type StorageErrorCode } from "../errors.ts";
+import type { FilterRequest } from "../archive/compression.ts";
 import type { TaskName, Tasks } from "./_work.ts";
 
 /** The Worker's name, by which its module knows that it is one. */
@@ -27,7 +28,16 @@ export interface SentError {
   cause: string | undefined;
 }
 
-/** What comes back. */
+/** What the Worker asks for in the middle: a compressor, and its owner's answer that it runs. */
+export interface FilterAsked {
+  filter: FilterRequest;
+}
+/** The answer. */
+export interface FilterStarted {
+  filterStarted: true;
+}
+
+/** What comes back at the end. */
 export type TaskReply = { result: Tasks[TaskName]["result"] } | { error: SentError };
 
 /** `error` in a form that can be sent. */

@@ -29,6 +29,8 @@ export interface TarItem {
   prefix?: string;
   /** Written over the right checksum. */
   checksum?: string;
+  /** Put over the header at these offsets, before its checksum is taken. */
+  raw?: Readonly<Record<number, string>>;
 }
 
 function block(item: TarItem): Buffer {
@@ -48,6 +50,7 @@ function block(item: TarItem): Buffer {
   put(octal(item.major ?? 0, 8), 329);
   put(octal(item.minor ?? 0, 8), 337);
   put(item.prefix ?? "", 345);
+  for (const [offset, text] of Object.entries(item.raw ?? {})) put(text, Number(offset));
   const sum = header.reduce((total, byte) => total + byte, 0);
   put(item.checksum ?? `${octal(sum, 7)}\0 `, 148);
   return header;
@@ -58,7 +61,8 @@ function padded(data: string): Buffer {
   return Buffer.concat([bytes, Buffer.alloc((512 - bytes.length % 512) % 512)]);
 }
 
-function paxRecord(key: string, value: string): string {
+/** One record of a pax header, with the length it says being right. */
+export function paxRecord(key: string, value: string): string {
   for (let length = key.length + value.length + 3;; length++) {
     const record = `${length} ${key}=${value}\n`;
     if (record.length === length) return record;
@@ -86,4 +90,13 @@ export function tarOf(items: readonly TarItem[]): Uint8Array<ArrayBuffer> {
 /** A GNU long name ('L') or long link ('K') header, to stand before its entry. */
 export function gnuLong(type: "L" | "K", name: string): TarItem {
   return { path: "././@LongLink", type, data: `${name}\0`, magic: "ustar  \0" };
+}
+
+/** `value` in GNU's base 256, as wide as the field. */
+export function base256(value: bigint, length: number): string {
+  const bits = BigInt(8 * length - 1);
+  let rest = BigInt.asUintN(Number(bits), value) | (1n << bits);
+  let text = "";
+  for (let i = 0; i < length; i++, rest >>= 8n) text = String.fromCharCode(Number(rest & 0xffn)) + text;
+  return text;
 }
