@@ -17,7 +17,7 @@ import { FILTER_WORKER, type FilterRequest, FilterState } from "./_filter.ts";
 
 const CHUNK_SIZE = 64 * 1024;
 
-/** node:zlib knows zstd from Deno 2.6 or so on; its types may not. */
+/** Not in every version: Deno 2.4 has none of them, Deno 2.9 has. */
 interface ZstdStreams {
   createZstdCompress?: () => Transform;
   createZstdDecompress?: () => Transform;
