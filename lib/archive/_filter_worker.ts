@@ -23,11 +23,16 @@ interface ZstdStreams {
   createZstdDecompress?: () => Transform;
 }
 
-/** The stream that does it; undefined if this version of Deno has none. */
-function createFilter({ action, compression }: FilterRequest): Transform | undefined {
+/** The stream that does it. */
+function createFilter({ action, compression }: FilterRequest): Transform {
   if (compression === "gzip") return action === "compress" ? zlib.createGzip() : zlib.createGunzip();
   const { createZstdCompress, createZstdDecompress } = zlib as ZstdStreams;
-  return (action === "compress" ? createZstdCompress : createZstdDecompress)?.();
+  const create = action === "compress" ? createZstdCompress : createZstdDecompress;
+  if (create !== undefined) return create();
+  throw new StorageError(
+    "not_supported",
+    `Cannot ${action} zstd: there is no program zstd, and this version of Deno does not know it`,
+  );
 }
 
 async function* chunksOf({ head, readFd }: FilterRequest): AsyncGenerator<Uint8Array> {
@@ -42,8 +47,9 @@ async function* chunksOf({ head, readFd }: FilterRequest): AsyncGenerator<Uint8A
 
 /** Runs everything through the filter; each piece that comes out is written at once, which is what holds the input back. */
 async function turn(request: FilterRequest): Promise<void> {
+  const program = request.compression === "zstd" ? startProgram(request) : undefined;
+  if (program !== undefined) return await turnByProgram(program, request);
   const filter = createFilter(request);
-  if (filter === undefined) return await turnByProgram(request);
   const ended = once(filter, "end");
   filter.on("data", (piece: Uint8Array) => {
     try {
@@ -61,9 +67,11 @@ async function turn(request: FilterRequest): Promise<void> {
   await Promise.all([ended, fed]);
 }
 
-/** The same by the program zstd(1), where Deno is too old to know zstd itself. */
-async function turnByProgram(request: FilterRequest): Promise<void> {
-  const child = startProgram(request);
+/**
+ * The same by the program zstd(1). Where it is there it comes first: the streams of Deno 2.9.6 read one frame only, and
+ * take one that was cut short for a whole one.
+ */
+async function turnByProgram(child: Deno.ChildProcess, request: FilterRequest): Promise<void> {
   const fed = (async (): Promise<void> => {
     const input = child.stdin.getWriter();
     for await (const chunk of chunksOf(request)) await input.write(chunk);
@@ -81,17 +89,25 @@ async function turnByProgram(request: FilterRequest): Promise<void> {
   if (fedResult.status === "rejected") throw fedResult.reason;
 }
 
-function startProgram({ action }: FilterRequest): Deno.ChildProcess {
+/** zstd(1) at work; undefined if there is no such program. */
+function startProgram({ action }: FilterRequest): Deno.ChildProcess | undefined {
   try {
     const args = action === "compress" ? ["-cq"] : ["-dcq"];
     return new Deno.Command("zstd", { args, stdin: "piped", stdout: "piped", stderr: "piped" }).spawn();
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw new StorageError(
-      "not_supported",
-      `Cannot ${action} zstd: this version of Deno does not know it, and there is no program zstd`,
-    );
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
   }
+}
+
+/** Errors that a stream of Deno's throws outside of every promise, as its zstd does on damaged data. */
+function uncaught(): Promise<never> {
+  return new Promise((_, reject) => {
+    globalThis.addEventListener("error", (event) => {
+      event.preventDefault();
+      reject(event.error);
+    });
+  });
 }
 
 function failureOf(error: unknown, request: FilterRequest): { code: StorageErrorCode; message: string } | undefined {
@@ -113,7 +129,7 @@ async function run(request: FilterRequest): Promise<void> {
   const pipeEnd = request.action === "decompress" ? request.writeFd : request.readFd;
   let failure: ReturnType<typeof failureOf>;
   try {
-    await turn(request);
+    await Promise.race([turn(request), uncaught()]);
   } catch (error) {
     failure = failureOf(error, request);
   }
