@@ -11,7 +11,8 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { AT_FDCWD, Fd, O_CREAT, O_RDONLY, O_RDWR, openat } from "../../ffi/file.ts";
 import type { GraphDriver } from "../../lib/drivers/driver.ts";
 import { openDriver, type OpenOptions } from "../../lib/drivers/registry.ts";
-import { StorageError, type StorageErrorCode } from "../../lib/errors.ts";
+import { StorageError } from "../../lib/errors.ts";
+import { assertFails } from "../_helpers/assert_fails.ts";
 import { isMountPoint } from "../_helpers/mount_points.ts";
 import { namesIn } from "../_helpers/names_in.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
@@ -34,12 +35,6 @@ export function streamOf(bytes: Uint8Array<ArrayBuffer>, piece = 777): ReadableS
       controller.enqueue(bytes.slice(at, at += piece));
     },
   });
-}
-
-async function fails(action: Promise<unknown>, code: StorageErrorCode): Promise<StorageError> {
-  const error = await assertRejects(() => action, StorageError);
-  assertEquals(error.code, code, error.message);
-  return error;
 }
 
 const BASE: readonly TarItem[] = [
@@ -212,8 +207,8 @@ export function driverSuite(name: string, options: OpenOptions): void {
     }
     await driver.createFromTemplate("copy", "job");
     assertEquals(await driver.changes("copy"), [{ path: "/mine", kind: "add" }]);
-    await fails(driver.createFromTemplate("copy", "job"), "layer_exists");
-    await fails(driver.createFromTemplate("x", "no-such-layer"), "layer_not_found");
+    await assertFails(driver.createFromTemplate("copy", "job"), "layer_exists");
+    await assertFails(driver.createFromTemplate("x", "no-such-layer"), "layer_not_found");
   });
 
   test("diffGetter() reads files of the layer, and none outside", async (store) => {
@@ -224,8 +219,8 @@ export function driverSuite(name: string, options: OpenOptions): void {
     await driver.applyDiff("links", streamOf(tarOf([{ path: "out", type: "2", link: directory.join("secret") }])));
     await using base = await driver.diffGetter("base");
     assertEquals(await new Response(await base.open("./etc/hosts")).text(), "127.0.0.1\n");
-    await fails(base.open("../../secret"), "unsafe_path");
-    await fails(base.open("etc"), "invalid_argument");
+    await assertFails(base.open("../../secret"), "unsafe_path");
+    await assertFails(base.open("etc"), "invalid_argument");
     await using links = await driver.diffGetter("links");
     await assertRejects(() => links.open("out"), StorageError);
   });
@@ -249,8 +244,8 @@ export function driverSuite(name: string, options: OpenOptions): void {
     await withBase(store);
     await driver.createReadWrite("job", { parent: "base" });
     const { path } = await driver.get("job");
-    await fails(driver.remove("job"), "layer_in_use");
-    await fails(driver.remove("base", { force: true }), "layer_in_use");
+    await assertFails(driver.remove("job"), "layer_in_use");
+    await assertFails(driver.remove("base", { force: true }), "layer_in_use");
     await driver.remove("job", { force: true });
     assert(!isMountPoint(path));
     await driver.remove("base");
@@ -264,20 +259,20 @@ export function driverSuite(name: string, options: OpenOptions): void {
     const { driver } = store;
     await withBase(store);
     const before = await listTree(driver.home);
-    await fails(driver.create("base"), "layer_exists");
-    await fails(driver.create("new", { parent: "no-such-layer" }), "parent_not_found");
-    await fails(driver.create("new", { storageOptions: { size: "1G" } }), "not_supported");
-    await fails(driver.createReadWrite("new", { storageOptions: { sise: "1G" } }), "invalid_argument");
-    await fails(driver.get("no-such-layer"), "layer_not_found");
-    await fails(driver.diff("no-such-layer"), "layer_not_found");
-    await fails(driver.changes("no-such-layer"), "layer_not_found");
-    await fails(driver.getMetadata("no-such-layer"), "layer_not_found");
-    await fails(driver.diffSize("base", { parent: "x" }), "not_supported");
-    await fails(driver.applyDiff("base", streamOf(tarOf(BASE))), "layer_not_empty");
+    await assertFails(driver.create("base"), "layer_exists");
+    await assertFails(driver.create("new", { parent: "no-such-layer" }), "parent_not_found");
+    await assertFails(driver.create("new", { storageOptions: { size: "1G" } }), "not_supported");
+    await assertFails(driver.createReadWrite("new", { storageOptions: { sise: "1G" } }), "invalid_argument");
+    await assertFails(driver.get("no-such-layer"), "layer_not_found");
+    await assertFails(driver.diff("no-such-layer"), "layer_not_found");
+    await assertFails(driver.changes("no-such-layer"), "layer_not_found");
+    await assertFails(driver.getMetadata("no-such-layer"), "layer_not_found");
+    await assertFails(driver.diffSize("base", { parent: "x" }), "not_supported");
+    await assertFails(driver.applyDiff("base", streamOf(tarOf(BASE))), "layer_not_empty");
     for (const id of ["", ".", "..", "l", "a/b", "/a", "a\0b", ".hidden", "-x", "x".repeat(256)]) {
-      await fails(driver.create(id), "invalid_argument");
-      await fails(driver.remove(id, { force: true }), "invalid_argument");
-      await fails(driver.get(id), "invalid_argument");
+      await assertFails(driver.create(id), "invalid_argument");
+      await assertFails(driver.remove(id, { force: true }), "invalid_argument");
+      await assertFails(driver.get(id), "invalid_argument");
     }
     assertEquals(await listTree(driver.home), before);
   });
@@ -291,9 +286,9 @@ export function driverSuite(name: string, options: OpenOptions): void {
       (await listTree(driver.home)).map((line) => line.startsWith('"layer" ') ? line.replace(/ mtime=\S+/, "") : line);
     const before = await list();
     const cut = tarOf(BASE).subarray(0, 2100).slice();
-    await fails(driver.applyDiff("layer", streamOf(cut)), "invalid_archive");
-    await fails(driver.applyDiff("layer", streamOf(new Uint8Array())), "invalid_archive");
-    await fails(driver.applyDiff("layer", streamOf(tarOf([{ path: "../x" }]))), "unsafe_path");
+    await assertFails(driver.applyDiff("layer", streamOf(cut)), "invalid_archive");
+    await assertFails(driver.applyDiff("layer", streamOf(new Uint8Array())), "invalid_archive");
+    await assertFails(driver.applyDiff("layer", streamOf(tarOf([{ path: "../x" }]))), "unsafe_path");
     const failing = new ReadableStream<Uint8Array>({
       pull: (controller) => controller.error(new TypeError("the network is gone")),
     });
@@ -318,15 +313,15 @@ export function driverSuite(name: string, options: OpenOptions): void {
     }, { highWaterMark: 0 });
     const applying = driver.applyDiff("slow", endless, { signal: abort.signal });
     await started.promise;
-    await fails(driver.get("slow"), "layer_in_use");
-    await fails(driver.applyDiff("slow", streamOf(bytes)), "layer_in_use");
-    await fails(driver.remove("slow", { force: true }), "layer_in_use");
+    await assertFails(driver.get("slow"), "layer_in_use");
+    await assertFails(driver.applyDiff("slow", streamOf(bytes)), "layer_in_use");
+    await assertFails(driver.remove("slow", { force: true }), "layer_in_use");
     {
       await using other = await driver.get("other");
       assert(isMountPoint(other.path));
     }
     abort.abort();
-    await fails(applying, "aborted");
+    await assertFails(applying, "aborted");
     await driver.applyDiff("slow", streamOf(bytes));
     assertEquals(await driver.diffSize("slow"), 17);
   });

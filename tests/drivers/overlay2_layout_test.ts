@@ -3,10 +3,10 @@
 /** That overlay2's files are Docker's, byte for byte, and that damaged ones are told apart from missing ones. */
 
 import "../_helpers/warm_libc.ts";
-import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { openDriver, type OpenOptions } from "../../lib/drivers/registry.ts";
 import type { GraphDriver } from "../../lib/drivers/driver.ts";
-import { StorageError, type StorageErrorCode } from "../../lib/errors.ts";
+import { assertFails } from "../_helpers/assert_fails.ts";
 import { isMountPoint } from "../_helpers/mount_points.ts";
 import { namesIn } from "../_helpers/names_in.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
@@ -24,12 +24,6 @@ async function open(directory: TempDir, options: OpenOptions = {}): Promise<Grap
     work: "in-place",
     ...options,
   });
-}
-
-async function fails(action: Promise<unknown>, code: StorageErrorCode): Promise<StorageError> {
-  const error = await assertRejects(() => action, StorageError);
-  assertEquals(error.code, code, error.message);
-  return error;
 }
 
 testNeeding(NEEDS, "overlay2 lays layers out as Docker does", async () => {
@@ -119,12 +113,12 @@ testNeeding(NEEDS, "overlay2 stacks 128 layers, mounts them, and refuses the nex
     await using top = await driver.get("l128");
     assert(isMountPoint(top.path));
   }
-  const error = await fails(driver.create("l129", { parent: "l128" }), "max_depth_exceeded");
+  const error = await assertFails(driver.create("l129", { parent: "l128" }), "max_depth_exceeded");
   assertMatch(error.message, /129 layers, and the limit is 128/);
   assert(!await driver.exists("l129"));
   // By mount(2) their names do not fit the kernel's page, and the kernel would not say so.
   await using classic = await open(directory, { mountApi: "classic" });
-  assertMatch((await fails(classic.get("l128"), "mount_failed")).message, /mount\(2\) reads 4095/);
+  assertMatch((await assertFails(classic.get("l128"), "mount_failed")).message, /mount\(2\) reads 4095/);
 });
 
 const DAMAGES: readonly [name: string, script: string, action: (driver: GraphDriver) => Promise<unknown>][] = [
@@ -145,7 +139,7 @@ for (const [name, script, action] of DAMAGES) {
     await driver.create("base");
     await driver.create("child", { parent: "base" });
     await runOk("bash", ["-ec", script], { cwd: driver.home });
-    await fails(action(driver), "store_damaged");
+    await assertFails(action(driver), "store_damaged");
     assertEquals((await Array.fromAsync(driver.layers())).map(({ id }) => id), ["base", "child"]);
   });
 }
@@ -197,8 +191,8 @@ testNeeding(NEEDS, "overlay2 takes the options of all Docker versions, and no ot
   ) {
     await using _driver = await open(directory, { options: [option] });
   }
-  await fails(open(directory, { options: ["overlay2.unknown=1"] }), "invalid_argument");
-  await fails(open(directory, { options: ["overlay2.override_kernel_check=perhaps"] }), "invalid_argument");
-  await fails(open(directory, { options: ["no-equals-sign"] }), "invalid_argument");
-  await fails(open(directory, { options: ["overlay2.size=10G"] }), "not_supported");
+  await assertFails(open(directory, { options: ["overlay2.unknown=1"] }), "invalid_argument");
+  await assertFails(open(directory, { options: ["overlay2.override_kernel_check=perhaps"] }), "invalid_argument");
+  await assertFails(open(directory, { options: ["no-equals-sign"] }), "invalid_argument");
+  await assertFails(open(directory, { options: ["overlay2.size=10G"] }), "not_supported");
 });

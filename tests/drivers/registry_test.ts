@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import "../_helpers/warm_libc.ts";
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { openDriver } from "../../lib/drivers/registry.ts";
-import { StorageError, type StorageErrorCode } from "../../lib/errors.ts";
+import type { StorageError } from "../../lib/errors.ts";
+import { assertFails } from "../_helpers/assert_fails.ts";
 import { mountPointsBelow } from "../_helpers/mount_points.ts";
 import { namesIn } from "../_helpers/names_in.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
@@ -11,12 +12,6 @@ import { runOk } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 
 const NEEDS = [needsRoot, needsOverlay];
-
-async function fails(action: Promise<unknown>, code: StorageErrorCode): Promise<StorageError> {
-  const error = await assertRejects(() => action, StorageError);
-  assertEquals(error.code, code, error.message);
-  return error;
-}
 
 Deno.test("openDriver() makes nothing on disk", async () => {
   await using directory = await TempDir.make();
@@ -29,16 +24,16 @@ Deno.test("openDriver() makes nothing on disk", async () => {
 });
 
 Deno.test("openDriver() refuses a driver that there is not", async () => {
-  await fails(openDriver({ driver: "aufs" as never }), "not_supported");
+  await assertFails(openDriver({ driver: "aufs" as never }), "not_supported");
 });
 
 Deno.test("openDriver() tells a root of another driver, and of two", async () => {
   await using directory = await TempDir.make();
   await directory.mkdir("root/overlay/0123");
   const options = { root: directory.join("root"), runRoot: directory.join("run") };
-  await fails(openDriver(options), "prior_driver_conflict");
+  await assertFails(openDriver(options), "prior_driver_conflict");
   await directory.mkdir("root/overlay2/0123/diff");
-  const error = await fails(openDriver(options), "prior_driver_conflict");
+  const error = await assertFails(openDriver(options), "prior_driver_conflict");
   assert(error.message.includes("overlay2, overlay"), error.message);
   await using _driver = await openDriver({ ...options, driver: "overlay2" });
 });
@@ -46,7 +41,7 @@ Deno.test("openDriver() tells a root of another driver, and of two", async () =>
 /** What a home on an unfit file system answers; nothing may be left in it. */
 async function refusalOf(directory: TempDir, home: string): Promise<StorageError> {
   await using driver = await openDriver({ home, runRoot: directory.join("run"), work: "in-place" });
-  const error = await fails(driver.create("base"), "incompatible_filesystem");
+  const error = await assertFails(driver.create("base"), "incompatible_filesystem");
   assertEquals(await namesIn(home), []);
   return error;
 }
@@ -73,7 +68,7 @@ testNeeding(NEEDS, "a read-only home is store_read_only", async () => {
   const home = await directory.mkdir("home");
   await runOk("mount", ["-t", "tmpfs", "-o", "ro", "tmpfs", home]);
   await using driver = await openDriver({ home, runRoot: directory.join("run"), work: "in-place" });
-  await fails(driver.create("base"), "store_read_only");
+  await assertFails(driver.create("base"), "store_read_only");
 });
 
 testNeeding(NEEDS, "a home whose path is full of what divides options works by both interfaces", async () => {
