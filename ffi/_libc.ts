@@ -53,6 +53,11 @@ const SYMBOLS = {
     parameters: ["i32", /* int fd */ "buffer", /* const void *buf */ "usize" /* size_t count */],
     result: "i32",
   },
+  // <poll.h>
+  poll: {
+    parameters: ["buffer", /* struct pollfd *fds */ "usize", /* nfds_t nfds */ "i32" /* int timeout */],
+    result: "i32",
+  },
   lseek: { parameters: ["i32", /* int fd */ "i64", /* off_t offset */ "i32" /* int whence */], result: "i64" },
   ftruncate: { parameters: ["i32", /* int fd */ "i64" /* off_t length */], result: "i32" },
   fsync: { parameters: ["i32" /* int fd */], result: "i32" },

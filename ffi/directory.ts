@@ -25,6 +25,9 @@ const RECORD_LENGTH = 16;
 const TYPE = 18;
 const NAME = 19;
 
+/** The buffer of the last call that ended: a walk would make, and clear, one for each directory. */
+let spare: Uint8Array<ArrayBuffer> | undefined;
+
 /**
  * Calls `visit` for each entry of the directory open at `fd`, without `.` and `..`, in the file system's order.
  *
@@ -34,11 +37,12 @@ export function readDirectory(
   fd: number,
   visit: (buffer: Uint8Array<ArrayBuffer>, start: number, end: number, type: number) => void,
 ): void {
-  const buffer = new Uint8Array(BUFFER_SIZE);
+  const buffer = spare ?? new Uint8Array(BUFFER_SIZE);
+  spare = undefined;
   for (;;) {
     const length = libc.getdents64(SYS.getdents64, fd, buffer, BUFFER_LENGTH);
     if (length === -1) throw failure(lastErrno(), "getdents64", fd, "…", BUFFER_SIZE);
-    if (length === 0) return;
+    if (length === 0) break;
     for (let record = 0; record < length;) {
       const start = record + NAME;
       let end = start;
@@ -48,4 +52,5 @@ export function readDirectory(
       record += buffer[record + RECORD_LENGTH]! | (buffer[record + RECORD_LENGTH + 1]! << 8);
     }
   }
+  spare = buffer;
 }

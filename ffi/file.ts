@@ -142,6 +142,12 @@ export function read(fd: number, buffer: Uint8Array): number {
   }
 }
 
+/** `write(fd, buffer, length)`: bytes written, or a negative errno. See write(2). */
+export function tryWrite(fd: number, buffer: Uint8Array): number {
+  const count = libc.write(fd, buffer as Uint8Array<ArrayBuffer>, BigInt(buffer.length));
+  return count === -1 ? -lastErrno() : count;
+}
+
 /** `write(fd, buffer, length)` until every byte is out. See write(2). */
 export function writeAll(fd: number, buffer: Uint8Array): void {
   let rest = buffer;

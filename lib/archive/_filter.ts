@@ -6,7 +6,8 @@
  * @module
  */
 
-import { StorageError, type StorageErrorCode } from "../errors.ts";
+import type { StorageError } from "../errors.ts";
+import { type PlainFailure, SharedFailure } from "../util/shared_failure.ts";
 
 /** The Worker's name, by which its module knows that it is one. */
 export const FILTER_WORKER = "lamina-filter";
@@ -23,53 +24,45 @@ export interface FilterSettings {
 
 /** The Worker's only message. */
 export interface FilterRequest extends FilterSettings {
+  kind: "filter";
   state: SharedArrayBuffer;
 }
 
 const DONE = 1;
 const FAILED = 2;
-const TEXT = 12;
-const TEXT_LENGTH = 1000;
+const CELLS = 8;
 
-/**
- * A cell for the outcome, one for the length of a text, one that tells that the pipe is closed, and the text: the code and
- * the message of the failure.
- */
+/** A cell for the outcome, one that tells that the pipe is closed, and the failure. */
 export class FilterState {
   readonly memory: SharedArrayBuffer;
   readonly #cells: Int32Array;
+  readonly #failure: SharedFailure;
 
-  constructor(memory: SharedArrayBuffer = new SharedArrayBuffer(TEXT + TEXT_LENGTH)) {
+  constructor(memory: SharedArrayBuffer = new SharedArrayBuffer(CELLS + SharedFailure.SIZE)) {
     this.memory = memory;
-    this.#cells = new Int32Array(memory, 0, 3);
+    this.#cells = new Int32Array(memory, 0, CELLS / 4);
+    this.#failure = new SharedFailure(memory, CELLS);
   }
 
   /** The outcome, told before the pipe is closed: who then finds it ended already knows why. */
-  end(failure?: { code: StorageErrorCode; message: string }): void {
-    if (failure !== undefined) {
-      const text = new TextEncoder().encode(`${failure.code} ${failure.message}`).subarray(0, TEXT_LENGTH);
-      new Uint8Array(this.memory, TEXT).set(text);
-      this.#cells[1] = text.length;
-    }
+  end(failure?: PlainFailure): void {
+    if (failure !== undefined) this.#failure.set(failure);
     Atomics.store(this.#cells, 0, failure === undefined ? DONE : FAILED);
   }
 
   /** The Worker's last act: it holds nothing any more, and may be terminated. */
   close(): void {
-    Atomics.store(this.#cells, 2, 1);
-    Atomics.notify(this.#cells, 2);
+    Atomics.store(this.#cells, 1, 1);
+    Atomics.notify(this.#cells, 1);
   }
 
   /** Blocks until the Worker ended, or `timeoutMs` are over. */
   wait(timeoutMs: number = Infinity): void {
-    Atomics.wait(this.#cells, 2, 0, timeoutMs);
+    Atomics.wait(this.#cells, 1, 0, timeoutMs);
   }
 
   /** What the Worker failed with, if it did. */
   failure(): StorageError | undefined {
-    if (Atomics.load(this.#cells, 0) !== FAILED) return undefined;
-    const text = new TextDecoder().decode(new Uint8Array(this.memory, TEXT, this.#cells[1]!).slice());
-    const space = text.indexOf(" ");
-    return new StorageError(text.slice(0, space) as StorageErrorCode, text.slice(space + 1));
+    return Atomics.load(this.#cells, 0) === FAILED ? this.#failure.get() : undefined;
   }
 }

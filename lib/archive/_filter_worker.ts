@@ -12,7 +12,8 @@ import type { Transform } from "node:stream";
 import { once } from "node:events";
 import { isErrno } from "../../ffi/errno.ts";
 import { close, read, writeAll } from "../../ffi/file.ts";
-import { isStorageError, outputClosed, StorageError, type StorageErrorCode } from "../errors.ts";
+import { isStorageError, outputClosed, StorageError } from "../errors.ts";
+import type { PlainFailure } from "../util/shared_failure.ts";
 import { FILTER_WORKER, type FilterRequest, FilterState } from "./_filter.ts";
 
 const CHUNK_SIZE = 64 * 1024;
@@ -110,7 +111,7 @@ function uncaught(): Promise<never> {
   });
 }
 
-function failureOf(error: unknown, request: FilterRequest): { code: StorageErrorCode; message: string } | undefined {
+function failureOf(error: unknown, request: FilterRequest): PlainFailure | undefined {
   if (isErrno(error, "EPIPE")) {
     // The unpacker went away: it has its own reason, and says it. Who reads a compressed archive is a stranger.
     return request.action === "decompress"
@@ -127,7 +128,7 @@ function failureOf(error: unknown, request: FilterRequest): { code: StorageError
 async function run(request: FilterRequest): Promise<void> {
   const state = new FilterState(request.state);
   const pipeEnd = request.action === "decompress" ? request.writeFd : request.readFd;
-  let failure: ReturnType<typeof failureOf>;
+  let failure: PlainFailure | undefined;
   try {
     await Promise.race([turn(request), uncaught()]);
   } catch (error) {

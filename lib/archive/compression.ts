@@ -9,14 +9,11 @@
 
 import { close, pipe2, read, trySetPipeSize } from "../../ffi/file.ts";
 import { StorageError } from "../errors.ts";
-// Imported for a compiled program, which holds only what something imports; it acts in a Worker only.
-import "./_filter_worker.ts";
-import { FILTER_WORKER, type FilterRequest, type FilterSettings, FilterState } from "./_filter.ts";
+import { type FilterSettings, FilterState } from "./_filter.ts";
+import { type RunningHelper, type StartHelper, startHelper } from "./helper_thread.ts";
 
 /** A compression that is written and read. */
 export type Compression = "gzip" | "zstd";
-
-export type { FilterRequest } from "./_filter.ts";
 
 const MAGIC: readonly (readonly [name: string, bytes: readonly number[]])[] = [
   ["gzip", [0x1f, 0x8b]],
@@ -56,7 +53,7 @@ export interface PlainArchive extends Disposable {
  *
  * @throws {StorageError} `not_supported`: bzip2, xz.
  */
-export function openPlainArchive(fd: number, start: StartFilter = startFilter): PlainArchive {
+export function openPlainArchive(fd: number, start: StartHelper = startHelper): PlainArchive {
   const head = readHead(fd);
   const compression = recogniseCompression(head);
   if (compression === "none") {
@@ -98,7 +95,7 @@ export interface CompressedOutput extends Disposable {
 export function openCompressedOutput(
   fd: number,
   compression: Compression,
-  start: StartFilter = startFilter,
+  start: StartHelper = startHelper,
 ): CompressedOutput {
   const { readFd, writeFd } = openPipe();
   const filter = new Filter({ action: "compress", compression, head: new Uint8Array(), readFd, writeFd: fd }, start);
@@ -122,38 +119,13 @@ export function openCompressedOutput(
   };
 }
 
-/** A Worker that compresses or decompresses. */
-export interface RunningFilter {
-  ready: Promise<void>;
-  terminate(): void;
-}
-
-/** How such a Worker is started: from a Worker, its parent has to do it (see _work_worker.ts of the drivers). */
-export type StartFilter = (request: FilterRequest) => RunningFilter;
-
-/** Starts the Worker from this thread. */
-export function startFilter(request: FilterRequest): RunningFilter {
-  const worker = new Worker(new URL("./_filter_worker.ts", import.meta.url), { type: "module", name: FILTER_WORKER });
-  const ready = new Promise<void>((resolve, reject) => {
-    worker.onmessage = (): void => resolve();
-    worker.onerror = (event: ErrorEvent): void => {
-      event.preventDefault();
-      reject(new StorageError("system_error", `Cannot run a Worker: ${event.message}`));
-    };
-  });
-  // Who blocks without waiting for it does not want to hear of it either.
-  ready.catch(() => {});
-  worker.postMessage(request);
-  return { ready, terminate: () => worker.terminate() };
-}
-
 /** A running filter, and the memory in which it tells how it ended. */
 class Filter {
   readonly #state = new FilterState();
-  readonly #worker: RunningFilter;
+  readonly #worker: RunningHelper;
 
-  constructor(settings: FilterSettings, start: StartFilter) {
-    this.#worker = start({ ...settings, state: this.#state.memory });
+  constructor(settings: FilterSettings, start: StartHelper) {
+    this.#worker = start({ kind: "filter", ...settings, state: this.#state.memory });
   }
 
   get ready(): Promise<void> {

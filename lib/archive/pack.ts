@@ -28,9 +28,12 @@ import { fgetxattr, flistxattr, lgetxattr, llistxattr } from "../../ffi/xattr.ts
 import { asStorageError, StorageError } from "../errors.ts";
 import { type IdMaps, toContainer } from "../id_map.ts";
 import { type ByteString, byteString, CName, textOfBytes } from "../util/byte_string.ts";
-import { FdWriter } from "../util/fd_writer.ts";
+import { FdWriter, SENDFILE_FROM } from "../util/fd_writer.ts";
 import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
+import { LAST, postRead } from "./_content_jobs.ts";
+import { ContentThread, StreamDigest, WORTH_A_THREAD } from "./_content_thread.ts";
 import { TarEntry, TypeFlag } from "./header.ts";
+import { type StartHelper, startHelper } from "./helper_thread.ts";
 import { isOpaqueValue, OCI_OPAQUE, OCI_WHITEOUT_PREFIX, opaqueXattr, type OverlayXattrNamespace } from "./whiteout.ts";
 import { TarWriter } from "./writer.ts";
 import { isExportedXattr } from "./xattr_filter.ts";
@@ -41,7 +44,12 @@ export interface PackOptions {
   overlayXattrs?: OverlayXattrNamespace;
   /** Files have the host's ids; the archive gets the container's. */
   idMaps?: IdMaps | undefined;
+  /** Whether the digest of the archive is computed, in another thread. */
+  digest?: boolean;
   control?: WorkControl;
+  startHelper?: StartHelper | undefined;
+  /** Bytes of the archive from which on a second thread helps with the files; left out: where it begins to pay. */
+  secondThreadFrom?: number | undefined;
 }
 
 /** What was packed. */
@@ -51,6 +59,8 @@ export interface PackResult {
   bytes: number;
   /** Sockets, which no archive can carry. */
   skippedSockets: string[];
+  /** SHA-256 of the plain archive, `sha256:…`, where it was asked for. */
+  digest: string | undefined;
 }
 
 const WHITEOUT_MODE = 0o600;
@@ -66,13 +76,14 @@ const PLAIN_ROOT_MODE = 0o755;
  */
 export function pack(rootFd: number, archiveFd: number, options: PackOptions = {}): PackResult {
   try {
-    return new Packer(rootFd, archiveFd, options).run();
+    using packer = new Packer(rootFd, archiveFd, options);
+    return packer.run();
   } catch (error) {
     throw asStorageError(error, "Cannot write the archive");
   }
 }
 
-class Packer {
+class Packer implements Disposable {
   readonly #output: FdWriter;
   readonly #writer: TarWriter;
   readonly #idMaps: IdMaps | undefined;
@@ -80,6 +91,11 @@ class Packer {
   readonly #opaqueXattr: string;
   readonly #control: WorkControl;
   readonly #tick: () => void;
+  readonly #startHelper: StartHelper;
+  readonly #secondThreadFrom: number;
+  /** A second thread that reads files, once the archive is large enough for one. */
+  #content: ContentThread | undefined;
+  readonly #digest: StreamDigest | undefined;
   readonly #entry = new TarEntry();
   readonly #stat = new Stat();
   readonly #leaf = new CName();
@@ -88,14 +104,26 @@ class Packer {
   readonly #skippedSockets: string[] = [];
 
   constructor(readonly rootFd: number, archiveFd: number, options: PackOptions) {
-    this.#output = new FdWriter(archiveFd);
+    this.#tick = (): void => this.#control.tick(this.#writer.entries, this.#writer.position);
+    this.#output = new FdWriter(archiveFd, this.#tick);
     this.#writer = new TarWriter(this.#output);
     this.#idMaps = options.idMaps;
     const namespace = options.overlayXattrs ?? "trusted";
     this.#overlayPrefix = `${namespace}.overlay.`;
     this.#opaqueXattr = opaqueXattr(namespace);
     this.#control = options.control ?? UNWATCHED;
-    this.#tick = (): void => this.#control.tick(this.#writer.entries, this.#writer.position);
+    this.#startHelper = options.startHelper ?? startHelper;
+    this.#secondThreadFrom = options.secondThreadFrom ?? WORTH_A_THREAD;
+    if (options.digest) {
+      this.#digest = new StreamDigest(this.#output.ring, this.#startHelper, this.#tick);
+      this.#output.setTap(this.#digest);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#content?.[Symbol.dispose]();
+    this.#digest?.[Symbol.dispose]();
+    this.#output[Symbol.dispose]();
   }
 
   run(): PackResult {
@@ -104,7 +132,12 @@ class Packer {
     this.#packRoot(root.fd, names.length === 0);
     this.#packNames(root.fd, "", names);
     this.#writer.end();
-    return { entries: this.#writer.entries, bytes: this.#writer.position, skippedSockets: this.#skippedSockets };
+    return {
+      entries: this.#writer.entries,
+      bytes: this.#writer.position,
+      skippedSockets: this.#skippedSockets,
+      digest: this.#digest?.finish(),
+    };
   }
 
   /** A layer in which nothing was done is the well-known empty archive of 1024 zero bytes. */
@@ -186,13 +219,40 @@ class Packer {
     this.#entry.xattrs = this.#xattrs(flistxattr(file.fd), path, (name) => fgetxattr(file.fd, name));
     this.#writer.writeHeader(this.#entry);
     if (size === 0) return;
-    if (this.#output.copyFrom(file.fd, size, this.#tick) < size) {
+    if (this.#hasSecondThread() && (size < SENDFILE_FROM || !this.#output.bypassesBuffer)) {
+      this.#handOver(file.release(), size, path);
+    } else if (this.#output.copyFrom(file.fd, size, this.#tick) < size) {
       throw new StorageError(
         "system_error",
         `Cannot archive "${textOfBytes(path)}": it became shorter while it was read`,
       );
     }
     this.#writer.padData(size);
+  }
+
+  #hasSecondThread(): boolean {
+    if (this.#content !== undefined) return this.#content.isAlive;
+    if (this.#writer.position < this.#secondThreadFrom) return false;
+    this.#content = new ContentThread(this.#output.ring, this.#startHelper, "Cannot archive", this.#tick);
+    this.#output.setFiller(this.#content);
+    return false;
+  }
+
+  /** Gives the open file to the second thread, which reads it to the places reserved for it, and closes it. */
+  #handOver(fd: number, size: number, path: ByteString): void {
+    const content = this.#content!;
+    let left = size;
+    try {
+      this.#output.reservePieces(size, (offset, length) => {
+        content.check();
+        left -= length;
+        postRead(content.queue, fd, offset, length, left === 0 ? LAST : 0);
+        content.note(path);
+      });
+    } finally {
+      // Not closed here: jobs on it may wait in the queue, and the number would soon be another file's.
+      if (left > 0) postRead(content.queue, fd, 0, 0, LAST);
+    }
   }
 
   #packSpecial(parentFd: number, path: ByteString, leaf: Uint8Array<ArrayBuffer>, type: number): void {

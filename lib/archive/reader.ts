@@ -106,6 +106,18 @@ export class TarReader {
     if (this.#dataLeft > 0) throw cutShort(`"${textOfBytes(this.#entry.unsafePath)}"`);
   }
 
+  /**
+   * Hands all of the entry's data to `take`, as places in the input's ring; at least one, which may be empty.
+   */
+  handOver(take: (offset: number, length: number, isLast: boolean) => void): void {
+    if (this.#dataLeft === 0) take(0, 0, true);
+    this.#input.forEachPiece(this.#dataLeft, (offset, length) => {
+      this.#dataLeft -= length;
+      take(offset, length, this.#dataLeft === 0);
+    });
+    if (this.#dataLeft > 0) throw cutShort(`"${textOfBytes(this.#entry.unsafePath)}"`);
+  }
+
   /** Passes over what is left of the entry's data. */
   skipData(): void {
     const left = this.#dataLeft + this.#padding;

@@ -31,7 +31,7 @@ import { lstatat, S_IFBLK, S_IFCHR, S_IFIFO, Stat, tryStatx } from "../../ffi/st
 import { asStorageError, StorageError } from "../errors.ts";
 import { type IdMaps, toHost } from "../id_map.ts";
 import { type ByteString, CName, textOfBytes } from "../util/byte_string.ts";
-import { FdReader } from "../util/fd_reader.ts";
+import { FdReader, SENDFILE_FROM } from "../util/fd_reader.ts";
 import { removeTree } from "../util/remove_tree.ts";
 import { currentUmask } from "../util/umask.ts";
 import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
@@ -42,6 +42,9 @@ import type { PlainArchive } from "./compression.ts";
 import { cleanPath, leafOf, parentOf } from "./entry_path.ts";
 import { type TarEntry, TypeFlag } from "./header.ts";
 import { TarReader } from "./reader.ts";
+import { ContentThread, StreamDigest, WORTH_A_THREAD } from "./_content_thread.ts";
+import { CHMOD, CHOWN, LAST, postWrite } from "./_content_jobs.ts";
+import { type StartHelper, startHelper } from "./helper_thread.ts";
 import { treeSize } from "./tree_size.ts";
 import { isInsideAufsDirectory, ociNameOf, OPAQUE_VALUE, opaqueXattr, type OverlayXattrNamespace } from "./whiteout.ts";
 import { isStorageXattr } from "./xattr_filter.ts";
@@ -52,7 +55,12 @@ export interface UnpackOptions {
   overlayXattrs?: OverlayXattrNamespace;
   /** Ids in the archive are the container's; files get the host's. */
   idMaps?: IdMaps | undefined;
+  /** Whether the digest of the plain archive is computed, in another thread. */
+  digest?: boolean;
   control?: WorkControl;
+  startHelper?: StartHelper | undefined;
+  /** Bytes of the archive from which on a second thread helps with the files; left out: where it begins to pay. */
+  secondThreadFrom?: number | undefined;
 }
 
 /** What was unpacked. */
@@ -64,6 +72,8 @@ export interface UnpackResult {
   sizeBytes: number;
   /** Names of attributes that were left out: see xattr_filter.ts. */
   droppedXattrs: string[];
+  /** SHA-256 of the plain archive, `sha256:…`, where it was asked for. */
+  digest: string | undefined;
 }
 
 /** What the owner needs to go on filling a directory. */
@@ -76,7 +86,7 @@ const OWNER_RWX = 0o700;
  * What was unpacked until then stays: the caller throws it away.
  */
 export function unpack(archive: PlainArchive, rootFd: number, options: UnpackOptions = {}): UnpackResult {
-  using unpacker = new Unpacker(new FdReader(archive.fd, archive.head), rootFd, options);
+  using unpacker = new Unpacker(archive, rootFd, options);
   try {
     const result = unpacker.run();
     archive.finish();
@@ -95,6 +105,11 @@ class Unpacker implements Disposable {
   readonly #opaqueXattr: string;
   readonly #control: WorkControl;
   readonly #tick: () => void;
+  readonly #startHelper: StartHelper;
+  /** From this byte of the archive on a second thread writes the files. */
+  readonly #secondThreadFrom: number;
+  #content: ContentThread | undefined;
+  readonly #digest: StreamDigest | undefined;
   readonly #umask = currentUmask();
   readonly #uid = geteuid();
   readonly #gid = getegid();
@@ -110,13 +125,20 @@ class Unpacker implements Disposable {
   /** Something was replaced, so the running sum is no longer the size. */
   #sizeIsKnown = true;
 
-  constructor(input: FdReader, readonly rootFd: number, options: UnpackOptions) {
+  constructor(archive: PlainArchive, readonly rootFd: number, options: UnpackOptions) {
+    this.#startHelper = options.startHelper ?? startHelper;
+    this.#tick = (): void => this.#control.tick(this.#entries, this.#reader.position);
+    const input = new FdReader(archive.fd, archive.head, this.#tick);
     this.#input = input;
     this.#reader = new TarReader(input);
+    this.#secondThreadFrom = options.secondThreadFrom ?? (input.sizeHint >= WORTH_A_THREAD ? 0 : WORTH_A_THREAD);
+    if (options.digest) {
+      this.#digest = new StreamDigest(input.ring, this.#startHelper, this.#tick);
+      input.setTap(this.#digest);
+    }
     this.#idMaps = options.idMaps;
     this.#opaqueXattr = opaqueXattr(options.overlayXattrs ?? "trusted");
     this.#control = options.control ?? UNWATCHED;
-    this.#tick = (): void => this.#control.tick(this.#entries, this.#reader.position);
     const root = options.idMaps === undefined ? { uid: 0, gid: 0 } : {
       uid: toHost(0, options.idMaps.uidMaps),
       gid: toHost(0, options.idMaps.gidMaps),
@@ -126,6 +148,16 @@ class Unpacker implements Disposable {
   }
 
   run(): UnpackResult {
+    try {
+      return this.#run();
+    } catch (error) {
+      // What failed in the other thread comes first: this one may only have noticed it.
+      this.#content?.check();
+      throw error;
+    }
+  }
+
+  #run(): UnpackResult {
     for (let entry = this.#reader.next(); entry !== undefined; entry = this.#reader.next()) {
       this.#entries++;
       this.#tick();
@@ -135,19 +167,30 @@ class Unpacker implements Disposable {
         throw entryError(error, entry.unsafePath);
       }
       this.#directories.trim();
+      if (this.#content === undefined && this.#reader.position >= this.#secondThreadFrom) this.#startSecondThread();
     }
     this.#input.drain(this.#tick);
+    this.#content?.waitFor(this.#content.posted);
+    this.#input.flushTap();
     this.#late.finish();
     return {
       entries: this.#entries,
       bytes: this.#reader.position,
       sizeBytes: this.#sizeIsKnown ? this.#sizeBytes : treeSize(this.rootFd),
       droppedXattrs: [...this.#droppedXattrs].sort(),
+      digest: this.#digest?.finish(),
     };
   }
 
   [Symbol.dispose](): void {
+    this.#content?.[Symbol.dispose]();
+    this.#digest?.[Symbol.dispose]();
     this.#directories[Symbol.dispose]();
+  }
+
+  #startSecondThread(): void {
+    this.#content = new ContentThread(this.#input.ring, this.#startHelper, "Cannot unpack", this.#tick);
+    this.#input.ring.addUser(this.#content);
   }
 
   #unpackEntry(entry: TarEntry): void {
@@ -210,6 +253,8 @@ class Unpacker implements Disposable {
       fd = tryOpenat(parent.fd, leaf, flags, permissions);
     }
     if (fd < 0) throw failure(-fd, "openat", parent.fd, leaf, hex(flags), octal(permissions));
+    this.#sizeBytes += entry.size;
+    if (this.#content?.isAlive && this.#canHandOver(entry)) return this.#handOver(fd, entry, path, parent);
     try {
       if (entry.size > 0) this.#reader.copyData(fd, this.#tick);
       const changedOwner = this.#needsOwner(entry, parent);
@@ -220,7 +265,31 @@ class Unpacker implements Disposable {
     } finally {
       close(fd);
     }
-    this.#sizeBytes += entry.size;
+  }
+
+  /** Whether a second thread can fill the file: with attributes it takes more than the job can say. */
+  #canHandOver(entry: TarEntry): boolean {
+    return entry.xattrs === undefined && (entry.size < SENDFILE_FROM || !this.#input.bypassesBuffer);
+  }
+
+  /** Gives the new file to the second thread, which writes, finishes and closes it. */
+  #handOver(fd: number, entry: TarEntry, path: ByteString, parent: OpenDirectory): void {
+    const content = this.#content!;
+    const permissions = entry.mode & 0o777;
+    const changesMode = entry.mode !== permissions || (permissions & this.#umask) !== 0;
+    const flags = LAST | (this.#needsOwner(entry, parent) ? CHOWN : 0) | (changesMode ? CHMOD : 0);
+    let isOpen = true;
+    try {
+      this.#reader.handOver((offset, length, isLast) => {
+        content.check();
+        postWrite(content.queue, fd, offset, length, isLast ? flags : 0, entry);
+        content.note(path);
+        isOpen = !isLast;
+      });
+    } finally {
+      // Not closed here: jobs on it may wait in the queue, and the number would soon be another file's.
+      if (isOpen) postWrite(content.queue, fd, 0, 0, LAST, entry);
+    }
   }
 
   #createDirectory(entry: TarEntry, path: ByteString, parent: OpenDirectory): void {

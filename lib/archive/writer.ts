@@ -46,7 +46,7 @@ export class TarWriter {
     if (!pax.isEmpty) this.#writePax(pax, entry.unsafePath);
     const { name, prefix } = split ?? { name: entry.unsafePath.slice(0, NAME_LENGTH), prefix: "" };
     const at = this.#output.reserve(BLOCK_SIZE);
-    encodeHeader(this.#output.buffer, at, entry, name, prefix);
+    encodeHeader(this.#output.bytes, at, entry, name, prefix);
   }
 
   /** Fills up the last block of `size` bytes of data. */
@@ -66,7 +66,7 @@ export class TarWriter {
     this.#paxEntry.size = data.length;
     const name = `PaxHeaders.0/${path.slice(path.lastIndexOf("/", path.length - 2) + 1)}`.slice(0, NAME_LENGTH);
     const at = this.#output.reserve(BLOCK_SIZE);
-    encodeHeader(this.#output.buffer, at, this.#paxEntry, name, "");
+    encodeHeader(this.#output.bytes, at, this.#paxEntry, name, "");
     this.#output.put(data);
     this.padData(data.length);
   }

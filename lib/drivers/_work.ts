@@ -10,7 +10,8 @@
 import { isErrno } from "../../ffi/errno.ts";
 import { AT_FDCWD, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat } from "../../ffi/file.ts";
 import { changes, type PathChange } from "../archive/changes.ts";
-import { type Compression, openCompressedOutput, openPlainArchive, type StartFilter } from "../archive/compression.ts";
+import { type Compression, openCompressedOutput, openPlainArchive } from "../archive/compression.ts";
+import type { StartHelper } from "../archive/helper_thread.ts";
 import { pack, type PackResult } from "../archive/pack.ts";
 import { treeSize } from "../archive/tree_size.ts";
 import { unpack, type UnpackResult } from "../archive/unpack.ts";
@@ -50,7 +51,7 @@ export type TaskName = keyof Tasks;
 type TaskFunction<N extends TaskName> = (
   args: Tasks[N]["args"],
   control: WorkControl,
-  start: StartFilter | undefined,
+  start: StartHelper | undefined,
 ) => Tasks[N]["result"] | Promise<Tasks[N]["result"]>;
 
 function openDirectory(path: string): Fd {
@@ -75,11 +76,11 @@ const TASKS: { [N in TaskName]: TaskFunction<N> } = {
     using root = openDirectory(directory);
     using archive = openPlainArchive(archiveFd, start);
     await archive.ready;
-    return unpack(archive, root.fd, { ...options, control });
+    return unpack(archive, root.fd, { ...options, control, startHelper: start });
   },
   async pack({ directory, archiveFd, compression, ...options }, control, start): Promise<PackResult> {
     using root = openDirectory(directory);
-    const packOptions = { ...options, control };
+    const packOptions = { ...options, control, startHelper: start };
     if (compression === undefined) return orClosed(() => pack(root.fd, archiveFd, packOptions));
     using output = openCompressedOutput(archiveFd, compression, start);
     await output.ready;
@@ -105,13 +106,13 @@ const TASKS: { [N in TaskName]: TaskFunction<N> } = {
 /**
  * Runs a task in this thread, which it blocks but for the start of its helpers.
  *
- * @param start How compressors are started, where this thread should not do it itself.
+ * @param start How threads beside this one are started, where this thread should not do it itself.
  */
 export async function runTask<N extends TaskName>(
   name: N,
   args: Tasks[N]["args"],
   control: WorkControl,
-  start?: StartFilter,
+  start?: StartHelper,
 ): Promise<Tasks[N]["result"]> {
   return await TASKS[name](args, control, start);
 }

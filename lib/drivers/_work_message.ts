@@ -7,7 +7,7 @@
  */
 
 import { isStorageError, StorageError, type StorageErrorCode } from "../errors.ts";
-import type { FilterRequest } from "../archive/compression.ts";
+import type { HelperRequest } from "../archive/helper_thread.ts";
 import type { TaskName, Tasks } from "./_work.ts";
 
 /** The Worker's name, by which its module knows that it is one. */
@@ -28,13 +28,15 @@ export interface SentError {
   cause: string | undefined;
 }
 
-/** What the Worker asks for in the middle: a compressor, and its owner's answer that it runs. */
-export interface FilterAsked {
-  filter: FilterRequest;
+/** What the Worker asks for in the middle: a thread beside it, and its owner's answer that it runs. */
+export interface HelperAsked {
+  helper: HelperRequest;
+  /** Counts the helpers of one task. */
+  number: number;
 }
 /** The answer. */
-export interface FilterStarted {
-  filterStarted: true;
+export interface HelperStarted {
+  helperStarted: number;
 }
 
 /** What comes back at the end. */

@@ -7,13 +7,13 @@
  * @module
  */
 
-import { type RunningFilter, startFilter } from "../archive/compression.ts";
+import { type RunningHelper, startHelper } from "../archive/helper_thread.ts";
 import { StorageError } from "../errors.ts";
 import { DirectControl, SharedControl } from "../util/work_control.ts";
 import { runTask, type TaskName, type Tasks } from "./_work.ts";
 import {
-  type FilterAsked,
-  type FilterStarted,
+  type HelperAsked,
+  type HelperStarted,
   received,
   TASK_WORKER,
   type TaskReply,
@@ -97,18 +97,19 @@ export class WorkerRunner implements WorkRunner {
   }
 }
 
-/** Sends a task and waits for its end; meanwhile starts the compressor that it may ask for. */
+/** Sends a task and waits for its end; meanwhile starts the threads that it asks for. */
 function exchange(worker: Worker, request: TaskRequest): Promise<TaskReply> {
   return new Promise<TaskReply>((resolve, reject) => {
-    let filter: RunningFilter | undefined;
-    worker.onmessage = ({ data }: MessageEvent<TaskReply | FilterAsked>): void => {
-      if ("filter" in data) {
+    const helpers: RunningHelper[] = [];
+    worker.onmessage = ({ data }: MessageEvent<TaskReply | HelperAsked>): void => {
+      if ("helper" in data) {
         // Deno 2.9 takes a second to start a Worker from a Worker; from here it takes 15 ms.
-        filter = startFilter(data.filter);
-        filter.ready.then(() => worker.postMessage({ filterStarted: true } satisfies FilterStarted), reject);
+        const helper = startHelper(data.helper);
+        helpers.push(helper);
+        helper.ready.then(() => worker.postMessage({ helperStarted: data.number } satisfies HelperStarted), reject);
         return;
       }
-      filter?.terminate();
+      for (const helper of helpers) helper.terminate();
       resolve(data);
     };
     worker.onerror = (event: ErrorEvent): void => {

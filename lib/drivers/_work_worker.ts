@@ -6,13 +6,13 @@
  * @module
  */
 
-import type { FilterRequest, RunningFilter } from "../archive/compression.ts";
+import type { HelperRequest, RunningHelper } from "../archive/helper_thread.ts";
 import { asStorageError } from "../errors.ts";
 import { SharedControl } from "../util/work_control.ts";
 import { runTask } from "./_work.ts";
 import {
-  type FilterAsked,
-  type FilterStarted,
+  type HelperAsked,
+  type HelperStarted,
   sendable,
   TASK_WORKER,
   type TaskReply,
@@ -21,23 +21,25 @@ import {
 
 interface WorkerScope {
   name?: string;
-  onmessage?: (event: MessageEvent<TaskRequest | FilterStarted>) => void;
-  postMessage(message: TaskReply | FilterAsked): void;
+  onmessage?: (event: MessageEvent<TaskRequest | HelperStarted>) => void;
+  postMessage(message: TaskReply | HelperAsked): void;
 }
 
 const scope = globalThis as unknown as WorkerScope;
-let filterStarted: () => void = () => {};
+const started: (() => void)[] = [];
 
-/** Has the owner of this Worker start a compressor, and end it with the task. */
-function askForFilter(filter: FilterRequest): RunningFilter {
-  const ready = new Promise<void>((resolve) => filterStarted = resolve);
-  scope.postMessage({ filter });
+/** Has the owner of this Worker start a thread, and end it with the task. */
+function askForHelper(helper: HelperRequest): RunningHelper {
+  const number = started.length;
+  const ready = new Promise<void>((resolve) => started.push(resolve));
+  scope.postMessage({ helper, number });
   return { ready, terminate(): void {} };
 }
 
 async function reply({ name, args, control }: TaskRequest): Promise<TaskReply> {
+  started.length = 0;
   try {
-    return { result: await runTask(name, args, new SharedControl(control), askForFilter) };
+    return { result: await runTask(name, args, new SharedControl(control), askForHelper) };
   } catch (error) {
     return { error: sendable(asStorageError(error, `Cannot ${name} the layer's files`)) };
   }
@@ -45,7 +47,7 @@ async function reply({ name, args, control }: TaskRequest): Promise<TaskReply> {
 
 if (scope.name === TASK_WORKER) {
   scope.onmessage = ({ data }): void => {
-    if ("filterStarted" in data) filterStarted();
+    if ("helperStarted" in data) started[data.helperStarted]?.();
     else void reply(data).then((message) => scope.postMessage(message));
   };
 }

@@ -12,9 +12,17 @@ import { Buffer } from "node:buffer";
 /** A name of which each character is one byte. Only {@linkcode textOfBytes} makes it fit for people. */
 export type ByteString = string;
 
+/** The bytes of one buffer as a node Buffer, which alone can decode Latin-1. Loops ask for the same one again and again. */
+let viewed: Uint8Array | undefined;
+let view = Buffer.alloc(0);
+
 /** The bytes of `buffer` from `start` to `end`. (`TextDecoder("latin1")` would not do: it is windows-1252.) */
 export function byteString(buffer: Uint8Array, start = 0, end: number = buffer.length): ByteString {
-  return Buffer.from(buffer.buffer, buffer.byteOffset, buffer.byteLength).toString("latin1", start, end);
+  if (buffer !== viewed) {
+    view = Buffer.from(buffer.buffer as ArrayBuffer, buffer.byteOffset, buffer.byteLength);
+    viewed = buffer;
+  }
+  return view.toString("latin1", start, end);
 }
 
 /** The name that UTF-8 `text` stands for. */

@@ -1,53 +1,114 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Bytes to a descriptor through one buffer, with a way past the buffer for large files.
+ * Bytes to a descriptor through a buffer, with a way past the buffer for large files.
  *
  * @module
  */
 
-import { read, trySendfile, writeAll } from "../../ffi/file.ts";
+import { ERRNO, failure } from "../../ffi/errno.ts";
+import { AT_FDCWD, close, O_NONBLOCK, O_WRONLY, read, tryOpenat, trySendfile, tryWrite } from "../../ffi/file.ts";
+import { waitUntilWritable } from "../../ffi/poll.ts";
+import { fstat, S_IFIFO, S_IFMT, Stat } from "../../ffi/stat.ts";
+import { ChunkRing, type ChunkUser } from "./chunk_ring.ts";
 
-const CAPACITY = 256 * 1024;
-const SENDFILE_FROM = 128 * 1024;
+export const SENDFILE_FROM = 128 * 1024;
 const SENDFILE_AT_MOST = 16 * 1024 * 1024;
+/** How often a wait for the reader of a pipe is interrupted to see whether the output is still wanted. */
+const LOOK_MS = 50;
+
+/** Gets every byte that is written, once and in order, as places in {@linkcode FdWriter.ring}. */
+export interface OutputTap {
+  add(offset: number, length: number): void;
+}
+
+/** Puts bytes into places that were reserved, from another thread. */
+export interface Filler extends ChunkUser {
+  isDone(job: number): boolean;
+}
+
+/** A chunk that is full but not written, since places in it may not be filled yet. */
+interface WaitingChunk {
+  chunk: number;
+  from: number;
+  to: number;
+  /** The filler's last job on it. */
+  job: number;
+}
 
 /** Writes forward only, so that pipes will do. */
-export class FdWriter {
-  /** What was put and not written yet lies at `[0, end)`. */
-  readonly buffer: Uint8Array<ArrayBuffer> = new Uint8Array(CAPACITY);
-  end = 0;
+export class FdWriter implements Disposable {
+  readonly ring = new ChunkRing();
+  readonly bytes: Uint8Array<SharedArrayBuffer> = this.ring.bytes;
   /** Bytes put so far. */
   position = 0;
+  /** What was put in the chunk in use and not written yet lies at `[#from, #end)`. */
+  #from = 0;
+  #end = 0;
+  readonly #waiting: WaitingChunk[] = [];
+  #filler: Filler | undefined;
+  #tap: OutputTap | undefined;
+  readonly #fd: number;
+  readonly #ownFd: number | undefined;
   #sendfileWorks = true;
 
-  constructor(readonly fd: number) {}
+  /** @param onWait Called some twenty times a second while a pipe takes nothing; what it throws ends the wait. */
+  constructor(fd: number, readonly onWait: () => void = (): void => {}) {
+    this.#ownFd = reopenPipe(fd);
+    this.#fd = this.#ownFd ?? fd;
+  }
 
-  /** Room for `count` bytes, at most the buffer's capacity, which count as put: returns where they go. */
+  [Symbol.dispose](): void {
+    if (this.#ownFd !== undefined) close(this.#ownFd);
+  }
+
+  /** Whether large pieces go from file to file inside the kernel. */
+  get bypassesBuffer(): boolean {
+    return this.#sendfileWorks && this.#tap === undefined;
+  }
+
+  /** From the first byte on, `tap` gets everything. */
+  setTap(tap: OutputTap): void {
+    this.#tap = tap;
+  }
+
+  /** From now on `filler` fills some of the places that are reserved. */
+  setFiller(filler: Filler): void {
+    this.#filler = filler;
+  }
+
+  /** Room for `count` bytes, at most a chunk, which count as put: returns where they go. */
   reserve(count: number): number {
-    if (this.end + count > CAPACITY) this.flush();
-    const offset = this.end;
-    this.end += count;
+    if (this.#end + count > this.ring.limit) this.#leaveChunk();
+    const offset = this.#end;
+    this.#end += count;
     this.position += count;
     return offset;
   }
 
-  /** Puts bytes of any length. */
-  put(bytes: Uint8Array): void {
-    if (bytes.length > CAPACITY) {
-      this.flush();
-      writeAll(this.fd, bytes);
-      this.position += bytes.length;
-    } else {
-      const offset = this.reserve(bytes.length);
-      this.buffer.set(bytes, offset);
+  /** Room for any number of bytes, in pieces. */
+  reservePieces(count: number, use: (offset: number, length: number) => void): void {
+    for (let left = count; left > 0;) {
+      if (this.#end === this.ring.limit) this.#leaveChunk();
+      const length = Math.min(left, this.ring.limit - this.#end);
+      use(this.reserve(length), length);
+      left -= length;
     }
   }
 
-  /** Puts `count` zero bytes, at most the buffer's capacity. */
+  /** Puts bytes of any length. */
+  put(bytes: Uint8Array): void {
+    let done = 0;
+    this.reservePieces(bytes.length, (offset, length) => {
+      this.bytes.set(bytes.subarray(done, done + length), offset);
+      done += length;
+    });
+  }
+
+  /** Puts `count` zero bytes, at most a chunk. */
   putZeros(count: number): void {
     const offset = this.reserve(count);
-    this.buffer.fill(0, offset, offset + count);
+    this.bytes.fill(0, offset, offset + count);
   }
 
   /**
@@ -56,11 +117,15 @@ export class FdWriter {
    */
   copyFrom(fdIn: number, count: number, tick: () => void): number {
     let copied = 0;
-    if (this.#sendfileWorks && count >= SENDFILE_FROM) {
+    if (count >= SENDFILE_FROM && this.bypassesBuffer) {
       this.flush();
       while (copied < count) {
-        const sent = trySendfile(this.fd, fdIn, Math.min(count - copied, SENDFILE_AT_MOST));
+        const sent = trySendfile(this.#fd, fdIn, Math.min(count - copied, SENDFILE_AT_MOST));
         if (sent === 0) return copied;
+        if (sent === -ERRNO.EAGAIN) {
+          this.#awaitReader();
+          continue;
+        }
         if (sent < 0) {
           // An output opened for appending, say. A real fault of either side comes back from read or write below.
           this.#sendfileWorks = false;
@@ -72,21 +137,72 @@ export class FdWriter {
       }
     }
     while (copied < count) {
-      if (this.end === CAPACITY) this.flush();
-      const room = Math.min(count - copied, CAPACITY - this.end);
-      const got = read(fdIn, this.buffer.subarray(this.end, this.end + room));
+      if (this.#end === this.ring.limit) {
+        this.#leaveChunk();
+        tick();
+      }
+      const room = Math.min(count - copied, this.ring.limit - this.#end);
+      const got = read(fdIn, this.bytes.subarray(this.#end, this.#end + room));
       if (got === 0) break;
-      this.end += got;
+      this.#end += got;
       this.position += got;
       copied += got;
-      if (this.end === CAPACITY) tick();
     }
     return copied;
   }
 
-  /** Writes what is in the buffer. */
+  /** Writes everything that was put. */
   flush(): void {
-    writeAll(this.fd, this.buffer.subarray(0, this.end));
-    this.end = 0;
+    while (this.#waiting.length > 0) this.#writeWaiting();
+    this.#filler?.waitFor(this.#filler.posted);
+    this.#write(this.#from, this.#end);
+    this.#from = this.#end;
   }
+
+  #leaveChunk(): void {
+    if (this.#filler !== undefined || this.ring.isShared) {
+      this.#waiting.push({ chunk: this.ring.current, from: this.#from, to: this.#end, job: this.#filler?.posted ?? 0 });
+      while (this.#waiting.length === this.ring.chunks || this.#oldestIsFilled()) this.#writeWaiting();
+      this.ring.advance();
+    } else this.#write(this.#from, this.#end);
+    this.#from = this.#end = this.ring.base;
+  }
+
+  #oldestIsFilled(): boolean {
+    const oldest = this.#waiting[0];
+    return oldest !== undefined && (this.#filler === undefined || this.#filler.isDone(oldest.job));
+  }
+
+  #writeWaiting(): void {
+    const { chunk, from, to, job } = this.#waiting[0]!;
+    this.#filler?.waitFor(job);
+    this.#write(from, to);
+    this.ring.mark(chunk);
+    this.#waiting.shift();
+  }
+
+  #write(from: number, to: number): void {
+    if (from === to) return;
+    this.#tap?.add(from, to - from);
+    for (let at = from; at < to;) {
+      const count = tryWrite(this.#fd, this.bytes.subarray(at, to));
+      if (count >= 0) at += count;
+      else if (count === -ERRNO.EAGAIN) this.#awaitReader();
+      else if (count !== -ERRNO.EINTR) throw failure(-count, "write", this.#fd, "…", to - at);
+    }
+  }
+
+  #awaitReader(): void {
+    while (!waitUntilWritable(this.#fd, LOOK_MS)) this.onWait();
+  }
+}
+
+/**
+ * A pipe once more, so that writing to it can be waited for and given up: O_NONBLOCK on the descriptor at hand would
+ * change it for everybody who shares it. Undefined for everything else, and where it cannot be done.
+ */
+function reopenPipe(fd: number): number | undefined {
+  if ((fstat(fd, new Stat()).mode & S_IFMT) !== S_IFIFO) return undefined;
+  const own = tryOpenat(AT_FDCWD, `/proc/self/fd/${fd}`, O_WRONLY | O_NONBLOCK);
+  return own < 0 ? undefined : own;
 }

@@ -115,7 +115,7 @@ Deno.test("FdWriter puts small and large pieces in their order", () => {
     writer.put(CONTENT.subarray(0, CAPACITY - 1));
     writer.put(CONTENT.subarray(0, 7));
     const offset = writer.reserve(2);
-    writer.buffer.set([1, 2], offset);
+    writer.bytes.set([1, 2], offset);
     assertEquals(writer.position, 2 * CAPACITY + 17);
     writer.flush();
     writer.flush();
