@@ -6,6 +6,7 @@
  * @module
  */
 
+import { Buffer } from "node:buffer";
 import type { StorageError } from "../errors.ts";
 import { type PlainFailure, SharedFailure } from "../util/shared_failure.ts";
 
@@ -20,6 +21,8 @@ export interface FilterSettings {
   head: Uint8Array;
   readFd: number;
   writeFd: number;
+  /** Whether the digest of the compressed side is wanted. */
+  digest: boolean;
 }
 
 /** The Worker's only message. */
@@ -31,17 +34,29 @@ export interface FilterRequest extends FilterSettings {
 const DONE = 1;
 const FAILED = 2;
 const CELLS = 8;
+const DIGEST_LENGTH = 32;
+const FAILURE_AT = CELLS + DIGEST_LENGTH;
 
-/** A cell for the outcome, one that tells that the pipe is closed, and the failure. */
+/** A cell for the outcome, one that tells that the pipe is closed, the digest, and the failure. */
 export class FilterState {
   readonly memory: SharedArrayBuffer;
   readonly #cells: Int32Array;
   readonly #failure: SharedFailure;
 
-  constructor(memory: SharedArrayBuffer = new SharedArrayBuffer(CELLS + SharedFailure.SIZE)) {
+  constructor(memory: SharedArrayBuffer = new SharedArrayBuffer(FAILURE_AT + SharedFailure.SIZE)) {
     this.memory = memory;
     this.#cells = new Int32Array(memory, 0, CELLS / 4);
-    this.#failure = new SharedFailure(memory, CELLS);
+    this.#failure = new SharedFailure(memory, FAILURE_AT);
+  }
+
+  /** SHA-256 of the compressed side, `sha256:…`; good when {@linkcode end} was called. */
+  get digest(): string {
+    return `sha256:${Buffer.from(this.memory as unknown as ArrayBuffer, CELLS, DIGEST_LENGTH).toString("hex")}`;
+  }
+
+  /** Keeps the digest. */
+  setDigest(digest: Uint8Array): void {
+    new Uint8Array(this.memory).set(digest, CELLS);
   }
 
   /** The outcome, told before the pipe is closed: who then finds it ended already knows why. */

@@ -7,6 +7,7 @@
  * @module
  */
 
+import { createHash, type Hash } from "node:crypto";
 import * as zlib from "node:zlib";
 import type { Transform } from "node:stream";
 import { once } from "node:events";
@@ -36,31 +37,43 @@ function createFilter({ action, compression }: FilterRequest): Transform {
   );
 }
 
-async function* chunksOf({ head, readFd }: FilterRequest): AsyncGenerator<Uint8Array> {
-  if (head.length > 0) yield head;
+async function* chunksOf({ head, readFd }: FilterRequest, hash?: Hash): AsyncGenerator<Uint8Array> {
+  if (head.length > 0) {
+    hash?.update(head);
+    yield head;
+  }
   for (;;) {
     const chunk = new Uint8Array(CHUNK_SIZE);
     const length = read(readFd, chunk);
     if (length === 0) return;
-    yield chunk.subarray(0, length);
+    const bytes = chunk.subarray(0, length);
+    hash?.update(bytes);
+    yield bytes;
   }
 }
 
+/** Where the digest of the compressed side is taken: of what comes in, or of what goes out. */
+interface Hashes {
+  input?: Hash | undefined;
+  output?: Hash | undefined;
+}
+
 /** Runs everything through the filter; each piece that comes out is written at once, which is what holds the input back. */
-async function turn(request: FilterRequest): Promise<void> {
+async function turn(request: FilterRequest, hashes: Hashes): Promise<void> {
   const program = request.compression === "zstd" ? startProgram(request) : undefined;
-  if (program !== undefined) return await turnByProgram(program, request);
+  if (program !== undefined) return await turnByProgram(program, request, hashes);
   const filter = createFilter(request);
   const ended = once(filter, "end");
   filter.on("data", (piece: Uint8Array) => {
     try {
+      hashes.output?.update(piece);
       writeAll(request.writeFd, piece);
     } catch (error) {
       filter.destroy(error as Error);
     }
   });
   const fed = (async (): Promise<void> => {
-    for await (const chunk of chunksOf(request)) {
+    for await (const chunk of chunksOf(request, hashes.input)) {
       if (!filter.write(chunk)) await once(filter, "drain");
     }
     filter.end();
@@ -72,14 +85,17 @@ async function turn(request: FilterRequest): Promise<void> {
  * The same by the program zstd(1). Where it is there it comes first: the streams of Deno 2.9.6 read one frame only, and
  * take one that was cut short for a whole one.
  */
-async function turnByProgram(child: Deno.ChildProcess, request: FilterRequest): Promise<void> {
+async function turnByProgram(child: Deno.ChildProcess, request: FilterRequest, hashes: Hashes): Promise<void> {
   const fed = (async (): Promise<void> => {
     const input = child.stdin.getWriter();
-    for await (const chunk of chunksOf(request)) await input.write(chunk);
+    for await (const chunk of chunksOf(request, hashes.input)) await input.write(chunk);
     await input.close();
   })();
   const emptied = (async (): Promise<void> => {
-    for await (const piece of child.stdout) writeAll(request.writeFd, piece);
+    for await (const piece of child.stdout) {
+      hashes.output?.update(piece);
+      writeAll(request.writeFd, piece);
+    }
   })();
   const said = new Response(child.stderr).text();
   const [fedResult, emptiedResult] = await Promise.allSettled([fed, emptied]);
@@ -128,9 +144,12 @@ function failureOf(error: unknown, request: FilterRequest): PlainFailure | undef
 async function run(request: FilterRequest): Promise<void> {
   const state = new FilterState(request.state);
   const pipeEnd = request.action === "decompress" ? request.writeFd : request.readFd;
+  const hash = request.digest ? createHash("sha256") : undefined;
   let failure: PlainFailure | undefined;
   try {
-    await Promise.race([turn(request), uncaught()]);
+    const hashes = request.action === "decompress" ? { input: hash } : { output: hash };
+    await Promise.race([turn(request, hashes), uncaught()]);
+    if (hash !== undefined) state.setDigest(hash.digest());
   } catch (error) {
     failure = failureOf(error, request);
   }

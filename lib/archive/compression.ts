@@ -44,8 +44,17 @@ export interface PlainArchive extends Disposable {
   head: Uint8Array;
   /** To be called at the archive's end: throws what went wrong in decompressing. */
   finish(): void;
+  /** SHA-256 of the compressed archive, where it was asked for; undefined if it is not compressed. */
+  digest(): string | undefined;
   /** Why it may have ended early: what went wrong in decompressing so far. */
   failure(): StorageError | undefined;
+}
+
+/** How a compressor is run. */
+export interface FilterOptions {
+  /** Whether the digest of the compressed side is computed on the way. */
+  digest?: boolean | undefined;
+  start?: StartHelper | undefined;
 }
 
 /**
@@ -53,11 +62,15 @@ export interface PlainArchive extends Disposable {
  *
  * @throws {StorageError} `not_supported`: bzip2, xz.
  */
-export function openPlainArchive(fd: number, start: StartHelper = startHelper): PlainArchive {
+export function openPlainArchive(
+  fd: number,
+  { digest = false, start = startHelper }: FilterOptions = {},
+): PlainArchive {
   const head = readHead(fd);
   const compression = recogniseCompression(head);
   if (compression === "none") {
-    return { fd, head, ready: READY, finish(): void {}, failure: () => undefined, [Symbol.dispose](): void {} };
+    const nothing = (): undefined => undefined;
+    return { fd, head, ready: READY, finish: nothing, digest: nothing, failure: nothing, [Symbol.dispose]: nothing };
   }
   if (compression !== "gzip" && compression !== "zstd") {
     throw new StorageError("not_supported", `Cannot read the archive: it is compressed with ${compression}`, {
@@ -65,12 +78,13 @@ export function openPlainArchive(fd: number, start: StartHelper = startHelper): 
     });
   }
   const { readFd, writeFd } = openPipe();
-  const filter = new Filter({ action: "decompress", compression, head, readFd: fd, writeFd }, start);
+  const filter = new Filter({ action: "decompress", compression, head, readFd: fd, writeFd, digest }, start);
   return {
     fd: readFd,
     head: new Uint8Array(),
     ready: filter.ready,
     finish: (): void => filter.finish(),
+    digest: () => digest ? filter.digest : undefined,
     failure: () => filter.failure(),
     [Symbol.dispose](): void {
       // A Worker that still writes gets EPIPE and ends.
@@ -87,6 +101,8 @@ export interface CompressedOutput extends Disposable {
   ready: Promise<void>;
   /** To be called when everything is written: waits until it is out. */
   finish(): void;
+  /** SHA-256 of the compressed archive, where it was asked for. */
+  digest(): string | undefined;
   /** Why it may have stopped taking anything: what went wrong in compressing so far. */
   failure(): StorageError | undefined;
 }
@@ -95,10 +111,11 @@ export interface CompressedOutput extends Disposable {
 export function openCompressedOutput(
   fd: number,
   compression: Compression,
-  start: StartHelper = startHelper,
+  { digest = false, start = startHelper }: FilterOptions = {},
 ): CompressedOutput {
   const { readFd, writeFd } = openPipe();
-  const filter = new Filter({ action: "compress", compression, head: new Uint8Array(), readFd, writeFd: fd }, start);
+  const head = new Uint8Array();
+  const filter = new Filter({ action: "compress", compression, head, readFd, writeFd: fd, digest }, start);
   let isOpen = true;
   const closeInput = (): void => {
     if (isOpen) close(writeFd);
@@ -111,6 +128,7 @@ export function openCompressedOutput(
       closeInput();
       filter.finish();
     },
+    digest: () => digest ? filter.digest : undefined,
     failure: () => filter.failure(),
     [Symbol.dispose](): void {
       closeInput();
@@ -137,6 +155,10 @@ class Filter {
     this.#worker.terminate();
     const failure = this.failure();
     if (failure !== undefined) throw failure;
+  }
+
+  get digest(): string {
+    return this.#state.digest;
   }
 
   failure(): StorageError | undefined {

@@ -60,7 +60,7 @@ export interface PackResult {
   /** Sockets, which no archive can carry. */
   skippedSockets: string[];
   /** SHA-256 of the plain archive, `sha256:…`, where it was asked for. */
-  digest: string | undefined;
+  diffId: string | undefined;
 }
 
 const WHITEOUT_MODE = 0o600;
@@ -136,7 +136,7 @@ class Packer implements Disposable {
       entries: this.#writer.entries,
       bytes: this.#writer.position,
       skippedSockets: this.#skippedSockets,
-      digest: this.#digest?.finish(),
+      diffId: this.#digest?.finish(),
     };
   }
 

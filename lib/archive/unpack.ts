@@ -73,7 +73,7 @@ export interface UnpackResult {
   /** Names of attributes that were left out: see xattr_filter.ts. */
   droppedXattrs: string[];
   /** SHA-256 of the plain archive, `sha256:…`, where it was asked for. */
-  digest: string | undefined;
+  diffId: string | undefined;
 }
 
 /** What the owner needs to go on filling a directory. */
@@ -178,7 +178,7 @@ class Unpacker implements Disposable {
       bytes: this.#reader.position,
       sizeBytes: this.#sizeIsKnown ? this.#sizeBytes : treeSize(this.rootFd),
       droppedXattrs: [...this.#droppedXattrs].sort(),
-      digest: this.#digest?.finish(),
+      diffId: this.#digest?.finish(),
     };
   }
 

@@ -50,13 +50,14 @@ export type Command =
     size: string | undefined;
     idMaps: IdMaps | undefined;
   }
-  | { kind: "apply"; id: string; file: string; parent: string | undefined }
+  | { kind: "apply"; id: string; file: string; parent: string | undefined; digest: boolean }
   | {
     kind: "diff";
     id: string;
     comparedWith: string | null | undefined;
     output: string;
     compression: typeof COMPRESSIONS[number] | undefined;
+    digest: boolean;
   }
   | { kind: "rm"; ids: readonly string[]; force: boolean }
   | { kind: "mount"; id: string; readOnly: boolean; label: string | undefined; options: readonly string[] }
@@ -167,7 +168,13 @@ function read(name: CommandName, words: Words): Command {
     case "create":
       return readCreate(id, words);
     case "apply":
-      return { kind: name, id, file: words.rest[1] ?? "-", parent: words.value("parent") || undefined };
+      return {
+        kind: name,
+        id,
+        file: words.rest[1] ?? "-",
+        parent: words.value("parent") || undefined,
+        digest: words.has("digest"),
+      };
     case "diff":
       return readDiff(id, words);
     case "rm":
@@ -245,7 +252,7 @@ function readDiff(id: string, words: Words): Command {
     throw new UsageError("--json needs -o FILE: standard output holds the archive", { command: "diff" });
   }
   const compression = chosen(words.value("compress"), COMPRESSIONS, "--compress", "diff");
-  return { kind: "diff", id, comparedWith: comparedWith(words), output, compression };
+  return { kind: "diff", id, comparedWith: comparedWith(words), output, compression, digest: words.has("digest") };
 }
 
 function comparedWith(words: Words): string | null | undefined {

@@ -93,6 +93,8 @@ const COMPARED_WITH: OptionSpec = {
   completion: "layer",
 };
 
+const DIGEST: OptionSpec = { name: "digest", help: "print SHA-256 of the plain archive, and of it as it is" };
+
 /** Commands by name. */
 export const COMMANDS = {
   create: {
@@ -113,7 +115,7 @@ export const COMMANDS = {
     group: "Layers",
     summary: "fill a layer from a tar, tar.gz or tar.zst",
     words: [LAYER, { name: "FILE|-", optional: true, completion: "file" }],
-    options: [{ ...PARENT, help: "the layer below, where the layer has to be made first" }],
+    options: [{ ...PARENT, help: "the layer below, where the layer has to be made first" }, DIGEST],
     example: "lamina apply base rootfs.tar.gz",
   },
   diff: {
@@ -124,6 +126,7 @@ export const COMMANDS = {
       COMPARED_WITH,
       { name: "output", short: "o", value: "FILE|-", help: "left out or -: standard output", completion: "file" },
       { name: "compress", value: "NAME", help: "gzip or zstd", completion: COMPRESSIONS },
+      DIGEST,
     ],
     example: "lamina diff job-1 --compress zstd -o job-1.tar.zst",
   },

@@ -19,6 +19,7 @@ import type { Overlay2Home } from "./_overlay2_home.ts";
 import { makeOwnedDirectory } from "./_owner.ts";
 import type { WorkRunner } from "./_work_runner.ts";
 import type {
+  ApplyOptions,
   ApplyResult,
   Change,
   CompareOptions,
@@ -58,7 +59,7 @@ function packTo(
   home: Overlay2Home,
   id: string,
   archiveFd: number,
-  { compression, ...options }: DiffOptions,
+  { compression, digest = false, ...options }: DiffOptions,
   runner: WorkRunner,
 ): Promise<DiffResult> {
   return runner.run("pack", {
@@ -67,6 +68,7 @@ function packTo(
     overlayXattrs: overlayXattrs(home.features),
     idMaps: home.idMaps,
     compression,
+    digest,
   }, options);
 }
 
@@ -119,7 +121,7 @@ export async function applyDiff(
   home: Overlay2Home,
   id: string,
   diff: ReadableStream<Uint8Array> | FileDescriptor,
-  { parent, ...work }: CompareOptions,
+  { parent, digest = false, ...work }: ApplyOptions,
 ): Promise<ApplyResult> {
   requireNative(home, id, parent);
   home.requireContent(id);
@@ -134,6 +136,7 @@ export async function applyDiff(
         directory: layout.applyingDir(id),
         overlayXattrs: overlayXattrs(home.features),
         idMaps: home.idMaps,
+        digest,
       }, work));
     await finishApply(home, id);
     return result;

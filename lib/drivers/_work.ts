@@ -21,11 +21,22 @@ import type { IdMaps } from "../id_map.ts";
 import { removeTree } from "../util/remove_tree.ts";
 import type { WorkControl } from "../util/work_control.ts";
 
+/** SHA-256 of the archive as it came or went, where it was asked for: compressed if that is what it was. */
+interface ArchiveDigest {
+  archiveDigest: string | undefined;
+}
+
 /** What each task is given and gives back. */
 export interface Tasks {
   unpack: {
-    args: { archiveFd: number; directory: string; overlayXattrs: OverlayXattrNamespace; idMaps: IdMaps | undefined };
-    result: UnpackResult;
+    args: {
+      archiveFd: number;
+      directory: string;
+      overlayXattrs: OverlayXattrNamespace;
+      idMaps: IdMaps | undefined;
+      digest: boolean;
+    };
+    result: UnpackResult & ArchiveDigest;
   };
   pack: {
     args: {
@@ -34,8 +45,9 @@ export interface Tasks {
       overlayXattrs: OverlayXattrNamespace;
       idMaps: IdMaps | undefined;
       compression: Compression | undefined;
+      digest: boolean;
     };
-    result: PackResult;
+    result: PackResult & ArchiveDigest;
   };
   changes: {
     args: { upperDir: string; lowerDirs: string[]; overlayXattrs: OverlayXattrNamespace };
@@ -72,22 +84,26 @@ function orClosed<T>(write: () => T, compressorFailure?: () => StorageError | un
 }
 
 const TASKS: { [N in TaskName]: TaskFunction<N> } = {
-  async unpack({ archiveFd, directory, ...options }, control, start): Promise<UnpackResult> {
+  async unpack({ archiveFd, directory, ...options }, control, start): Promise<UnpackResult & ArchiveDigest> {
     using root = openDirectory(directory);
-    using archive = openPlainArchive(archiveFd, start);
+    using archive = openPlainArchive(archiveFd, { digest: options.digest, start });
     await archive.ready;
-    return unpack(archive, root.fd, { ...options, control, startHelper: start });
+    const result = unpack(archive, root.fd, { ...options, control, startHelper: start });
+    return { ...result, archiveDigest: archive.digest() ?? result.diffId };
   },
-  async pack({ directory, archiveFd, compression, ...options }, control, start): Promise<PackResult> {
+  async pack({ directory, archiveFd, compression, ...options }, control, start): Promise<PackResult & ArchiveDigest> {
     using root = openDirectory(directory);
     const packOptions = { ...options, control, startHelper: start };
-    if (compression === undefined) return orClosed(() => pack(root.fd, archiveFd, packOptions));
-    using output = openCompressedOutput(archiveFd, compression, start);
+    if (compression === undefined) {
+      const result = orClosed(() => pack(root.fd, archiveFd, packOptions));
+      return { ...result, archiveDigest: result.diffId };
+    }
+    using output = openCompressedOutput(archiveFd, compression, { digest: options.digest, start });
     await output.ready;
     return orClosed(() => {
       const result = pack(root.fd, output.fd, packOptions);
       output.finish();
-      return result;
+      return { ...result, archiveDigest: output.digest() };
     }, () => output.failure());
   },
   changes({ upperDir, lowerDirs, overlayXattrs }, control): PathChange[] {

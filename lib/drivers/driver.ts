@@ -138,10 +138,26 @@ export interface CompareOptions extends WorkOptions {
 export interface DiffOptions extends CompareOptions {
   /** Left out: plain tar. */
   compression?: "gzip" | "zstd";
+  /** Computes the archive's digests while it is written, in another thread. */
+  digest?: boolean;
+}
+
+/** How a diff is applied. */
+export interface ApplyOptions extends CompareOptions {
+  /** Computes the archive's digests while it is read, in another thread. */
+  digest?: boolean;
+}
+
+/** What identifies an archive, where `digest` asked for it: SHA-256 as `sha256:` and hexadecimal digits. */
+export interface ArchiveDigests {
+  /** Of the uncompressed archive: the DiffID of an image's configuration. */
+  diffId: string | undefined;
+  /** Of the archive as it came in or went out: the digest by which a registry knows it. The same if not compressed. */
+  archiveDigest: string | undefined;
 }
 
 /** What a diff held. */
-export interface DiffResult {
+export interface DiffResult extends ArchiveDigests {
   /** Entries written, whiteouts among them. */
   entries: number;
   /** Bytes of the uncompressed archive. */
@@ -151,7 +167,7 @@ export interface DiffResult {
 }
 
 /** What an applied diff held. */
-export interface ApplyResult {
+export interface ApplyResult extends ArchiveDigests {
   /** Entries of the archive. */
   entries: number;
   /** Bytes of the uncompressed archive. */
@@ -295,7 +311,7 @@ export interface GraphDriver extends AsyncDisposable {
   applyDiff(
     id: string,
     diff: ReadableStream<Uint8Array> | FileDescriptor,
-    options?: CompareOptions,
+    options?: ApplyOptions,
   ): Promise<ApplyResult>;
 
   /**

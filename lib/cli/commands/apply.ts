@@ -15,6 +15,7 @@ import { type Context, findLayer } from "../context.ts";
 import type { Output } from "../output.ts";
 import { withProgress } from "../progress.ts";
 import { UsageError } from "../usage_error.ts";
+import { digestLines } from "../digest_lines.ts";
 
 const STDIN = 0;
 
@@ -36,11 +37,11 @@ export async function apply(command: CommandOf<"apply">, context: Context): Prom
 }
 
 async function applyFrom(fd: number, command: CommandOf<"apply">, { output, openDriver }: Context): Promise<void> {
-  const { id } = command;
+  const { id, digest } = command;
   const driver = await openDriver();
   const isNew = await makeLayer(driver, command);
   try {
-    const result = await withProgress(output, (options) => driver.applyDiff(id, { fd }, options));
+    const result = await withProgress(output, (work) => driver.applyDiff(id, { fd }, { digest, ...work }));
     tell(id, result, output);
   } catch (error) {
     if (isNew) await removeAgain(driver, id, output);
@@ -78,6 +79,7 @@ function tell(id: string, result: ApplyResult, output: Output): void {
   if (result.droppedXattrs.length > 0) {
     output.note(`left out extended attributes: ${result.droppedXattrs.join(", ")}`);
   }
-  if (output.json) output.printJson({ id, ...result });
-  else output.note(`applied ${id}: ${result.entries} entries, ${formatSize(result.bytes)}`);
+  if (output.json) return output.printJson({ id, ...result });
+  output.printLines(digestLines(result));
+  output.note(`applied ${id}: ${result.entries} entries, ${formatSize(result.bytes)}`);
 }

@@ -14,6 +14,7 @@ import type { Context } from "../context.ts";
 import type { Output } from "../output.ts";
 import { withProgress } from "../progress.ts";
 import { UsageError } from "../usage_error.ts";
+import { digestLines } from "../digest_lines.ts";
 
 const STDOUT = 1;
 
@@ -25,8 +26,9 @@ export async function diff(command: CommandOf<"diff">, context: Context): Promis
     using file = OutputFile.open(path);
     const result = await diffTo(file.fd, command, context);
     file.commit();
-    if (output.json) output.printJson({ id, ...result });
-    else output.note(`wrote ${path}: ${result.entries} entries, ${formatSize(result.bytes)}`);
+    if (output.json) return output.printJson({ id, ...result });
+    output.printLines(digestLines(result));
+    output.note(`wrote ${path}: ${result.entries} entries, ${formatSize(result.bytes)}`);
     return;
   }
   if (output.isTerminal) {
@@ -35,12 +37,14 @@ export async function diff(command: CommandOf<"diff">, context: Context): Promis
       hint: `lamina diff ${id} -o FILE, or lamina diff ${id} | …`,
     });
   }
-  await diffTo(STDOUT, command, context);
+  // Standard output is the archive's.
+  for (const line of digestLines(await diffTo(STDOUT, command, context))) output.printError(`${line}\n`);
 }
 
 async function diffTo(fd: number, command: CommandOf<"diff">, { output, openDriver }: Context): Promise<DiffResult> {
-  const { id, comparedWith, compression } = command;
+  const { id, comparedWith, compression, digest } = command;
   const options: DiffOptions = {
+    digest,
     ...(comparedWith === undefined ? {} : { parent: comparedWith }),
     ...(compression === undefined ? {} : { compression }),
   };
