@@ -74,13 +74,19 @@ const BEGIN = "<!-- figures: written by deno task bench:engine -->";
 const END = "<!-- end of figures -->";
 
 /**
- * Puts `figures` between the two marks of the Markdown file `path`.
+ * The Markdown file `path`, before and after the figures.
  *
- * @throws {Error} The marks are not there.
+ * @throws {Error} It has no marks for them.
  */
-export async function replaceFigures(path: string, figures: string): Promise<void> {
+export async function aroundFigures(path: string): Promise<readonly [before: string, after: string]> {
   const text = await Deno.readTextFile(path);
   const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
   if (begin === -1 || end < begin) throw new Error(`${path} has no place for figures: "${BEGIN}" and "${END}"`);
-  await Deno.writeTextFile(path, `${text.slice(0, begin)}${BEGIN}\n\n${figures}\n\n${text.slice(end)}`);
+  return [text.slice(0, begin + BEGIN.length), text.slice(end)];
+}
+
+/** Puts `figures` between the marks of the Markdown file `path`. */
+export async function replaceFigures(path: string, figures: string): Promise<void> {
+  const [before, after] = await aroundFigures(path);
+  await Deno.writeTextFile(path, `${before}\n\n${figures}\n\n${after}`);
 }

@@ -16,7 +16,7 @@ import { parseArgs } from "node:util";
 import { fileURLToPath } from "node:url";
 import { runCommand } from "./_command.ts";
 import type { Contestant, Place } from "./_contestants.ts";
-import { callsTable, type Column, replaceFigures, speedTable, timesTable } from "./_figures.ts";
+import { aroundFigures, callsTable, type Column, replaceFigures, speedTable, timesTable } from "./_figures.ts";
 import { makeHostRootfs } from "./_host_rootfs.ts";
 import { Interruption } from "./_interruption.ts";
 import { type Job, JOBS } from "./_jobs.ts";
@@ -185,6 +185,8 @@ async function machine(): Promise<string> {
 async function run(args: string[], signal: AbortSignal): Promise<void> {
   const options = parseOptions(args);
   refuseUnfitUsers("bench:engine");
+  // Better now than after twenty minutes.
+  if (options.table !== "-") await aroundFigures(options.table);
   const report = new Report(signal);
   const notes: string[] = [];
   const peers = await findPeers(options.peersDir, (line) => notes.push(line));
