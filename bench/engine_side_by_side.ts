@@ -208,7 +208,9 @@ async function run(args: string[], signal: AbortSignal): Promise<void> {
   }
   const text = figures.filter((part) => part !== "").join("\n\n");
   report.line(`\n${text}`);
-  if (options.table !== "-") await replaceFigures(options.table, text);
+  if (options.table === "-") return;
+  await replaceFigures(options.table, text);
+  await runCommand(Deno.execPath(), ["fmt", "--quiet", options.table]);
 }
 
 async function main(args: string[]): Promise<number> {
