@@ -6,6 +6,9 @@
  * @module
  */
 
+/** A program and its arguments. */
+export type Words = readonly [program: string, ...args: string[]];
+
 /** How a program is run. */
 export interface CommandOptions {
   /** Ends the program. */

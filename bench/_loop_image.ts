@@ -51,7 +51,10 @@ export class LoopImage implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await runCommand("umount", [this.path]);
+    // Recursive: a storage program that was measured may have left mounts of its own inside.
+    await runCommand("umount", ["--recursive", this.path])
+      // Somebody who was interrupted may still be at it: at least nothing stays in the way.
+      .catch(() => runCommand("umount", ["--recursive", "--lazy", this.path]));
     await this.#removeFiles();
   }
 }

@@ -12,7 +12,6 @@
 
 import { fileURLToPath } from "node:url";
 import { AT_FDCWD, Fd, O_CREAT, O_EXCL, O_WRONLY, openat } from "../ffi/file.ts";
-import { MNT_DETACH, mount, umount2 } from "../ffi/mount.ts";
 import { formatSize } from "../lib/units.ts";
 import { openForReading } from "../lib/util/open_file.ts";
 import { openDriver, type OpenOptions, type Progress } from "../mod.ts";
@@ -21,6 +20,8 @@ import { compareTrees } from "./_compare_trees.ts";
 import { makeHostRootfs } from "./_host_rootfs.ts";
 import { Interruption } from "./_interruption.ts";
 import { LoopImage } from "./_loop_image.ts";
+import { mountMemory } from "./_memory.ts";
+import { prepareStore, storeIn } from "./_prepared_store.ts";
 import { EXIT, explain, Refusal, refuseUnfitUsers } from "./_refusal.ts";
 import { formatAmount, formatCount, Report } from "./_report.ts";
 import { ratios, type Round, summary } from "./_rounds.ts";
@@ -51,10 +52,6 @@ interface Contest {
 
 function sample(run: () => Promise<unknown>, dispose: () => Promise<void> = async () => {}): Sample {
   return { run, [Symbol.asyncDispose]: dispose };
-}
-
-function storeIn(directory: string): { root: string; runRoot: string } {
-  return { root: `${directory}/store`, runRoot: `${directory}/run` };
 }
 
 const TAR_XATTRS = ["--xattrs", "--xattrs-include=*", "--numeric-owner"];
@@ -214,13 +211,6 @@ async function hold(
   });
 }
 
-/** A tmpfs, so that the disk of this machine has no say. */
-async function mountMemory(path: string): Promise<AsyncDisposable> {
-  await Deno.mkdir(path);
-  mount("tmpfs", path, "tmpfs", 0, "size=90%,mode=0700");
-  return { [Symbol.asyncDispose]: () => Promise.resolve(umount2(path, MNT_DETACH)) };
-}
-
 async function contend(rootfs: string, memory: string, report: Report, signal: AbortSignal): Promise<void> {
   await using image = await LoopImage.make(memory, "store", IMAGE_BYTES, signal);
   const prepared = await prepareStore(image.path, rootfs);
@@ -239,14 +229,6 @@ async function contend(rootfs: string, memory: string, report: Report, signal: A
     return seconds;
   });
   await requireSameAsTar(rootfs, prepared.tree, memory, report, signal);
-}
-
-async function prepareStore(directory: string, rootfs: string): Promise<{ tree: string; amount: Progress }> {
-  await using driver = await openDriver(storeIn(directory));
-  using archive = openForReading(rootfs);
-  await driver.create("base");
-  const amount = await driver.applyDiff("base", { fd: archive.fd });
-  return { tree: (await driver.getMetadata("base")).upperDir, amount };
 }
 
 /** A fast program that does half of the work would win every contest. */
