@@ -144,7 +144,7 @@ class Packer implements Disposable {
   #packRoot(fd: number, isEmpty: boolean): void {
     const stat = fstat(fd, this.#stat);
     const isPlain = (stat.mode & 0o7777) === PLAIN_ROOT_MODE && stat.uid === 0 && stat.gid === 0;
-    const xattrs = this.#xattrsOfDirectory(fd, ".");
+    const xattrs = this.#xattrs(flistxattr(fd), ".", (name) => fgetxattr(fd, name));
     if (isEmpty && isPlain && xattrs === undefined && this.#idMaps === undefined) return;
     this.#fill(TypeFlag.DIRECTORY, "./");
     this.#entry.xattrs = xattrs;
@@ -155,9 +155,12 @@ class Packer implements Disposable {
     using directory = new Fd(openat(parentFd, leaf, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
     fstat(directory.fd, this.#stat);
     this.#fill(TypeFlag.DIRECTORY, `${path}/`);
-    this.#entry.xattrs = this.#xattrsOfDirectory(directory.fd, path);
+    const names = flistxattr(directory.fd);
+    this.#entry.xattrs = this.#xattrs(names, path, (name) => fgetxattr(directory.fd, name));
     this.#writer.writeHeader(this.#entry);
-    if (isOpaqueValue(fgetxattr(directory.fd, this.#opaqueXattr))) this.#packWhiteout(`${path}/${OCI_OPAQUE}`);
+    if (names.includes(this.#opaqueXattr) && isOpaqueValue(fgetxattr(directory.fd, this.#opaqueXattr))) {
+      this.#packWhiteout(`${path}/${OCI_OPAQUE}`);
+    }
     this.#packNames(directory.fd, `${path}/`, sortedNames(directory.fd));
   }
 
@@ -288,10 +291,6 @@ class Packer implements Disposable {
     entry.deviceMajor = entry.deviceMinor = 0;
     entry.xattrs = undefined;
     this.#writer.writeHeader(entry);
-  }
-
-  #xattrsOfDirectory(fd: number, path: ByteString): Map<string, Uint8Array<ArrayBuffer>> | undefined {
-    return this.#xattrs(flistxattr(fd), path, (name) => fgetxattr(fd, name));
   }
 
   #xattrs(

@@ -6,7 +6,6 @@
  * @module
  */
 
-import { Buffer } from "node:buffer";
 import { StorageError } from "../errors.ts";
 import { bytesOfText, type ByteString, byteString, textOfBytes } from "../util/byte_string.ts";
 import type { TarEntry } from "./header.ts";
@@ -133,19 +132,15 @@ export function decodePax(data: Uint8Array<ArrayBuffer>, records: PaxRecords): v
 
 /** Collects records for one entry. */
 export class PaxBuilder {
-  #records: Uint8Array[] = [];
+  /** The data of the extended header so far. */
+  records: ByteString = "";
 
-  get isEmpty(): boolean {
-    return this.#records.length === 0;
-  }
-
-  add(key: string, value: ByteString | Uint8Array): void {
-    const bytes = typeof value === "string" ? Buffer.from(value, "latin1") : value;
-    const rest = Buffer.byteLength(key, "latin1") + bytes.length + 3;
+  add(key: ByteString, value: ByteString): void {
+    const rest = key.length + value.length + 3;
     // The length counts its own digits: one more of them may make one more of them.
     let length = rest + String(rest).length;
     length = rest + String(length).length;
-    this.#records.push(Buffer.concat([Buffer.from(`${length} ${key}=`, "latin1"), bytes, Buffer.from("\n")]));
+    this.records += `${length} ${key}=${value}\n`;
   }
 
   /** @throws {StorageError} `not_supported`: a name with `=`, which would end the key early and change the archive's meaning. */
@@ -158,18 +153,13 @@ export class PaxBuilder {
         } contains "="`,
       );
     }
-    this.add(XATTR_PREFIX + bytesOfText(name), value);
+    this.add(XATTR_PREFIX + bytesOfText(name), byteString(value));
   }
 
   addTime(key: string, seconds: number, nanoseconds: number): void {
     if (seconds >= 0 || nanoseconds === 0) this.add(key, withFraction(String(seconds), nanoseconds));
     else if (seconds === -1) this.add(key, withFraction("-0", 1e9 - nanoseconds));
     else this.add(key, withFraction(String(seconds + 1), 1e9 - nanoseconds));
-  }
-
-  /** The data of the extended header. */
-  build(): Uint8Array {
-    return Buffer.concat(this.#records);
   }
 }
 

@@ -42,8 +42,8 @@ export class TarWriter {
   writeHeader(entry: TarEntry): void {
     this.entries++;
     const split = splitPath(entry.unsafePath);
-    const pax = paxOf(entry, split === undefined);
-    if (!pax.isEmpty) this.#writePax(pax, entry.unsafePath);
+    const records = paxOf(entry, split === undefined);
+    if (records !== "") this.#writePax(records, entry.unsafePath);
     const { name, prefix } = split ?? { name: entry.unsafePath.slice(0, NAME_LENGTH), prefix: "" };
     const at = this.#output.reserve(BLOCK_SIZE);
     encodeHeader(this.#output.bytes, at, entry, name, prefix);
@@ -61,14 +61,13 @@ export class TarWriter {
     this.#output.flush();
   }
 
-  #writePax(pax: PaxBuilder, path: ByteString): void {
-    const data = pax.build();
-    this.#paxEntry.size = data.length;
+  #writePax(records: ByteString, path: ByteString): void {
+    this.#paxEntry.size = records.length;
     const name = `PaxHeaders.0/${path.slice(path.lastIndexOf("/", path.length - 2) + 1)}`.slice(0, NAME_LENGTH);
     const at = this.#output.reserve(BLOCK_SIZE);
     encodeHeader(this.#output.bytes, at, this.#paxEntry, name, "");
-    this.#output.put(data);
-    this.padData(data.length);
+    this.#output.putString(records);
+    this.padData(records.length);
   }
 }
 
@@ -82,7 +81,8 @@ function splitPath(path: ByteString): { name: ByteString; prefix: ByteString } |
   return { name: path.slice(slash + 1), prefix: path.slice(0, slash) };
 }
 
-function paxOf(entry: TarEntry, pathNeedsRecord: boolean): PaxBuilder {
+/** What the header cannot say, as pax records; "" for most entries. */
+function paxOf(entry: TarEntry, pathNeedsRecord: boolean): ByteString {
   const pax = new PaxBuilder();
   if (pathNeedsRecord) pax.add("path", entry.unsafePath);
   if (entry.unsafeLinkPath.length > NAME_LENGTH) pax.add("linkpath", entry.unsafeLinkPath);
@@ -92,5 +92,5 @@ function paxOf(entry: TarEntry, pathNeedsRecord: boolean): PaxBuilder {
   const isPlainTime = entry.mtimeNanoseconds === 0 && entry.mtimeSeconds >= 0 && entry.mtimeSeconds <= LARGEST_SIZE;
   if (!isPlainTime) pax.addTime("mtime", entry.mtimeSeconds, entry.mtimeNanoseconds);
   for (const [name, value] of entry.xattrs ?? []) pax.addXattr(name, value, entry.unsafePath);
-  return pax;
+  return pax.records;
 }

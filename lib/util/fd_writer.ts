@@ -10,6 +10,7 @@ import { ERRNO, failure } from "../../ffi/errno.ts";
 import { AT_FDCWD, close, O_NONBLOCK, O_WRONLY, read, tryOpenat, trySendfile, tryWrite } from "../../ffi/file.ts";
 import { waitUntilWritable } from "../../ffi/poll.ts";
 import { fstat, S_IFIFO, S_IFMT, Stat } from "../../ffi/stat.ts";
+import type { ByteString } from "./byte_string.ts";
 import { ChunkRing, type ChunkUser } from "./chunk_ring.ts";
 
 export const SENDFILE_FROM = 128 * 1024;
@@ -102,6 +103,14 @@ export class FdWriter implements Disposable {
     this.reservePieces(bytes.length, (offset, length) => {
       this.bytes.set(bytes.subarray(done, done + length), offset);
       done += length;
+    });
+  }
+
+  /** Puts the bytes of a string of which each character is one. */
+  putString(bytes: ByteString): void {
+    let done = 0;
+    this.reservePieces(bytes.length, (offset, length) => {
+      for (let i = 0; i < length; i++) this.bytes[offset + i] = bytes.charCodeAt(done++);
     });
   }
 
