@@ -42,6 +42,8 @@ export interface ListTreeOptions {
   ignore?: (path: string) => boolean;
   /** Leaves out the root directory itself. */
   withoutRoot?: boolean;
+  /** What is seen of an entry, where not everything can be the same: without its attributes, with a rounded time. */
+  seen?: (entry: TreeEntry) => TreeEntry;
 }
 
 const OVERLAY_XATTR_REGEXP = /^(trusted|user)\.overlay\./;
@@ -152,8 +154,9 @@ function isWanted(path: string, { ignore, withoutRoot }: ListTreeOptions): boole
 
 /** {@linkcode readTree} as one line an entry. */
 export async function listTree(directory: string, options: ListTreeOptions = {}): Promise<string[]> {
+  const { seen = (entry): TreeEntry => entry } = options;
   return (await readTree(directory, options)).map((entry) =>
-    Object.entries(entry)
+    Object.entries(seen(entry))
       .filter(([, value]) => value.length > 0)
       .map(([name, value]) => name === "path" ? JSON.stringify(value) : `${name}=${value}`)
       .join(" ")
