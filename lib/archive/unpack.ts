@@ -52,6 +52,8 @@ export interface UnpackOptions {
   overlayXattrs?: OverlayXattrNamespace;
   /** Ids in the archive are the container's; files get the host's. */
   idMaps?: IdMaps | undefined;
+  /** See the reader's option. */
+  allowMissingEnd?: boolean | undefined;
   control?: WorkControl;
 }
 
@@ -112,7 +114,7 @@ class Unpacker implements Disposable {
 
   constructor(input: FdReader, readonly rootFd: number, options: UnpackOptions) {
     this.#input = input;
-    this.#reader = new TarReader(input);
+    this.#reader = new TarReader(input, options);
     this.#idMaps = options.idMaps;
     this.#opaqueXattr = opaqueXattr(options.overlayXattrs ?? "trusted");
     this.#control = options.control ?? UNWATCHED;
@@ -151,6 +153,7 @@ class Unpacker implements Disposable {
   }
 
   #unpackEntry(entry: TarEntry): void {
+    if (entry.unreadXattrs !== undefined) { for (const key of entry.unreadXattrs) this.#droppedXattrs.add(key); }
     const path = cleanPath(entry.unsafePath);
     if (path === "") return this.#unpackRoot(entry);
     const leaf = leafOf(path);
@@ -192,11 +195,6 @@ class Unpacker implements Disposable {
         return this.#createNode(entry, path, parent, S_IFBLK);
       case TypeFlag.FIFO:
         return this.#createNode(entry, path, parent, S_IFIFO);
-      default:
-        throw new StorageError(
-          "invalid_archive",
-          `Cannot unpack "${textOfBytes(path)}": its type is "${String.fromCharCode(entry.typeFlag)}", which is none`,
-        );
     }
   }
 
@@ -352,7 +350,7 @@ class Unpacker implements Disposable {
   #ownXattrs(entry: TarEntry): Xattr[] {
     const own: Xattr[] = [];
     for (const [name, value] of entry.xattrs!) {
-      if (isStorageXattr(name)) this.#droppedXattrs.add(name);
+      if (isStorageXattr(name)) this.#droppedXattrs.add(textOfBytes(name));
       else own.push([name, value]);
     }
     return own;

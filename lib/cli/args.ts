@@ -50,7 +50,7 @@ export type Command =
     size: string | undefined;
     idMaps: IdMaps | undefined;
   }
-  | { kind: "apply"; id: string; file: string; parent: string | undefined }
+  | { kind: "apply"; id: string; file: string; parent: string | undefined; allowMissingEnd: boolean }
   | {
     kind: "diff";
     id: string;
@@ -167,7 +167,13 @@ function read(name: CommandName, words: Words): Command {
     case "create":
       return readCreate(id, words);
     case "apply":
-      return { kind: name, id, file: words.rest[1] ?? "-", parent: words.value("parent") || undefined };
+      return {
+        kind: name,
+        id,
+        file: words.rest[1] ?? "-",
+        parent: words.value("parent") || undefined,
+        allowMissingEnd: words.has("allow-missing-end"),
+      };
     case "diff":
       return readDiff(id, words);
     case "rm":

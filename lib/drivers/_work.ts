@@ -23,7 +23,13 @@ import type { WorkControl } from "../util/work_control.ts";
 /** What each task is given and gives back. */
 export interface Tasks {
   unpack: {
-    args: { archiveFd: number; directory: string; overlayXattrs: OverlayXattrNamespace; idMaps: IdMaps | undefined };
+    args: {
+      archiveFd: number;
+      directory: string;
+      overlayXattrs: OverlayXattrNamespace;
+      idMaps: IdMaps | undefined;
+      allowMissingEnd: boolean | undefined;
+    };
     result: UnpackResult;
   };
   pack: {

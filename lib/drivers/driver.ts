@@ -150,6 +150,15 @@ export interface DiffResult {
   skippedSockets: string[];
 }
 
+/** How a diff is applied. */
+export interface ApplyOptions extends CompareOptions {
+  /**
+   * Takes an archive without its two closing zero blocks, which may be one that was cut short between two entries. It
+   * must still end behind a whole entry.
+   */
+  allowMissingEnd?: boolean;
+}
+
 /** What an applied diff held. */
 export interface ApplyResult {
   /** Entries of the archive. */
@@ -295,7 +304,7 @@ export interface GraphDriver extends AsyncDisposable {
   applyDiff(
     id: string,
     diff: ReadableStream<Uint8Array> | FileDescriptor,
-    options?: CompareOptions,
+    options?: ApplyOptions,
   ): Promise<ApplyResult>;
 
   /**

@@ -36,11 +36,14 @@ export async function apply(command: CommandOf<"apply">, context: Context): Prom
 }
 
 async function applyFrom(fd: number, command: CommandOf<"apply">, { output, openDriver }: Context): Promise<void> {
-  const { id } = command;
+  const { id, allowMissingEnd } = command;
   const driver = await openDriver();
   const isNew = await makeLayer(driver, command);
   try {
-    const result = await withProgress(output, (options) => driver.applyDiff(id, { fd }, options));
+    const result = await withProgress(
+      output,
+      (options) => driver.applyDiff(id, { fd }, { ...options, allowMissingEnd }),
+    );
     tell(id, result, output);
   } catch (error) {
     if (isNew) await removeAgain(driver, id, output);
