@@ -15,9 +15,9 @@ export function invalidArchive(message: string): StorageError {
 }
 
 /** The error for an archive that ends too early. */
-export function cutShort(what: string): StorageError {
+export function cutShort(what: string, excuse = ""): StorageError {
   return new StorageError("invalid_archive", `Cannot read the archive: it ends in the middle of ${what}`, {
-    hint: "the archive was cut short; fetch or make it again",
+    hint: `the archive was cut short; fetch or make it again${excuse}`,
   });
 }
 

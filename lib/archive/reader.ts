@@ -197,7 +197,10 @@ export class TarReader {
       if (input.position === 0 && input.start === input.end) throw invalidArchive("it is empty (0 bytes)");
       if (!this.#started) throw invalidArchive("it is no tar: it is shorter than one header");
       if (this.#allowMissingEnd && input.start === input.end) return undefined;
-      throw cutShort("the list of entries: its two closing zero blocks are missing");
+      const excuse = input.start === input.end
+        ? ", or say --allow-missing-end if whoever made it left its end out"
+        : "";
+      throw cutShort("the list of entries: its two closing zero blocks are missing", excuse);
     }
     const { buffer, start } = input;
     if (buffer[start] === 0 && isZeroBlock(buffer, start)) {

@@ -66,7 +66,8 @@ for (const writer of WRITERS) {
     // GNU tar's directory has a time of its own where it has to make a link in it late.
     await assertSameTree(directory.join("ours"), theirs, { ignore: (path) => path === "dir" });
     const [ourBlocks, theirBlocks] = await Promise.all([blocks(directory.join("ours")), blocks(theirs)]);
-    for (const [name, count] of theirBlocks) assert(ourBlocks.get(name)! <= count, `${name} has more blocks`);
+    // The list of a file's extents may take a block of its own, if the file system found no better place for them.
+    for (const [name, count] of theirBlocks) assert(ourBlocks.get(name)! <= count + 8, `${name} has more blocks`);
     assertEquals(ourBlocks.get("./only-a-hole"), 0);
     assert(ourBlocks.get("./segments-30")! < 30 * 16);
     assert(sizeBytes > 5_000_000, "sizes are those of the files, holes included");
