@@ -61,6 +61,7 @@ export interface ReadOptions {
 /** An archive being read. */
 export class TarReader {
   readonly #input: FdReader;
+  readonly #tick: () => void;
   readonly #entry = new TarEntry();
   #global = new PaxRecords();
   #globalLength = 0;
@@ -72,8 +73,10 @@ export class TarReader {
   #started = false;
   readonly #allowMissingEnd: boolean;
 
-  constructor(input: FdReader, options: ReadOptions = {}) {
+  /** @param tick Called between pieces of what is passed over: headers about other entries, data that nobody reads. */
+  constructor(input: FdReader, tick: () => void = (): void => {}, options: ReadOptions = {}) {
     this.#input = input;
+    this.#tick = tick;
     this.#allowMissingEnd = options.allowMissingEnd ?? false;
   }
 
@@ -150,7 +153,7 @@ export class TarReader {
   skipData(): void {
     const left = this.#dataLeft + this.#padding;
     if (left === 0) return;
-    if (this.#input.skip(left) < left) throw cutShort(`"${textOfBytes(this.#entry.unsafePath)}"`);
+    if (this.#input.skip(left, this.#tick) < left) throw cutShort(`"${textOfBytes(this.#entry.unsafePath)}"`);
     this.#dataLeft = this.#padding = 0;
   }
 
@@ -238,6 +241,7 @@ export class TarReader {
     if (before + entry.size > LONGEST_EXTENSION) {
       throw invalidArchive(`a ${what} of ${before + entry.size} bytes is over the limit of ${LONGEST_EXTENSION}`);
     }
+    this.#tick();
     const length = entry.size;
     const data = this.#input.take(length);
     if (data === undefined || this.#input.skip(padding(length)) < padding(length)) throw cutShort(`a ${what}`);

@@ -128,6 +128,7 @@ function accept(map: SparseMap, entry: TarEntry, stored: number): SparseMap {
   }
   entry.unsafePath = map.path;
   entry.size = map.realSize;
+  entry.typeFlag = TypeFlag.FILE;
   return map;
 }
 
@@ -222,7 +223,6 @@ function headerMap(input: FdReader, entry: TarEntry, recordedSize: number | unde
     input.advance(BLOCK_SIZE);
     continuations++;
   }
-  entry.typeFlag = TypeFlag.FILE;
   return accept(map, entry, kind === "star" ? entry.size - continuations * BLOCK_SIZE : entry.size);
 }
 

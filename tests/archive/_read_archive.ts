@@ -35,7 +35,7 @@ export function readArchive(bytes: Uint8Array, options: ReadOptions = {}): Seen[
   using directory = TempDir.makeSync();
   Deno.writeFileSync(directory.join("a.tar"), bytes);
   using file = new Fd(openat(AT_FDCWD, directory.join("a.tar"), O_RDONLY));
-  const reader = new TarReader(new FdReader(file.fd), options);
+  const reader = new TarReader(new FdReader(file.fd), undefined, options);
   const seen: Seen[] = [];
   for (let entry = reader.next(); entry !== undefined; entry = reader.next()) {
     seen.push({

@@ -194,6 +194,8 @@ const READ_MORE: readonly [name: string, item: TarItem, content: string][] = [
     prefix: "dir/".repeat(30) + "x",
     raw: STAR_TIMES,
   }, CONTENT],
+  ["pax 0.1 of a contiguous file", { ...pax({ size: "2051", map: MAP }, DATA), type: "7" }, CONTENT],
+  ["pax 0.1 of a file as v7 marks it", { ...pax({ size: "2051", map: MAP }, DATA), type: "\0" }, CONTENT],
   ["pax 0.1 with an empty map", pax({ size: "10", map: "", name: "f" }, ""), "\0".repeat(10)],
   ["pax 1.0 with an empty map", inData("0\n", "", 10), "\0".repeat(10)],
   ["a hole at the end that has no segment", inData("1\n2\n4\n", "abcd", 10), "\0\0abcd\0\0\0\0"],
