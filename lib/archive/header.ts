@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * One 512-byte tar header: v7, ustar (POSIX.1-1988) and the GNU form, as tar(5) lays them out.
+ * One 512-byte tar header: v7, ustar (POSIX.1-1988), the GNU form and star's, as tar(5) and star(5) lay them out.
  *
  * @module
  */
@@ -25,9 +25,12 @@ export const TypeFlag = {
   CONTIGUOUS: 0x37, // '7', a file to everybody
   PAX: 0x78, // 'x'
   PAX_GLOBAL: 0x67, // 'g'
+  SOLARIS_PAX: 0x58, // 'X', a pax header from before POSIX.1-2001
   GNU_LONG_NAME: 0x4c, // 'L'
   GNU_LONG_LINK: 0x4b, // 'K'
-  GNU_SPARSE: 0x53, // 'S'
+  SPARSE: 0x53, // 'S', of GNU and of star
+  GNU_DUMPDIR: 0x44, // 'D', a directory with a list of its names as data
+  GNU_VOLUME_LABEL: 0x56, // 'V', no file at all
 } as const;
 
 /** `[offset, length]` of the fields. */
@@ -44,6 +47,9 @@ const MAGIC = 257;
 const DEV_MAJOR = [329, 8] as const;
 const DEV_MINOR = [337, 8] as const;
 const PREFIX = [345, 155] as const;
+/** star keeps times behind a shorter prefix, and says so at the end of the block. */
+const STAR_PREFIX = [345, 131] as const;
+const STAR_MAGIC = [508, 4] as const;
 
 type Field = readonly [offset: number, length: number];
 
@@ -67,7 +73,7 @@ export class TarEntry {
   mode = 0;
   uid = 0;
   gid = 0;
-  /** Bytes of data that follow. */
+  /** Bytes of the file. (The archive may store fewer, where the file is sparse: the reader knows.) */
   size = 0;
   mtimeSeconds = 0;
   /** 0 to 999,999,999. */
@@ -75,7 +81,9 @@ export class TarEntry {
   deviceMajor = 0;
   deviceMinor = 0;
   /** Extended attributes by name; undefined where there are none, the usual case. */
-  xattrs: Map<string, Uint8Array<ArrayBuffer>> | undefined = undefined;
+  xattrs: Map<ByteString, Uint8Array<ArrayBuffer>> | undefined = undefined;
+  /** Records about attributes that say something this host cannot tell the meaning of; undefined where there are none. */
+  unreadXattrs: readonly string[] | undefined = undefined;
 }
 
 /** Why a block is no header. */
@@ -89,7 +97,7 @@ function stringField(block: Buffer, at: number, [offset, length]: Field): ByteSt
 }
 
 /** A number in octal digits, or in GNU's base 256 (first bit set, two's complement). NaN if it is neither. */
-function numberField(block: Buffer, at: number, [offset, length]: Field): number {
+export function numberField(block: Buffer, at: number, [offset, length]: Field): number {
   let i = at + offset;
   const end = i + length;
   const first = block[i]!;
@@ -134,12 +142,21 @@ export function isZeroBlock(block: Uint8Array, at: number): boolean {
   return true;
 }
 
+/** Whose header it is: the magic decides what the bytes behind the link's name mean. */
+export function headerKind(block: Buffer, at: number): "v7" | "posix" | "gnu" | "star" {
+  if (block[at + MAGIC] !== 0x75 || block[at + MAGIC + 1] !== 0x73 || block[at + MAGIC + 4] !== 0x72) return "v7";
+  // "ustar\0" is POSIX, "ustar " is GNU.
+  if (block[at + MAGIC + 5] !== 0) return "gnu";
+  return block[at + STAR_MAGIC[0]] === 0x74 && stringField(block, at, STAR_MAGIC) === "tar" ? "star" : "posix";
+}
+
 /** Fills `entry` from the header at `at` of `block`; a fault if it is none. */
 export function decodeHeader(block: Buffer, at: number, entry: TarEntry): HeaderFault | undefined {
   const recorded = numberField(block, at, CHECKSUM);
   if (recorded !== checksum(block, at) && recorded !== signedChecksum(block, at)) return "checksum";
   entry.typeFlag = block[at + TYPE_FLAG]!;
-  entry.mode = numberField(block, at, MODE) & 0o7777;
+  const mode = numberField(block, at, MODE);
+  entry.mode = mode & 0o7777;
   entry.uid = numberField(block, at, UID);
   entry.gid = numberField(block, at, GID);
   entry.size = numberField(block, at, SIZE);
@@ -148,17 +165,21 @@ export function decodeHeader(block: Buffer, at: number, entry: TarEntry): Header
   entry.unsafePath = stringField(block, at, NAME);
   entry.unsafeLinkPath = stringField(block, at, LINK_NAME);
   entry.xattrs = undefined;
-  // "ustar\0" is POSIX, "ustar " is GNU, which uses the prefix's bytes for other things.
-  const isUstar = block[at + MAGIC] === 0x75 && block[at + MAGIC + 1] === 0x73 && block[at + MAGIC + 4] === 0x72;
-  const isPosix = isUstar && block[at + MAGIC + 5] === 0;
-  if (isPosix && block[at + PREFIX[0]] !== 0) {
-    entry.unsafePath = `${stringField(block, at, PREFIX)}/${entry.unsafePath}`;
+  entry.unreadXattrs = undefined;
+  if (block[at + PREFIX[0]] !== 0) {
+    const kind = headerKind(block, at);
+    // GNU uses the prefix's bytes for other things.
+    if (kind === "posix" || kind === "star") {
+      const prefix = stringField(block, at, kind === "star" ? STAR_PREFIX : PREFIX);
+      entry.unsafePath = `${prefix}/${entry.unsafePath}`;
+    }
   }
   const isDevice = entry.typeFlag === TypeFlag.CHARACTER_DEVICE || entry.typeFlag === TypeFlag.BLOCK_DEVICE;
   entry.deviceMajor = isDevice ? numberField(block, at, DEV_MAJOR) : 0;
   entry.deviceMinor = isDevice ? numberField(block, at, DEV_MINOR) : 0;
-  const sum = entry.uid + entry.gid + entry.size + entry.mtimeSeconds + entry.deviceMajor + entry.deviceMinor;
-  return Number.isNaN(sum) || entry.uid < 0 || entry.gid < 0 || entry.size < 0 ? "number" : undefined;
+  const { uid, gid, size } = entry;
+  const sum = mode + uid + gid + size + entry.mtimeSeconds + entry.deviceMajor + entry.deviceMinor;
+  return Number.isNaN(sum) || mode < 0 || uid < 0 || gid < 0 || size < 0 ? "number" : undefined;
 }
 
 function putOctal(block: Uint8Array, at: number, [offset, length]: Field, value: number): void {

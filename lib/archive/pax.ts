@@ -7,10 +7,11 @@
  */
 
 import { StorageError } from "../errors.ts";
-import { bytesOfText, type ByteString, byteString, textOfBytes } from "../util/byte_string.ts";
+import { type ByteString, byteString, textOfBytes } from "../util/byte_string.ts";
+import { AttributeRecords, schilyKey } from "./_pax_attributes.ts";
+import { isSparseKey, SparseRecords } from "./_pax_sparse.ts";
+import { invalidPax, paxName, paxNumber } from "./_pax_value.ts";
 import type { TarEntry } from "./header.ts";
-
-const XATTR_PREFIX = "SCHILY.xattr.";
 
 /** What pax headers said about the next entry: fields are undefined where they said nothing. */
 export class PaxRecords {
@@ -20,9 +21,11 @@ export class PaxRecords {
   uid: number | undefined = undefined;
   gid: number | undefined = undefined;
   mtime: { seconds: number; nanoseconds: number } | undefined = undefined;
-  xattrs: Map<string, Uint8Array<ArrayBuffer>> | undefined = undefined;
-  /** Whether records of GNU's sparse formats were among them. */
-  isSparse = false;
+  xattrs: Map<ByteString, Uint8Array<ArrayBuffer>> | undefined = undefined;
+  /** Keys of attributes that cannot be told in numbers. */
+  unreadXattrs: readonly string[] | undefined = undefined;
+  /** What was said of the file's holes. */
+  sparse: SparseRecords | undefined = undefined;
 
   /** Puts what the records say over what the header said. */
   applyTo(entry: TarEntry): void {
@@ -36,33 +39,25 @@ export class PaxRecords {
       entry.mtimeNanoseconds = this.mtime.nanoseconds;
     }
     if (this.xattrs !== undefined) entry.xattrs = this.xattrs;
+    if (this.unreadXattrs !== undefined) entry.unreadXattrs = this.unreadXattrs;
   }
 
   /** A copy to which the records of one entry can be added. */
   clone(): PaxRecords {
     const copy = Object.assign(new PaxRecords(), this);
     if (this.xattrs !== undefined) copy.xattrs = new Map(this.xattrs);
+    if (this.sparse !== undefined) copy.sparse = this.sparse.clone();
     return copy;
   }
 }
 
-function invalid(message: string): StorageError {
-  return new StorageError("invalid_archive", `Cannot read a pax header: ${message}`);
-}
-
-function numberOf(key: string, value: ByteString): number {
-  const number = /^\d{1,16}$/.test(value) ? Number(value) : NaN;
-  if (!Number.isSafeInteger(number)) {
-    throw invalid(`record "${key}" is no number: ${JSON.stringify(value.slice(0, 40))}`);
-  }
-  return number;
-}
-
 /** Decimal seconds with a fraction of any length, of which nine digits count: `-1.25` is 1.25 seconds before 1970. */
 function timeOf(key: string, value: ByteString): { seconds: number; nanoseconds: number } {
-  const match = /^(-?)(\d{1,15})(?:\.(\d*))?$/.exec(value);
-  if (match === null) throw invalid(`record "${key}" is no time: ${JSON.stringify(value.slice(0, 40))}`);
-  const seconds = Number(match[2]);
+  const match = /^(-?)(\d{1,16})(?:\.(\d*))?$/.exec(value);
+  const seconds = Number(match?.[2]);
+  if (match === null || !Number.isSafeInteger(seconds)) {
+    throw invalidPax(`record "${key}" is no time: ${JSON.stringify(value.slice(0, 40))}`);
+  }
   const nanoseconds = Number((match[3] ?? "").slice(0, 9).padEnd(9, "0"));
   if (match[1] === "") return { seconds, nanoseconds };
   return nanoseconds === 0
@@ -70,40 +65,36 @@ function timeOf(key: string, value: ByteString): { seconds: number; nanoseconds:
     : { seconds: -seconds - 1, nanoseconds: 1e9 - nanoseconds };
 }
 
-function nameOf(key: string, value: ByteString): ByteString {
-  if (value.includes("\0")) throw invalid(`record "${key}" contains NUL`);
-  return value;
-}
-
-function addRecord(records: PaxRecords, key: string, value: Uint8Array<ArrayBuffer>): void {
-  if (key.startsWith(XATTR_PREFIX)) {
-    records.xattrs ??= new Map();
-    records.xattrs.set(nameOf(key, textOfBytes(key.slice(XATTR_PREFIX.length))), value.slice());
-    return;
-  }
-  const text = byteString(value);
+function addRecord(records: PaxRecords, key: ByteString, text: ByteString): void {
   switch (key) {
     // POSIX: a record without a value takes back what an earlier one or a global one said.
     case "path":
-      records.path = text === "" ? undefined : nameOf(key, text);
+      records.path = text === "" ? undefined : paxName(key, text);
       break;
     case "linkpath":
-      records.linkPath = text === "" ? undefined : nameOf(key, text);
+      records.linkPath = text === "" ? undefined : paxName(key, text);
       break;
     case "size":
-      records.size = text === "" ? undefined : numberOf(key, text);
+      records.size = text === "" ? undefined : paxNumber(key, text);
       break;
     case "uid":
-      records.uid = text === "" ? undefined : numberOf(key, text);
+      records.uid = text === "" ? undefined : paxNumber(key, text);
       break;
     case "gid":
-      records.gid = text === "" ? undefined : numberOf(key, text);
+      records.gid = text === "" ? undefined : paxNumber(key, text);
       break;
     case "mtime":
       records.mtime = text === "" ? undefined : timeOf(key, text);
       break;
+    case "GNU.volume.filename":
+    case "GNU.volume.offset":
+      throw new StorageError(
+        "not_supported",
+        "Cannot read the archive: it is a later volume of several, and begins in the middle of a file",
+        { hint: "join the volumes, or make the archive without --multi-volume" },
+      );
     default:
-      if (key.startsWith("GNU.sparse.")) records.isSparse = true;
+      if (isSparseKey(key)) (records.sparse ??= new SparseRecords()).add(key, text);
   }
 }
 
@@ -113,6 +104,7 @@ function addRecord(records: PaxRecords, key: string, value: Uint8Array<ArrayBuff
  * @throws {StorageError} `invalid_archive`: a record's length does not fit, or a value is not what its key demands.
  */
 export function decodePax(data: Uint8Array<ArrayBuffer>, records: PaxRecords): void {
+  const attributes = new AttributeRecords();
   let at = 0;
   while (at < data.length) {
     const space = data.indexOf(0x20, at);
@@ -121,13 +113,16 @@ export function decodePax(data: Uint8Array<ArrayBuffer>, records: PaxRecords): v
     const end = at + length;
     // Behind the space: at least a key of one letter, '=', and the line feed.
     if (!(end <= data.length && end >= space + 4) || data[end - 1] !== 0x0a) {
-      throw invalid(`the record at byte ${at} does not have the length it says`);
+      throw invalidPax(`the record at byte ${at} does not have the length it says`);
     }
     const equals = data.indexOf(0x3d, space + 1);
-    if (equals === -1 || equals >= end) throw invalid(`the record at byte ${at} has no "="`);
-    addRecord(records, byteString(data, space + 1, equals), data.subarray(equals + 1, end - 1));
+    if (equals === -1 || equals >= end) throw invalidPax(`the record at byte ${at} has no "="`);
+    const key = byteString(data, space + 1, equals);
+    const value = data.subarray(equals + 1, end - 1);
+    if (!attributes.add(key, value)) addRecord(records, key, byteString(value));
     at = end;
   }
+  attributes.applyTo(records);
 }
 
 /** Collects records for one entry. */
@@ -144,16 +139,16 @@ export class PaxBuilder {
   }
 
   /** @throws {StorageError} `not_supported`: a name with `=`, which would end the key early and change the archive's meaning. */
-  addXattr(name: string, value: Uint8Array, path: ByteString): void {
+  addXattr(name: ByteString, value: Uint8Array, path: ByteString): void {
     if (name.includes("=")) {
       throw new StorageError(
         "not_supported",
         `Cannot archive ${JSON.stringify(textOfBytes(path))}: the name of its extended attribute ${
-          JSON.stringify(name)
+          JSON.stringify(textOfBytes(name))
         } contains "="`,
       );
     }
-    this.add(XATTR_PREFIX + bytesOfText(name), byteString(value));
+    this.add(schilyKey(name), byteString(value));
   }
 
   addTime(key: string, seconds: number, nanoseconds: number): void {

@@ -57,6 +57,8 @@ export interface UnpackOptions {
   idMaps?: IdMaps | undefined;
   /** Whether the digest of the plain archive is computed, in another thread. */
   digest?: boolean;
+  /** See the reader's option. */
+  allowMissingEnd?: boolean | undefined;
   control?: WorkControl;
   startHelper?: StartHelper | undefined;
   /** Bytes of the archive from which on a second thread helps with the files; left out: where it begins to pay. */
@@ -130,7 +132,7 @@ class Unpacker implements Disposable {
     this.#tick = (): void => this.#control.tick(this.#entries, this.#reader.position);
     const input = new FdReader(archive.fd, archive.head, this.#tick);
     this.#input = input;
-    this.#reader = new TarReader(input);
+    this.#reader = new TarReader(input, this.#tick, options);
     this.#secondThreadFrom = options.secondThreadFrom ?? (input.sizeHint >= WORTH_A_THREAD ? 0 : WORTH_A_THREAD);
     if (options.digest) {
       this.#digest = new StreamDigest(input.ring, this.#startHelper, this.#tick);
@@ -194,6 +196,7 @@ class Unpacker implements Disposable {
   }
 
   #unpackEntry(entry: TarEntry): void {
+    if (entry.unreadXattrs !== undefined) { for (const key of entry.unreadXattrs) this.#droppedXattrs.add(key); }
     const path = cleanPath(entry.unsafePath);
     if (path === "") return this.#unpackRoot(entry);
     const leaf = leafOf(path);
@@ -235,11 +238,6 @@ class Unpacker implements Disposable {
         return this.#createNode(entry, path, parent, S_IFBLK);
       case TypeFlag.FIFO:
         return this.#createNode(entry, path, parent, S_IFIFO);
-      default:
-        throw new StorageError(
-          "invalid_archive",
-          `Cannot unpack "${textOfBytes(path)}": its type is "${String.fromCharCode(entry.typeFlag)}", which is none`,
-        );
     }
   }
 
@@ -267,9 +265,10 @@ class Unpacker implements Disposable {
     }
   }
 
-  /** Whether a second thread can fill the file: with attributes it takes more than the job can say. */
+  /** Whether a second thread can fill the file: attributes and holes are more than a job can say. */
   #canHandOver(entry: TarEntry): boolean {
-    return entry.xattrs === undefined && (entry.size < SENDFILE_FROM || !this.#input.bypassesBuffer);
+    return entry.xattrs === undefined && !this.#reader.isSparse &&
+      (entry.size < SENDFILE_FROM || !this.#input.bypassesBuffer);
   }
 
   /** Gives the new file to the second thread, which writes, finishes and closes it. */
@@ -421,7 +420,7 @@ class Unpacker implements Disposable {
   #ownXattrs(entry: TarEntry): Xattr[] {
     const own: Xattr[] = [];
     for (const [name, value] of entry.xattrs!) {
-      if (isStorageXattr(name)) this.#droppedXattrs.add(name);
+      if (isStorageXattr(name)) this.#droppedXattrs.add(textOfBytes(name));
       else own.push([name, value]);
     }
     return own;

@@ -50,7 +50,14 @@ export type Command =
     size: string | undefined;
     idMaps: IdMaps | undefined;
   }
-  | { kind: "apply"; id: string; file: string; parent: string | undefined; digest: boolean }
+  | {
+    kind: "apply";
+    id: string;
+    file: string;
+    parent: string | undefined;
+    allowMissingEnd: boolean;
+    digest: boolean;
+  }
   | {
     kind: "diff";
     id: string;
@@ -173,6 +180,7 @@ function read(name: CommandName, words: Words): Command {
         id,
         file: words.rest[1] ?? "-",
         parent: words.value("parent") || undefined,
+        allowMissingEnd: words.has("allow-missing-end"),
         digest: words.has("digest"),
       };
     case "diff":

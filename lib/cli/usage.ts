@@ -115,7 +115,11 @@ export const COMMANDS = {
     group: "Layers",
     summary: "fill a layer from a tar, tar.gz or tar.zst",
     words: [LAYER, { name: "FILE|-", optional: true, completion: "file" }],
-    options: [{ ...PARENT, help: "the layer below, where the layer has to be made first" }, DIGEST],
+    options: [
+      { ...PARENT, help: "the layer below, where the layer has to be made first" },
+      { name: "allow-missing-end", help: "take a tar without its two closing zero blocks" },
+      DIGEST,
+    ],
     example: "lamina apply base rootfs.tar.gz",
   },
   diff: {

@@ -35,6 +35,7 @@ export interface Tasks {
       overlayXattrs: OverlayXattrNamespace;
       idMaps: IdMaps | undefined;
       digest: boolean;
+      allowMissingEnd: boolean | undefined;
     };
     result: UnpackResult & ArchiveDigest;
   };

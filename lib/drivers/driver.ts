@@ -166,6 +166,15 @@ export interface DiffResult extends ArchiveDigests {
   skippedSockets: string[];
 }
 
+/** How a diff is applied. */
+export interface ApplyOptions extends CompareOptions {
+  /**
+   * Takes an archive without its two closing zero blocks, which may be one that was cut short between two entries. It
+   * must still end behind a whole entry.
+   */
+  allowMissingEnd?: boolean;
+}
+
 /** What an applied diff held. */
 export interface ApplyResult extends ArchiveDigests {
   /** Entries of the archive. */

@@ -168,6 +168,20 @@ testNeeding(NEEDS, "apply reads standard input, compressed too", async () => {
   assertEquals(await store.ok(["changes", "packed"]), await store.ok(["changes", "plain"]));
 });
 
+testNeeding(NEEDS, "apply takes an archive without its end only with --allow-missing-end", async () => {
+  await using store = await TestStore.make();
+  const rootfs = await makeRootfs(store);
+  const bytes = await Deno.readFile(rootfs);
+  // GNU tar fills its archives with zero blocks up to whole records.
+  const input = bytes.subarray(0, Math.ceil((bytes.findLastIndex((byte) => byte !== 0) + 1) / 512) * 512);
+  const refused = await store.lamina(["apply", "short"], { input });
+  assertEquals(refused.code, 6);
+  assertStringIncludes(refused.stderr, "--allow-missing-end");
+  await store.ok(["apply", "short", "--allow-missing-end"], { input });
+  await store.ok(["apply", "whole", rootfs]);
+  assertEquals(await store.ok(["changes", "short"]), await store.ok(["changes", "whole"]));
+});
+
 testNeeding(NEEDS, "unmount --force and cleanup take back what was mounted several times", async () => {
   await using store = await TestStore.make();
   await makeJob(store);

@@ -83,6 +83,15 @@ export function driverSuite(name: string, options: OpenOptions): void {
     await assertSameTree(base.upperDir, again.upperDir, { ignore: (path) => path === "bin" });
   });
 
+  test("applyDiff() takes an archive without its end only where it is told to", async (store) => {
+    const { driver } = store;
+    await driver.create("short");
+    const endless = tarOf(BASE).slice(0, -1024);
+    await assertFails(driver.applyDiff("short", streamOf(endless)), "invalid_archive");
+    const { entries } = await driver.applyDiff("short", streamOf(endless), { allowMissingEnd: true });
+    assertEquals(entries, 6);
+  });
+
   test("a diff of a changed layer makes an identical layer elsewhere", async (store) => {
     const { driver } = store;
     await withBase(store);
@@ -288,6 +297,7 @@ export function driverSuite(name: string, options: OpenOptions): void {
     const cut = tarOf(BASE).subarray(0, 2100).slice();
     await assertFails(driver.applyDiff("layer", streamOf(cut)), "invalid_archive");
     await assertFails(driver.applyDiff("layer", streamOf(new Uint8Array())), "invalid_archive");
+    await assertFails(driver.applyDiff("layer", streamOf(cut), { allowMissingEnd: true }), "invalid_archive");
     await assertFails(driver.applyDiff("layer", streamOf(tarOf([{ path: "../x" }]))), "unsafe_path");
     const failing = new ReadableStream<Uint8Array>({
       pull: (controller) => controller.error(new TypeError("the network is gone")),

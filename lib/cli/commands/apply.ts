@@ -37,11 +37,12 @@ export async function apply(command: CommandOf<"apply">, context: Context): Prom
 }
 
 async function applyFrom(fd: number, command: CommandOf<"apply">, { output, openDriver }: Context): Promise<void> {
-  const { id, digest } = command;
+  const { id, allowMissingEnd, digest } = command;
   const driver = await openDriver();
   const isNew = await makeLayer(driver, command);
   try {
-    const result = await withProgress(output, (work) => driver.applyDiff(id, { fd }, { digest, ...work }));
+    const options = { allowMissingEnd, digest };
+    const result = await withProgress(output, (work) => driver.applyDiff(id, { fd }, { ...options, ...work }));
     tell(id, result, output);
   } catch (error) {
     if (isNew) await removeAgain(driver, id, output);
