@@ -37,6 +37,7 @@ function cutShort(what: string): StorageError {
 /** An archive being read. */
 export class TarReader {
   readonly #input: FdReader;
+  readonly #tick: () => void;
   readonly #entry = new TarEntry();
   #global = new PaxRecords();
   /** Bytes of the current entry's data, and of the zeros behind it, that were not read yet. */
@@ -44,8 +45,10 @@ export class TarReader {
   #padding = 0;
   #started = false;
 
-  constructor(input: FdReader) {
+  /** @param tick Called between pieces of what is passed over: headers about other entries, data that nobody reads. */
+  constructor(input: FdReader, tick: () => void = (): void => {}) {
     this.#input = input;
+    this.#tick = tick;
   }
 
   /** Bytes of the archive so far. */
@@ -110,7 +113,7 @@ export class TarReader {
   skipData(): void {
     const left = this.#dataLeft + this.#padding;
     if (left === 0) return;
-    if (this.#input.skip(left) < left) throw cutShort(`"${textOfBytes(this.#entry.unsafePath)}"`);
+    if (this.#input.skip(left, this.#tick) < left) throw cutShort(`"${textOfBytes(this.#entry.unsafePath)}"`);
     this.#dataLeft = this.#padding = 0;
   }
 
@@ -175,6 +178,7 @@ export class TarReader {
     if (entry.size > LONGEST_EXTENSION) {
       throw invalid(`a ${what} of ${entry.size} bytes is over the limit of ${LONGEST_EXTENSION}`);
     }
+    this.#tick();
     const length = entry.size;
     const data = this.#input.take(length);
     if (data === undefined || this.#input.skip(padding(length)) < padding(length)) throw cutShort(`a ${what}`);

@@ -112,11 +112,11 @@ class Unpacker implements Disposable {
 
   constructor(input: FdReader, readonly rootFd: number, options: UnpackOptions) {
     this.#input = input;
-    this.#reader = new TarReader(input);
     this.#idMaps = options.idMaps;
     this.#opaqueXattr = opaqueXattr(options.overlayXattrs ?? "trusted");
     this.#control = options.control ?? UNWATCHED;
     this.#tick = (): void => this.#control.tick(this.#entries, this.#reader.position);
+    this.#reader = new TarReader(input, this.#tick);
     const root = options.idMaps === undefined ? { uid: 0, gid: 0 } : {
       uid: toHost(0, options.idMaps.uidMaps),
       gid: toHost(0, options.idMaps.gidMaps),

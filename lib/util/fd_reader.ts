@@ -62,9 +62,9 @@ export class FdReader {
     return taken === count ? bytes : undefined;
   }
 
-  /** Passes over `count` bytes; how many there were. */
-  skip(count: number): number {
-    return this.#forEachPiece(count, () => {});
+  /** Passes over `count` bytes; how many there were. `tick` is called between large pieces. */
+  skip(count: number, tick: () => void = (): void => {}): number {
+    return this.#forEachPiece(count, tick);
   }
 
   /**
