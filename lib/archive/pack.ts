@@ -111,11 +111,13 @@ class Packer {
   #packRoot(fd: number, isEmpty: boolean): void {
     const stat = fstat(fd, this.#stat);
     const isPlain = (stat.mode & 0o7777) === PLAIN_ROOT_MODE && stat.uid === 0 && stat.gid === 0;
+    const isOpaque = isOpaqueValue(fgetxattr(fd, this.#opaqueXattr));
     const xattrs = this.#xattrsOfDirectory(fd, ".");
-    if (isEmpty && isPlain && xattrs === undefined && this.#idMaps === undefined) return;
+    if (isEmpty && isPlain && !isOpaque && xattrs === undefined && this.#idMaps === undefined) return;
     this.#fill(TypeFlag.DIRECTORY, "./");
     this.#entry.xattrs = xattrs;
     this.#writer.writeHeader(this.#entry);
+    if (isOpaque) this.#packWhiteout(OCI_OPAQUE);
   }
 
   #packDirectory(parentFd: number, path: ByteString, leaf: Uint8Array<ArrayBuffer>): void {
