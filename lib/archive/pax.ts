@@ -61,9 +61,11 @@ function numberOf(key: string, value: ByteString): number {
 
 /** Decimal seconds with a fraction of any length, of which nine digits count: `-1.25` is 1.25 seconds before 1970. */
 function timeOf(key: string, value: ByteString): { seconds: number; nanoseconds: number } {
-  const match = /^(-?)(\d{1,15})(?:\.(\d*))?$/.exec(value);
-  if (match === null) throw invalid(`record "${key}" is no time: ${JSON.stringify(value.slice(0, 40))}`);
-  const seconds = Number(match[2]);
+  const match = /^(-?)(\d{1,16})(?:\.(\d*))?$/.exec(value);
+  const seconds = Number(match?.[2]);
+  if (match === null || !Number.isSafeInteger(seconds)) {
+    throw invalid(`record "${key}" is no time: ${JSON.stringify(value.slice(0, 40))}`);
+  }
   const nanoseconds = Number((match[3] ?? "").slice(0, 9).padEnd(9, "0"));
   if (match[1] === "") return { seconds, nanoseconds };
   return nanoseconds === 0
