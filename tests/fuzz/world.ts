@@ -136,7 +136,7 @@ export class World {
 
 /** SELinux labels are the host's: taken in, but not given out. */
 function withoutLabel(line: string): string {
-  return line.replace(/security\.selinux=\S*/, "").trimEnd();
+  return line.replace(/security\.selinux=\S* ?/, "").trimEnd();
 }
 
 function isEmptyArchive(path: string): boolean {
