@@ -14,6 +14,7 @@
 
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { TempDir } from "../_helpers/temp_dir.ts";
 import { archiveOf, type Finding, runCases } from "./run_cases.ts";
 import { TIME_LIMIT_MS } from "./world.ts";
 
@@ -42,10 +43,15 @@ async function superviseChild(
   first: number,
   cases: number,
   deadline: number,
+  directory: string,
 ): Promise<{ next: number; finding: Finding | undefined }> {
   const self = fileURLToPath(import.meta.url);
   const args = ["run", "--quiet", "--allow-all", self, CHILD_MARK, String(seed), String(first), String(cases)];
-  await using child = new Deno.Command(Deno.execPath(), { args, stdout: "piped" }).spawn();
+  await using child = new Deno.Command(Deno.execPath(), {
+    args,
+    env: { LAMINA_TEST_DIR: directory },
+    stdout: "piped",
+  }).spawn();
   let at = first;
   let end: string | undefined;
   const stop = (reason: string): void => {
@@ -98,10 +104,12 @@ async function run(): Promise<number> {
   const first = Number(values.case ?? 0);
   const cases = values.case === undefined ? Number(values.cases) : 1;
   say(`seed ${seed}`);
+  // A child that is killed leaves its own behind.
+  await using directory = await TempDir.make();
   let next = first;
   let findings = 0;
   while (next < first + cases && Date.now() < deadline && findings < MOST_FINDINGS) {
-    const result = await superviseChild(seed, next, first + cases - next, deadline);
+    const result = await superviseChild(seed, next, first + cases - next, deadline, directory.path);
     next = result.next;
     if (result.finding === undefined) continue;
     findings++;
