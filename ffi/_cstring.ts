@@ -26,6 +26,23 @@ export function cstring(text: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
+/**
+ * The C string of a name of which each character is one byte (0 to 255): attributes, like files, need not have UTF-8 names.
+ *
+ * @throws {TypeError} `name` holds a NUL, or a character that is no byte.
+ */
+export function byteCString(name: string): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(name.length + 1);
+  for (let i = 0; i < name.length; i++) {
+    const byte = name.charCodeAt(i);
+    if (byte === 0 || byte > 255) {
+      throw new TypeError(`Cannot pass ${JSON.stringify(name)} to the C library: character ${i} is no byte of a name`);
+    }
+    bytes[i] = byte;
+  }
+  return bytes;
+}
+
 /** `path` as a buffer argument. */
 export function cpath(path: CPath): Uint8Array<ArrayBuffer> {
   return typeof path === "string" ? cstring(path) : path as Uint8Array<ArrayBuffer>;

@@ -31,6 +31,16 @@ export function fchmod(fd: number, mode: number): void {
   if (libc.fchmod(fd, mode) === -1) throw failure(lastErrno(), "fchmod", fd, octal(mode));
 }
 
+/**
+ * `fchmodat(dirfd, path, mode, AT_SYMLINK_NOFOLLOW)`: EOPNOTSUPP for a symbolic link, which stays as it is and so does
+ * what it leads to. glibc has this since 2.32, by fchmodat2(2) where the kernel is 6.6 or newer. See chmod(2).
+ */
+export function lchmodat(dirfd: number, path: CPath, mode: number): void {
+  if (libc.fchmodat(dirfd, cpath(path), mode, AT_SYMLINK_NOFOLLOW) === -1) {
+    throw failure(lastErrno(), "fchmodat", dirfd, path, octal(mode), hex(AT_SYMLINK_NOFOLLOW));
+  }
+}
+
 /** `fchmodat(dirfd, path, mode, 0)`: follows symbolic links, so the caller has made sure that `path` is none. See chmod(2). */
 export function fchmodat(dirfd: number, path: CPath, mode: number): void {
   if (libc.fchmodat(dirfd, cpath(path), mode, 0) === -1) {

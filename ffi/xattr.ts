@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Extended attributes: getxattr(2), setxattr(2), listxattr(2). Values are bytes.
+ * Extended attributes: getxattr(2), setxattr(2), listxattr(2). Values are bytes; names are strings of which each character
+ * is one byte, since they need not be UTF-8.
  *
  * @module
  */
 
-import { type CPath, cpath, cstring } from "./_cstring.ts";
+import { byteCString, type CPath, cpath } from "./_cstring.ts";
 import { lastErrno, libc } from "./_libc.ts";
 import { ERRNO, failure } from "./errno.ts";
 
@@ -41,27 +42,28 @@ function valueOrNone(
 
 /** `fgetxattr(fd, name)`; undefined where there is none or the file system knows none. See getxattr(2). */
 export function fgetxattr(fd: number, name: string): Uint8Array<ArrayBuffer> | undefined {
-  const key = cstring(name);
+  const key = byteCString(name);
   return valueOrNone(grow((buffer, size) => libc.fgetxattr(fd, key, buffer, size)), "fgetxattr", fd, name);
 }
 
 /** `lgetxattr(path, name)`; undefined where there is none or the file system knows none. See getxattr(2). */
 export function lgetxattr(path: CPath, name: string): Uint8Array<ArrayBuffer> | undefined {
   const file = cpath(path);
-  const key = cstring(name);
+  const key = byteCString(name);
   return valueOrNone(grow((buffer, size) => libc.lgetxattr(file, key, buffer, size)), "lgetxattr", path, name);
 }
 
 /** `fsetxattr(fd, name, value, size, 0)`: 0, or a negative errno. See setxattr(2). */
 export function tryFsetxattr(fd: number, name: string, value: Uint8Array): number {
-  return libc.fsetxattr(fd, cstring(name), value as Uint8Array<ArrayBuffer>, BigInt(value.length), 0) === -1
+  return libc.fsetxattr(fd, byteCString(name), value as Uint8Array<ArrayBuffer>, BigInt(value.length), 0) === -1
     ? -lastErrno()
     : 0;
 }
 
 /** `lsetxattr(path, name, value, size, 0)`: 0, or a negative errno. See setxattr(2). */
 export function tryLsetxattr(path: CPath, name: string, value: Uint8Array): number {
-  return libc.lsetxattr(cpath(path), cstring(name), value as Uint8Array<ArrayBuffer>, BigInt(value.length), 0) === -1
+  return libc.lsetxattr(cpath(path), byteCString(name), value as Uint8Array<ArrayBuffer>, BigInt(value.length), 0) ===
+      -1
     ? -lastErrno()
     : 0;
 }
@@ -74,16 +76,24 @@ export function lsetxattr(path: CPath, name: string, value: Uint8Array): void {
 
 /** `lremovexattr(path, name)`: 0, or a negative errno. See removexattr(2). */
 export function tryLremovexattr(path: CPath, name: string): number {
-  return libc.lremovexattr(cpath(path), cstring(name)) === -1 ? -lastErrno() : 0;
+  return libc.lremovexattr(cpath(path), byteCString(name)) === -1 ? -lastErrno() : 0;
 }
 
 const listBuffer = new Uint8Array(FIRST_OFFER);
 const LIST_SIZE = BigInt(FIRST_OFFER);
 const NONE: readonly string[] = [];
-const decoder = new TextDecoder();
-
+/** The names in a list of C strings. There are few and short ones, for which no decoder is faster. */
 function names(list: Uint8Array): readonly string[] {
-  return decoder.decode(list.subarray(0, list.length - 1)).split("\0");
+  const found: string[] = [];
+  let name = "";
+  for (const byte of list) {
+    if (byte !== 0) name += String.fromCharCode(byte);
+    else {
+      found.push(name);
+      name = "";
+    }
+  }
+  return found;
 }
 
 /** `flistxattr(fd)`: the names; none where the file system knows no attributes. See listxattr(2). */

@@ -22,7 +22,7 @@ import {
   tryOpenat2,
 } from "../../ffi/file.ts";
 import { fstat, S_ISGID, Stat } from "../../ffi/stat.ts";
-import { fchmodat, lchownat } from "../../ffi/owner.ts";
+import { lchmodat, lchownat } from "../../ffi/owner.ts";
 import { StorageError } from "../errors.ts";
 import { type ByteString, CName, textOfBytes } from "../util/byte_string.ts";
 import { leafOf, parentOf } from "./entry_path.ts";
@@ -133,7 +133,7 @@ export class Directories implements Disposable {
     mkdirat(parent.fd, leaf, IMPLIED_MODE);
     if (this.#owner !== undefined || parent.isSetgid) {
       lchownat(parent.fd, leaf, this.#owner?.uid ?? 0, this.#owner?.gid ?? 0);
-      fchmodat(parent.fd, leaf, IMPLIED_MODE);
+      lchmodat(parent.fd, leaf, IMPLIED_MODE);
     }
   }
 

@@ -8,7 +8,7 @@
  */
 
 import { AT_SYMLINK_NOFOLLOW } from "../../ffi/file.ts";
-import { fchmodat, lutimesat } from "../../ffi/owner.ts";
+import { lchmodat, lutimesat } from "../../ffi/owner.ts";
 import { Stat, tryStatx } from "../../ffi/stat.ts";
 import { type ByteString, CName } from "../util/byte_string.ts";
 import type { Directories } from "./_directories.ts";
@@ -66,7 +66,7 @@ export class LateDirectories {
     // A later entry may have put something else in its place.
     if (tryStatx(parent.fd, leaf, AT_SYMLINK_NOFOLLOW, this.#stat) < 0 || !this.#stat.isDirectory) return;
     if (late.defaultAcl !== undefined) setXattrsOf(parent, name, [[DEFAULT_ACL, late.defaultAcl]]);
-    if (late.mode !== undefined) fchmodat(parent.fd, leaf, late.mode);
+    if (late.mode !== undefined) lchmodat(parent.fd, leaf, late.mode);
     lutimesat(parent.fd, leaf, late.mtimeSeconds, late.mtimeNanoseconds);
   }
 }

@@ -37,6 +37,13 @@ export function setXattrsOf(parent: { fd: number }, path: ByteString, xattrs: re
 
 function xattrError(path: ByteString, name: string, errno: number): Error {
   const cause = failure(errno, "setxattr", textOfBytes(path), name, "…");
+  if (errno === ERRNO.EINVAL || errno === ERRNO.ERANGE || errno === ERRNO.E2BIG) {
+    return new StorageError(
+      "invalid_archive",
+      `Cannot set ${JSON.stringify(name)} on "${textOfBytes(path)}": no such attribute can have this name or value`,
+      { cause },
+    );
+  }
   if (errno !== ERRNO.EOPNOTSUPP) return cause;
   return new StorageError(
     "not_supported",

@@ -144,11 +144,14 @@ class Packer implements Disposable {
   #packRoot(fd: number, isEmpty: boolean): void {
     const stat = fstat(fd, this.#stat);
     const isPlain = (stat.mode & 0o7777) === PLAIN_ROOT_MODE && stat.uid === 0 && stat.gid === 0;
-    const xattrs = this.#xattrs(flistxattr(fd), ".", (name) => fgetxattr(fd, name));
-    if (isEmpty && isPlain && xattrs === undefined && this.#idMaps === undefined) return;
+    const names = flistxattr(fd);
+    const isOpaque = names.includes(this.#opaqueXattr) && isOpaqueValue(fgetxattr(fd, this.#opaqueXattr));
+    const xattrs = this.#xattrs(names, ".", (name) => fgetxattr(fd, name));
+    if (isEmpty && isPlain && !isOpaque && xattrs === undefined && this.#idMaps === undefined) return;
     this.#fill(TypeFlag.DIRECTORY, "./");
     this.#entry.xattrs = xattrs;
     this.#writer.writeHeader(this.#entry);
+    if (isOpaque) this.#packWhiteout(OCI_OPAQUE);
   }
 
   #packDirectory(parentFd: number, path: ByteString, leaf: Uint8Array<ArrayBuffer>): void {

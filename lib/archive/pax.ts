@@ -51,9 +51,13 @@ export class PaxRecords {
   }
 }
 
-/** Decimal seconds with a fraction of any length, of which nine digits count: `-1.25` is 1.25 seconds before 1970. */
+/**
+ * Decimal seconds with a fraction of any length, of which nine digits count: `-1.25` is 1.25 seconds before 1970. Python
+ * writes times very close to 1970 with an exponent, `1e-05`, which POSIX does not know.
+ */
 function timeOf(key: string, value: ByteString): { seconds: number; nanoseconds: number } {
-  const match = /^(-?)(\d{1,16})(?:\.(\d*))?$/.exec(value);
+  const decimal = /^-?\d(?:\.\d{1,20})?e-\d{2}$/.test(value) ? Number(value).toFixed(9) : value;
+  const match = /^(-?)(\d{1,16})(?:\.(\d*))?$/.exec(decimal);
   const seconds = Number(match?.[2]);
   if (match === null || !Number.isSafeInteger(seconds)) {
     throw invalidPax(`record "${key}" is no time: ${JSON.stringify(value.slice(0, 40))}`);

@@ -25,7 +25,7 @@ import {
   tryMkdirat,
   tryOpenat,
 } from "../../ffi/file.ts";
-import { fchmod, fchmodat, fchown, futimens, lchownat, lutimesat } from "../../ffi/owner.ts";
+import { fchmod, fchown, futimens, lchmodat, lchownat, lutimesat } from "../../ffi/owner.ts";
 import { getegid, geteuid } from "../../ffi/process.ts";
 import { lstatat, S_IFBLK, S_IFCHR, S_IFIFO, Stat, tryStatx } from "../../ffi/stat.ts";
 import { asStorageError, StorageError } from "../errors.ts";
@@ -356,7 +356,7 @@ class Unpacker implements Disposable {
     );
     if (this.#needsOwner(entry, parent)) lchownat(parent.fd, leaf, entry.uid, entry.gid);
     if (entry.xattrs !== undefined) setXattrsOf(parent, path, this.#ownXattrs(entry));
-    if (entry.mode !== permissions || (permissions & this.#umask) !== 0) fchmodat(parent.fd, leaf, entry.mode);
+    if (entry.mode !== permissions || (permissions & this.#umask) !== 0) lchmodat(parent.fd, leaf, entry.mode);
     lutimesat(parent.fd, leaf, entry.mtimeSeconds, entry.mtimeNanoseconds);
   }
 

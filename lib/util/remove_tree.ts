@@ -8,7 +8,7 @@
  */
 
 import { DT_DIR, DT_UNKNOWN, readDirectory } from "../../ffi/directory.ts";
-import { ERRNO, failure, hex } from "../../ffi/errno.ts";
+import { ERRNO, failure, hex, isErrno } from "../../ffi/errno.ts";
 import {
   AT_REMOVEDIR,
   type CPath,
@@ -17,11 +17,15 @@ import {
   O_NOFOLLOW,
   O_RDONLY,
   openat2,
+  renameat2,
   RESOLVE_NO_SYMLINKS,
   RESOLVE_NO_XDEV,
   tryUnlinkat,
 } from "../../ffi/file.ts";
 import { type ByteString, byteString, CName } from "./byte_string.ts";
+
+/** A level costs a descriptor and a few frames of the stack; who made the tree may have nested it as deep as he liked. */
+const DEEPEST = 200;
 
 /**
  * Removes `name` of the directory `dirfd`, whatever it is. A name that is not there is no error.
@@ -32,28 +36,20 @@ export function removeTree(dirfd: number, name: CPath): void {
   const result = tryUnlinkat(dirfd, name);
   if (result === 0 || result === -ERRNO.ENOENT) return;
   if (result !== -ERRNO.EISDIR && result !== -ERRNO.EPERM) throw failure(-result, "unlinkat", dirfd, name, 0);
-  removeDirectory(dirfd, name);
-}
-
-function removeDirectory(dirfd: number, name: CPath): void {
-  const empty = tryUnlinkat(dirfd, name, AT_REMOVEDIR);
-  if (empty === 0 || empty === -ERRNO.ENOENT) return;
-  if (empty !== -ERRNO.ENOTEMPTY && empty !== -ERRNO.EEXIST) {
-    throw failure(-empty, "unlinkat", dirfd, name, hex(AT_REMOVEDIR));
-  }
-  {
-    // NO_XDEV: a file system mounted below is somebody's data.
-    using directory = new Fd(
-      openat2(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS),
-    );
-    emptyDirectory(directory.fd);
-  }
-  const result = tryUnlinkat(dirfd, name, AT_REMOVEDIR);
-  if (result < 0 && result !== -ERRNO.ENOENT) throw failure(-result, "unlinkat", dirfd, name, hex(AT_REMOVEDIR));
+  removeDirectory(dirfd, name, (fd) => emptyDirectory(fd));
 }
 
 /** Removes everything in the open directory `fd`, which stays. */
 export function emptyDirectory(fd: number): void {
+  const moved: string[] = [];
+  emptyLevel(fd, 1, fd, moved);
+  for (let name = moved.pop(); name !== undefined; name = moved.pop()) {
+    removeDirectory(fd, name, (opened) => emptyLevel(opened, 2, fd, moved));
+  }
+}
+
+/** What lies too deep is moved up into the directory `topFd` and noted in `moved`, to be removed from there. */
+function emptyLevel(fd: number, depth: number, topFd: number, moved: string[]): void {
   const leaf = new CName();
   const directories: ByteString[] = [];
   readDirectory(fd, (buffer, start, end, type) => {
@@ -65,5 +61,37 @@ export function emptyDirectory(fd: number): void {
       else if (result < 0 && result !== -ERRNO.ENOENT) throw failure(-result, "unlinkat", fd, name, 0);
     }
   });
-  for (const name of directories) removeDirectory(fd, new CName().fill(name));
+  for (const name of directories) {
+    const directory = new CName().fill(name);
+    if (depth < DEEPEST) removeDirectory(fd, directory, (opened) => emptyLevel(opened, depth + 1, topFd, moved));
+    else moveUp(fd, directory, topFd, moved);
+  }
+}
+
+function moveUp(fd: number, name: CPath, topFd: number, moved: string[]): void {
+  const newName = `.deep-${crypto.randomUUID()}`;
+  try {
+    renameat2(fd, name, topFd, newName);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return;
+    throw error;
+  }
+  moved.push(newName);
+}
+
+function removeDirectory(dirfd: number, name: CPath, empty: (fd: number) => void): void {
+  const first = tryUnlinkat(dirfd, name, AT_REMOVEDIR);
+  if (first === 0 || first === -ERRNO.ENOENT) return;
+  if (first !== -ERRNO.ENOTEMPTY && first !== -ERRNO.EEXIST) {
+    throw failure(-first, "unlinkat", dirfd, name, hex(AT_REMOVEDIR));
+  }
+  {
+    // NO_XDEV: a file system mounted below is somebody's data.
+    using directory = new Fd(
+      openat2(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS),
+    );
+    empty(directory.fd);
+  }
+  const result = tryUnlinkat(dirfd, name, AT_REMOVEDIR);
+  if (result < 0 && result !== -ERRNO.ENOENT) throw failure(-result, "unlinkat", dirfd, name, hex(AT_REMOVEDIR));
 }

@@ -2,7 +2,7 @@
 
 import "../_helpers/warm_libc.ts";
 import { AT_FDCWD, Fd, O_RDONLY, openat } from "../../ffi/file.ts";
-import { fchmod, fchmodat, fchown, futimens, lchownat, lmtimeat, lutimesat } from "../../ffi/owner.ts";
+import { fchmod, fchmodat, fchown, futimens, lchmodat, lchownat, lmtimeat, lutimesat } from "../../ffi/owner.ts";
 import { assertErrno } from "../_helpers/assert_errno.ts";
 import { needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { runOk } from "../_helpers/run.ts";
@@ -46,6 +46,15 @@ Deno.test("fchmod() and fchmodat() set all twelve bits; fchmodat() follows a lin
   assertEquals(await statOf(file, "%a"), "7751");
   fchmodat(AT_FDCWD, link, 0o4000);
   assertEquals(await statOf(file, "%a"), "4000");
+});
+
+Deno.test("lchmodat() sets all twelve bits, and refuses a link without following it", async () => {
+  const { directory, file, link, fd } = await fixture();
+  await using _directory = directory;
+  using _fd = fd;
+  lchmodat(AT_FDCWD, file, 0o7751);
+  assertErrno(() => lchmodat(AT_FDCWD, link, 0o4000), "EOPNOTSUPP");
+  assertEquals(await statOf(file, "%a"), "7751");
 });
 
 const TIMES: readonly { seconds: number; nanoseconds: number; stat: string }[] = [

@@ -3,7 +3,7 @@
 import "../_helpers/warm_libc.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { SyscallError } from "../../ffi/errno.ts";
-import { AT_FDCWD, Fd, O_DIRECTORY, O_RDONLY, openat } from "../../ffi/file.ts";
+import { AT_FDCWD, Fd, mkdirat, O_DIRECTORY, O_RDONLY, openat } from "../../ffi/file.ts";
 import { removeTree } from "../../lib/util/remove_tree.ts";
 import { namesIn } from "../_helpers/names_in.ts";
 import { needsRoot, testNeeding } from "../_helpers/requires.ts";
@@ -28,6 +28,19 @@ Deno.test("removeTree() removes everything, and follows no link", async () => {
   await Deno.symlink("keep", directory.join("link"));
   remove(directory.path, "link");
   assertEquals(await namesIn(directory.path), ["keep"]);
+});
+
+Deno.test("removeTree() removes what is nested 5000 levels deep", async () => {
+  await using directory = await TempDir.make();
+  let parent = new Fd(openat(AT_FDCWD, directory.path, O_RDONLY | O_DIRECTORY));
+  for (let depth = 0; depth < 5000; depth++) {
+    using above = parent;
+    mkdirat(above.fd, "d", 0o755);
+    parent = new Fd(openat(above.fd, "d", O_RDONLY | O_DIRECTORY));
+  }
+  parent[Symbol.dispose]();
+  remove(directory.path, "d");
+  assertEquals(await namesIn(directory.path), []);
 });
 
 testNeeding([needsRoot], "removeTree() does not enter a file system that is mounted below", async () => {
