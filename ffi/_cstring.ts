@@ -36,7 +36,11 @@ export function byteCString(name: string): Uint8Array<ArrayBuffer> {
   for (let i = 0; i < name.length; i++) {
     const byte = name.charCodeAt(i);
     if (byte === 0 || byte > 255) {
-      throw new TypeError(`Cannot pass ${JSON.stringify(name)} to the C library: character ${i} is no byte of a name`);
+      throw new TypeError(
+        `Cannot pass ${JSON.stringify(name)} to the C library: it contains ${
+          byte === 0 ? "NUL" : "a character that is no byte"
+        }`,
+      );
     }
     bytes[i] = byte;
   }
