@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Tar -> directory: fills the upper directory of an overlay layer. Whiteouts become what overlayfs takes for deleted
- * names; everything else becomes itself, with owner, mode, times and attributes.
+ * Tar -> directory. Whiteouts become what overlayfs takes for deleted names, or delete (see _whiteout_target.ts);
+ * everything else becomes itself, with owner, mode, times and attributes.
  *
  * The order of the calls on one file is not free: a change of owner clears setuid bits and capabilities, so owner comes
  * first, then attributes, then the mode; each of them changes times, so times come last. What goes into a directory
@@ -36,15 +36,21 @@ import { removeTree } from "../util/remove_tree.ts";
 import { currentUmask } from "../util/umask.ts";
 import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
 import { Directories, type OpenDirectory } from "./_directories.ts";
+import { entryError } from "./_entry_error.ts";
+import { EntryXattrs } from "./_entry_xattrs.ts";
 import { DEFAULT_ACL, LateDirectories } from "./_late_directories.ts";
-import { setXattrs, setXattrsOf, type Xattr } from "./_set_xattrs.ts";
+import { MergedWhiteouts } from "./_merged_whiteouts.ts";
+import type { Xattr } from "./_set_xattrs.ts";
+import { UpperWhiteouts } from "./_upper_whiteouts.ts";
+import type { WhiteoutTarget } from "./_whiteout_target.ts";
 import type { PlainArchive } from "./compression.ts";
 import { cleanPath, leafOf, parentOf } from "./entry_path.ts";
 import { type TarEntry, TypeFlag } from "./header.ts";
+import { type ArchiveLimits, LimitGuard } from "./limits.ts";
 import { TarReader } from "./reader.ts";
 import { treeSize } from "./tree_size.ts";
-import { isInsideAufsDirectory, ociNameOf, OPAQUE_VALUE, opaqueXattr, type OverlayXattrNamespace } from "./whiteout.ts";
-import { isStorageXattr } from "./xattr_filter.ts";
+import { isInsideAufsDirectory, ociNameOf, opaqueXattr, type OverlayXattrNamespace } from "./whiteout.ts";
+import type { DroppedXattr, XattrPolicies } from "./xattr_filter.ts";
 
 /** How an archive is unpacked. */
 export interface UnpackOptions {
@@ -52,6 +58,17 @@ export interface UnpackOptions {
   overlayXattrs?: OverlayXattrNamespace;
   /** Ids in the archive are the container's; files get the host's. */
   idMaps?: IdMaps | undefined;
+  /**
+   * `upper` (the default) fills an overlay's upper directory: whiteouts are marked for overlayfs. `merged` changes a
+   * tree that shows all layers: whiteouts delete.
+   */
+  target?: "upper" | "merged";
+  /** What to do with extended attributes that cannot be set; by default that is an error. */
+  xattrs?: XattrPolicies | undefined;
+  /** How much the archive may ask for; what is left out has its default. */
+  limits?: Partial<ArchiveLimits> | undefined;
+  /** Whether device nodes are made (the default), or refused with `permission_denied`. */
+  devices?: "create" | "refuse" | undefined;
   control?: WorkControl;
 }
 
@@ -60,19 +77,20 @@ export interface UnpackResult {
   entries: number;
   /** Bytes of the archive. */
   bytes: number;
-  /** Bytes of the files, hard links once, symbolic links by the length of their target. */
+  /** Bytes of the unpacked files, hard links once, symbolic links by the length of their target. */
   sizeBytes: number;
-  /** Names of attributes that were left out: see xattr_filter.ts. */
-  droppedXattrs: string[];
+  /** Attributes that were left out: see xattr_filter.ts. */
+  droppedXattrs: DroppedXattr[];
 }
 
 /** What the owner needs to go on filling a directory. */
 const OWNER_RWX = 0o700;
 
 /**
- * Unpacks `archive`, to its end, into the directory `rootFd`, which is not yet mounted anywhere.
+ * Unpacks `archive`, to its end, into the directory `rootFd`.
  *
- * @throws {StorageError} `invalid_archive`, `unsafe_path`, `not_supported`, `aborted`, `no_space`, `permission_denied`.
+ * @throws {StorageError} `invalid_archive`, `unsafe_path`, `limit_exceeded`, `not_supported`, `aborted`, `no_space`,
+ * `permission_denied` (also for a device, which a user namespace may not make), `layer_in_use` for a mount in the way.
  * What was unpacked until then stays: the caller throws it away.
  */
 export function unpack(archive: PlainArchive, rootFd: number, options: UnpackOptions = {}): UnpackResult {
@@ -92,7 +110,6 @@ class Unpacker implements Disposable {
   readonly #reader: TarReader;
   readonly #directories: Directories;
   readonly #idMaps: IdMaps | undefined;
-  readonly #opaqueXattr: string;
   readonly #control: WorkControl;
   readonly #tick: () => void;
   readonly #umask = currentUmask();
@@ -102,9 +119,11 @@ class Unpacker implements Disposable {
   readonly #target = new CName();
   readonly #stat = new Stat();
   readonly #late: LateDirectories;
-  /** Names this archive deleted: a directory that comes back under one must not show what was deleted. */
-  readonly #deleted = new Set<ByteString>();
-  readonly #droppedXattrs = new Set<string>();
+  readonly #limits: LimitGuard;
+  readonly #xattrs: EntryXattrs;
+  readonly #whiteouts: WhiteoutTarget;
+  readonly #refusesDevices: boolean;
+  readonly #isMerged: boolean;
   #entries = 0;
   #sizeBytes = 0;
   /** Something was replaced, so the running sum is no longer the size. */
@@ -114,15 +133,29 @@ class Unpacker implements Disposable {
     this.#input = input;
     this.#reader = new TarReader(input);
     this.#idMaps = options.idMaps;
-    this.#opaqueXattr = opaqueXattr(options.overlayXattrs ?? "trusted");
+    this.#limits = new LimitGuard(options.limits);
+    this.#xattrs = new EntryXattrs(options.xattrs);
+    this.#refusesDevices = options.devices === "refuse";
+    this.#isMerged = options.target === "merged";
+    this.#whiteouts = this.#isMerged
+      ? new MergedWhiteouts(() => this.#directories.forgetAll())
+      : new UpperWhiteouts(opaqueXattr(options.overlayXattrs ?? "trusted"));
     this.#control = options.control ?? UNWATCHED;
-    this.#tick = (): void => this.#control.tick(this.#entries, this.#reader.position);
+    this.#tick = (): void => {
+      this.#limits.checkProgress(this.#entries, this.#reader.position);
+      this.#control.tick(this.#entries, this.#reader.position);
+    };
     const root = options.idMaps === undefined ? { uid: 0, gid: 0 } : {
       uid: toHost(0, options.idMaps.uidMaps),
       gid: toHost(0, options.idMaps.gidMaps),
     };
-    this.#directories = new Directories(rootFd, root.uid === this.#uid && root.gid === this.#gid ? undefined : root);
-    this.#late = new LateDirectories(this.#directories);
+    this.#directories = new Directories(
+      rootFd,
+      root.uid === this.#uid && root.gid === this.#gid ? undefined : root,
+      (parent, leaf) => this.#whiteouts.clearWay(parent, leaf),
+      (parent, leaf) => this.#whiteouts.madeDirectory(parent, leaf),
+    );
+    this.#late = new LateDirectories(this.#directories, this.#xattrs);
   }
 
   run(): UnpackResult {
@@ -130,6 +163,7 @@ class Unpacker implements Disposable {
       this.#entries++;
       this.#tick();
       try {
+        this.#limits.checkEntry(entry);
         this.#unpackEntry(entry);
       } catch (error) {
         throw entryError(error, entry.unsafePath);
@@ -141,8 +175,8 @@ class Unpacker implements Disposable {
     return {
       entries: this.#entries,
       bytes: this.#reader.position,
-      sizeBytes: this.#sizeIsKnown ? this.#sizeBytes : treeSize(this.rootFd),
-      droppedXattrs: [...this.#droppedXattrs].sort(),
+      sizeBytes: this.#sizeIsKnown || this.#isMerged ? this.#sizeBytes : treeSize(this.rootFd),
+      droppedXattrs: this.#xattrs.dropped,
     };
   }
 
@@ -160,12 +194,9 @@ class Unpacker implements Disposable {
     if (this.#idMaps !== undefined) this.#mapOwner(entry, this.#idMaps);
     switch (name.kind) {
       case "whiteout":
-        return this.#deleteName(
-          this.#directories.require(parent),
-          parent === "" ? name.name : `${parent}/${name.name}`,
-        );
+        return this.#whiteouts.deleteName(this.#directories.require(parent), name.name);
       case "opaque":
-        return this.#makeOpaque(parent);
+        return this.#whiteouts.makeOpaque(this.#directories.require(parent));
       case "entry":
         return this.#create(entry, path, this.#directories.require(parent));
     }
@@ -177,6 +208,7 @@ class Unpacker implements Disposable {
   }
 
   #create(entry: TarEntry, path: ByteString, parent: OpenDirectory): void {
+    this.#whiteouts.made(parent, leafOf(path));
     switch (entry.typeFlag) {
       case TypeFlag.FILE:
         return this.#createFile(entry, path, parent);
@@ -214,7 +246,7 @@ class Unpacker implements Disposable {
       if (entry.size > 0) this.#reader.copyData(fd, this.#tick);
       const changedOwner = this.#needsOwner(entry, parent);
       if (changedOwner) fchown(fd, entry.uid, entry.gid);
-      if (entry.xattrs !== undefined) setXattrs(fd, path, this.#ownXattrs(entry));
+      if (entry.xattrs !== undefined) this.#xattrs.set(fd, path, this.#xattrs.of(entry));
       if (entry.mode !== permissions || (permissions & this.#umask) !== 0) fchmod(fd, entry.mode);
       futimens(fd, entry.mtimeSeconds, entry.mtimeNanoseconds);
     } finally {
@@ -230,12 +262,12 @@ class Unpacker implements Disposable {
     if (result === -ERRNO.EEXIST && !lstatat(parent.fd, leaf, this.#stat).isDirectory) {
       this.#removeExisting(parent, leaf);
       result = tryMkdirat(parent.fd, leaf, firstMode);
-      if (result === 0 && this.#deleted.has(path)) setXattrsOf(parent, path, [[this.#opaqueXattr, OPAQUE_VALUE]]);
+      if (result === 0) this.#whiteouts.madeDirectory(parent, leafOf(path));
     }
     const isNew = result === 0;
     if (!isNew && result !== -ERRNO.EEXIST) throw failure(-result, "mkdirat", parent.fd, leaf, octal(firstMode));
     if (!isNew || this.#needsOwner(entry, parent)) lchownat(parent.fd, leaf, entry.uid, entry.gid);
-    if (entry.xattrs !== undefined) setXattrsOf(parent, path, withoutDefaultAcl(this.#ownXattrs(entry)));
+    if (entry.xattrs !== undefined) this.#xattrs.setOf(parent, path, withoutDefaultAcl(this.#xattrs.of(entry)));
     const isExact = isNew && entry.mode === firstMode && (firstMode & this.#umask) === 0 && !parent.isSetgid;
     this.#late.add(path, entry, isExact ? undefined : entry.mode);
   }
@@ -245,18 +277,27 @@ class Unpacker implements Disposable {
     const target = this.#target.fill(entry.unsafeLinkPath);
     this.#createName(parent, leaf, () => symlinkat(target, parent.fd, leaf));
     if (this.#needsOwner(entry, parent)) lchownat(parent.fd, leaf, entry.uid, entry.gid);
-    if (entry.xattrs !== undefined) setXattrsOf(parent, path, this.#ownXattrs(entry));
+    if (entry.xattrs !== undefined) this.#xattrs.setOf(parent, path, this.#xattrs.of(entry));
     lutimesat(parent.fd, leaf, entry.mtimeSeconds, entry.mtimeNanoseconds);
     this.#sizeBytes += entry.unsafeLinkPath.length;
   }
 
   #createLink(entry: TarEntry, path: ByteString, parent: OpenDirectory): void {
     const target = cleanPath(entry.unsafeLinkPath);
+    if (isInsideAufsDirectory(target)) {
+      throw new StorageError(
+        "invalid_archive",
+        `Cannot unpack "${textOfBytes(path)}": it is a hard link to "${
+          textOfBytes(target)
+        }", which aufs kept for itself`,
+      );
+    }
     const directory = this.#directories.find(parentOf(target));
     const targetLeaf = this.#target.fill(leafOf(target));
     if (
       directory === undefined || target === "" ||
-      tryStatx(directory.fd, targetLeaf, AT_SYMLINK_NOFOLLOW, this.#stat) < 0
+      tryStatx(directory.fd, targetLeaf, AT_SYMLINK_NOFOLLOW, this.#stat) < 0 ||
+      (!this.#isMerged && this.#stat.isOverlayWhiteout)
     ) {
       throw new StorageError(
         "invalid_archive",
@@ -279,6 +320,7 @@ class Unpacker implements Disposable {
         { hint: "in a tar a deleted file is an entry named .wh.NAME" },
       );
     }
+    if (this.#refusesDevices && type !== S_IFIFO) throw deviceRefused(path);
     const leaf = this.#leaf.fill(leafOf(path));
     const permissions = entry.mode & 0o777;
     this.#createName(
@@ -287,7 +329,7 @@ class Unpacker implements Disposable {
       () => mknodat(parent.fd, leaf, type | permissions, entry.deviceMajor, entry.deviceMinor),
     );
     if (this.#needsOwner(entry, parent)) lchownat(parent.fd, leaf, entry.uid, entry.gid);
-    if (entry.xattrs !== undefined) setXattrsOf(parent, path, this.#ownXattrs(entry));
+    if (entry.xattrs !== undefined) this.#xattrs.setOf(parent, path, this.#xattrs.of(entry));
     if (entry.mode !== permissions || (permissions & this.#umask) !== 0) fchmodat(parent.fd, leaf, entry.mode);
     lutimesat(parent.fd, leaf, entry.mtimeSeconds, entry.mtimeNanoseconds);
   }
@@ -302,29 +344,8 @@ class Unpacker implements Disposable {
     }
     if (this.#idMaps !== undefined) this.#mapOwner(entry, this.#idMaps);
     fchown(this.rootFd, entry.uid, entry.gid);
-    if (entry.xattrs !== undefined) setXattrs(this.rootFd, "/", withoutDefaultAcl(this.#ownXattrs(entry)));
+    if (entry.xattrs !== undefined) this.#xattrs.set(this.rootFd, "/", withoutDefaultAcl(this.#xattrs.of(entry)));
     this.#late.add("", entry, entry.mode);
-  }
-
-  /**
-   * Marks `path` as deleted from the layers below. A whiteout is about them alone: what this archive has put under the
-   * same name stays, whichever of the two came first.
-   */
-  #deleteName(parent: OpenDirectory, path: ByteString): void {
-    this.#deleted.add(path);
-    const leaf = this.#leaf.fill(leafOf(path));
-    try {
-      mknodat(parent.fd, leaf, S_IFCHR, 0, 0);
-    } catch (error) {
-      if (!isErrno(error, "EEXIST")) throw error;
-      if (lstatat(parent.fd, leaf, this.#stat).isDirectory) {
-        setXattrsOf(parent, path, [[this.#opaqueXattr, OPAQUE_VALUE]]);
-      }
-    }
-  }
-
-  #makeOpaque(path: ByteString): void {
-    setXattrsOf(this.#directories.require(path), ".", [[this.#opaqueXattr, OPAQUE_VALUE]]);
   }
 
   /** Runs `create`, and once more if a name had to go out of its way. */
@@ -348,29 +369,14 @@ class Unpacker implements Disposable {
   #needsOwner(entry: TarEntry, parent: OpenDirectory): boolean {
     return entry.uid !== this.#uid || entry.gid !== this.#gid || parent.isSetgid;
   }
-
-  #ownXattrs(entry: TarEntry): Xattr[] {
-    const own: Xattr[] = [];
-    for (const [name, value] of entry.xattrs!) {
-      if (isStorageXattr(name)) this.#droppedXattrs.add(name);
-      else own.push([name, value]);
-    }
-    return own;
-  }
-}
-
-/** What the kernel says of a name that only the archive can be blamed for. */
-const ARCHIVES_FAULT = ["ENAMETOOLONG", "ENOENT", "ENOTDIR", "EISDIR", "ELOOP", "EMLINK"] as const;
-
-function entryError(error: unknown, unsafePath: ByteString): StorageError {
-  if (error instanceof StorageError) return error;
-  const action = `Cannot unpack "${textOfBytes(unsafePath)}"`;
-  if (isErrno(error, ...ARCHIVES_FAULT)) {
-    return new StorageError("invalid_archive", `${action}: ${error.message}`, { cause: error });
-  }
-  return asStorageError(error, action);
 }
 
 function withoutDefaultAcl(xattrs: readonly Xattr[]): Xattr[] {
   return xattrs.filter(([name]) => name !== DEFAULT_ACL);
+}
+
+function deviceRefused(path: ByteString): StorageError {
+  return new StorageError("permission_denied", `Cannot unpack "${textOfBytes(path)}": devices are refused`, {
+    hint: "do not ask to refuse devices if you trust this archive",
+  });
 }

@@ -6,6 +6,8 @@
  * @module
  */
 
+import type { ApplyOptions } from "../drivers/driver.ts";
+import { readLimits, readXattrPolicies } from "./apply_options.ts";
 import type { DriverName } from "../drivers/registry.ts";
 import { StorageError } from "../errors.ts";
 import { type IdMaps, parseIdMap } from "../id_map.ts";
@@ -50,7 +52,14 @@ export type Command =
     size: string | undefined;
     idMaps: IdMaps | undefined;
   }
-  | { kind: "apply"; id: string; file: string; parent: string | undefined }
+  | {
+    kind: "apply";
+    id: string;
+    file: string;
+    parent: string | undefined;
+    xattrs: NonNullable<ApplyOptions["xattrs"]>;
+    limits: NonNullable<ApplyOptions["limits"]>;
+  }
   | {
     kind: "diff";
     id: string;
@@ -167,7 +176,14 @@ function read(name: CommandName, words: Words): Command {
     case "create":
       return readCreate(id, words);
     case "apply":
-      return { kind: name, id, file: words.rest[1] ?? "-", parent: words.value("parent") || undefined };
+      return {
+        kind: name,
+        id,
+        file: words.rest[1] ?? "-",
+        parent: words.value("parent") || undefined,
+        xattrs: readXattrPolicies(words.values("xattrs")),
+        limits: readLimits(words.values("limit")),
+      };
     case "diff":
       return readDiff(id, words);
     case "rm":

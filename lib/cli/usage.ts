@@ -113,7 +113,11 @@ export const COMMANDS = {
     group: "Layers",
     summary: "fill a layer from a tar, tar.gz or tar.zst",
     words: [LAYER, { name: "FILE|-", optional: true, completion: "file" }],
-    options: [{ ...PARENT, help: "the layer below, where the layer has to be made first" }],
+    options: [
+      { ...PARENT, help: "the layer below, where the layer has to be made first" },
+      { name: "xattrs", value: "NS=POLICY", repeatable: true, help: "user, …: require, best-effort or drop" },
+      { name: "limit", value: "NAME=N", repeatable: true, help: "entries, bytes, …: what an archive may ask for" },
+    ],
     example: "lamina apply base rootfs.tar.gz",
   },
   diff: {

@@ -19,6 +19,7 @@ import type { Overlay2Home } from "./_overlay2_home.ts";
 import { makeOwnedDirectory } from "./_owner.ts";
 import type { WorkRunner } from "./_work_runner.ts";
 import type {
+  ApplyOptions,
   ApplyResult,
   Change,
   CompareOptions,
@@ -119,7 +120,7 @@ export async function applyDiff(
   home: Overlay2Home,
   id: string,
   diff: ReadableStream<Uint8Array> | FileDescriptor,
-  { parent, ...work }: CompareOptions,
+  { parent, xattrs, limits, devices, ...work }: ApplyOptions,
 ): Promise<ApplyResult> {
   requireNative(home, id, parent);
   home.requireContent(id);
@@ -134,6 +135,9 @@ export async function applyDiff(
         directory: layout.applyingDir(id),
         overlayXattrs: overlayXattrs(home.features),
         idMaps: home.idMaps,
+        xattrs,
+        limits,
+        devices,
       }, work));
     await finishApply(home, id);
     return result;

@@ -13,7 +13,7 @@ import { changes, type PathChange } from "../archive/changes.ts";
 import { type Compression, openCompressedOutput, openPlainArchive, type StartFilter } from "../archive/compression.ts";
 import { pack, type PackResult } from "../archive/pack.ts";
 import { treeSize } from "../archive/tree_size.ts";
-import { unpack, type UnpackResult } from "../archive/unpack.ts";
+import { unpack, type UnpackOptions, type UnpackResult } from "../archive/unpack.ts";
 import type { OverlayXattrNamespace } from "../archive/whiteout.ts";
 import { outputClosed, rootCause, type StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
@@ -23,7 +23,7 @@ import type { WorkControl } from "../util/work_control.ts";
 /** What each task is given and gives back. */
 export interface Tasks {
   unpack: {
-    args: { archiveFd: number; directory: string; overlayXattrs: OverlayXattrNamespace; idMaps: IdMaps | undefined };
+    args: { archiveFd: number; directory: string } & Omit<UnpackOptions, "control">;
     result: UnpackResult;
   };
   pack: {

@@ -41,7 +41,12 @@
  * @module
  */
 
+import type { ArchiveLimits } from "../archive/limits.ts";
+import type { DroppedXattr, XattrPolicies } from "../archive/xattr_filter.ts";
 import type { IdMap, IdMaps } from "../id_map.ts";
+
+export type { ArchiveLimits } from "../archive/limits.ts";
+export type { DroppedXattr, XattrPolicies, XattrPolicy } from "../archive/xattr_filter.ts";
 
 /** A change to one path, seen from the parent. */
 export type ChangeKind = "modify" | "add" | "delete";
@@ -134,6 +139,16 @@ export interface CompareOptions extends WorkOptions {
   parent?: string | null;
 }
 
+/** How an archive is taken in. */
+export interface ApplyOptions extends CompareOptions {
+  /** What to do with extended attributes that cannot be set, by namespace; left out, that is an error. */
+  xattrs?: XattrPolicies;
+  /** How much the archive may ask for; each limit left out has a default that no honest layer meets. */
+  limits?: Partial<ArchiveLimits>;
+  /** Whether device nodes are made (the default), or refused with `permission_denied`. */
+  devices?: "create" | "refuse";
+}
+
 /** How a diff is written. */
 export interface DiffOptions extends CompareOptions {
   /** Left out: plain tar. */
@@ -158,8 +173,8 @@ export interface ApplyResult {
   bytes: number;
   /** Bytes of the layer's files, hard links once: what `diffSize` gives for it. */
   sizeBytes: number;
-  /** Names of extended attributes that were left out, since they belong to a storage driver or the host. */
-  droppedXattrs: string[];
+  /** Extended attributes that were left out, and why. */
+  droppedXattrs: DroppedXattr[];
 }
 
 /** An open file of the calling process, for archives that need not pass through JavaScript. It stays open. */
@@ -290,12 +305,13 @@ export interface GraphDriver extends AsyncDisposable {
    * layer is as empty as before. A descriptor is read from where it stands, to the archive's end.
    *
    * @throws {StorageError} `invalid_archive`, `unsafe_path`, `layer_not_found`, `layer_not_empty`, `layer_in_use`
-   * (mounted, or another apply is at work), `not_supported` (a compression that is not read), `aborted`.
+   * (mounted, or another apply is at work), `limit_exceeded`, `not_supported` (a compression that is not read, an attribute
+   * that the file system does not keep), `aborted`.
    */
   applyDiff(
     id: string,
     diff: ReadableStream<Uint8Array> | FileDescriptor,
-    options?: CompareOptions,
+    options?: ApplyOptions,
   ): Promise<ApplyResult>;
 
   /**

@@ -21,6 +21,7 @@ import { createLayer, removeLayer } from "./_overlay2_create.ts";
 import { type HomeSettings, Overlay2Home } from "./_overlay2_home.ts";
 import { checkLayerOptions, parseOverlay2Options } from "./_overlay2_options.ts";
 import type {
+  ApplyOptions,
   ApplyResult,
   Change,
   CompareOptions,
@@ -220,7 +221,7 @@ export class Overlay2Driver implements GraphDriver {
   applyDiff(
     id: string,
     diff: ReadableStream<Uint8Array> | FileDescriptor,
-    options: CompareOptions = {},
+    options: ApplyOptions = {},
   ): Promise<ApplyResult> {
     const action = `Cannot apply a diff to layer "${id}"`;
     return attempt(action, () => applyDiff(this.#home, parseLayerId(id), diff, options));

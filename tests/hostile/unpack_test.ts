@@ -134,7 +134,7 @@ const CASES: readonly HostileCase[] = [
   {
     name: "a path of 6000 bytes",
     items: () => [gnuLong("L", LONG.repeat(30) + "leaf"), { path: "n", data: "x" }],
-    code: undefined,
+    code: "limit_exceeded",
   },
   {
     name: "a hard link to a directory",

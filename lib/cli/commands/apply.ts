@@ -18,6 +18,9 @@ import { UsageError } from "../usage_error.ts";
 
 const STDIN = 0;
 
+// deno-lint-ignore camelcase -- as the library spells its reasons
+const WHY = { storage: "a storage driver's", host: "the host's", policy: "--xattrs", not_supported: "not supported" };
+
 /** Applies an archive to a layer, which is made if it is not there. */
 export async function apply(command: CommandOf<"apply">, context: Context): Promise<void> {
   const { id, file } = command;
@@ -36,11 +39,14 @@ export async function apply(command: CommandOf<"apply">, context: Context): Prom
 }
 
 async function applyFrom(fd: number, command: CommandOf<"apply">, { output, openDriver }: Context): Promise<void> {
-  const { id } = command;
+  const { id, xattrs, limits } = command;
   const driver = await openDriver();
   const isNew = await makeLayer(driver, command);
   try {
-    const result = await withProgress(output, (options) => driver.applyDiff(id, { fd }, options));
+    const result = await withProgress(
+      output,
+      (options) => driver.applyDiff(id, { fd }, { ...options, xattrs, limits }),
+    );
     tell(id, result, output);
   } catch (error) {
     if (isNew) await removeAgain(driver, id, output);
@@ -76,7 +82,11 @@ async function removeAgain(driver: GraphDriver, id: string, output: Output): Pro
 
 function tell(id: string, result: ApplyResult, output: Output): void {
   if (result.droppedXattrs.length > 0) {
-    output.note(`left out extended attributes: ${result.droppedXattrs.join(", ")}`);
+    output.note(
+      `left out extended attributes: ${
+        result.droppedXattrs.map(({ name, reason }) => `${name} (${WHY[reason]})`).join(", ")
+      }`,
+    );
   }
   if (output.json) output.printJson({ id, ...result });
   else output.note(`applied ${id}: ${result.entries} entries, ${formatSize(result.bytes)}`);
