@@ -18,6 +18,7 @@ export type StorageErrorCode =
   | "layer_in_use" //            mounted, or the parent of another layer
   | "layer_not_empty" //         applyDiff onto a layer that already has content
   | "layer_not_found" //
+  | "limit_exceeded" //          an archive asks for more than one may
   | "max_depth_exceeded" //      more lower layers than the driver stacks
   | "mount_failed" //            the kernel refused a mount
   | "no_space" //                no byte or no inode left

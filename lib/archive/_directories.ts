@@ -11,20 +11,23 @@
 
 import { ERRNO, failure } from "../../ffi/errno.ts";
 import {
+  AT_FDCWD,
+  AT_SYMLINK_NOFOLLOW,
   close,
   mkdirat,
   O_DIRECTORY,
   O_NOFOLLOW,
   O_PATH,
+  readlinkat,
   RESOLVE_IN_ROOT,
   RESOLVE_NO_MAGICLINKS,
   tryOpenat,
   tryOpenat2,
 } from "../../ffi/file.ts";
-import { fstat, S_ISGID, Stat } from "../../ffi/stat.ts";
+import { fstat, S_ISGID, Stat, tryStatx } from "../../ffi/stat.ts";
 import { lchmodat, lchownat } from "../../ffi/owner.ts";
 import { StorageError } from "../errors.ts";
-import { type ByteString, CName, textOfBytes } from "../util/byte_string.ts";
+import { type ByteString, byteString, CName, textOfBytes } from "../util/byte_string.ts";
 import { leafOf, parentOf } from "./entry_path.ts";
 
 const O_DIRECTORY_PATH = O_PATH | O_DIRECTORY;
@@ -35,6 +38,8 @@ const IMPLIED_MODE = 0o755;
 /** A directory that is open. */
 export interface OpenDirectory {
   fd: number;
+  /** Its path without links. Another path may lead here too. */
+  path: ByteString;
   /** Whether new entries take this directory's group. */
   isSetgid: boolean;
 }
@@ -51,6 +56,8 @@ export class Directories implements Disposable {
   readonly #open = new Map<ByteString, OpenDirectory>();
   readonly #stale: number[] = [];
   readonly #owner: ImpliedOwner | undefined;
+  readonly #clearWay: (parent: OpenDirectory, leaf: ByteString) => boolean;
+  readonly #made: (parent: OpenDirectory, leaf: ByteString) => void;
   readonly #leaf = new CName();
   readonly #stat = new Stat();
   #lastPath: ByteString = "";
@@ -59,9 +66,19 @@ export class Directories implements Disposable {
   /**
    * @param rootFd The root, open as a directory.
    * @param owner Whom implied directories are given to; undefined if that is who they belong to anyway.
+   * @param clearWay Called with a name that should be a directory and is neither one nor leads to one; true if it
+   * could be put out of the way.
+   * @param made Called for each implied directory.
    */
-  constructor(rootFd: number, owner: ImpliedOwner | undefined) {
-    this.#root = { fd: rootFd, isSetgid: this.#isSetgid(rootFd) };
+  constructor(
+    rootFd: number,
+    owner: ImpliedOwner | undefined,
+    clearWay: (parent: OpenDirectory, leaf: ByteString) => boolean,
+    made: (parent: OpenDirectory, leaf: ByteString) => void,
+  ) {
+    this.#clearWay = clearWay;
+    this.#made = made;
+    this.#root = { fd: rootFd, path: "", isSetgid: this.#isSetgid(rootFd) };
     this.#last = this.#root;
     this.#owner = owner;
   }
@@ -116,17 +133,34 @@ export class Directories implements Disposable {
   #openFresh(path: ByteString, make: boolean): OpenDirectory | undefined {
     const parent = this.#lookUp(parentOf(path), make);
     if (parent === undefined) return undefined;
-    const leaf = this.#leaf.fill(leafOf(path));
+    const name = leafOf(path);
+    const leaf = this.#leaf.fill(name);
     let fd = tryOpenat(parent.fd, leaf, O_DIRECTORY_PATH | O_NOFOLLOW);
-    if (fd === -ERRNO.ENOENT && make) {
-      this.#makeImplied(parent, leaf);
-      fd = tryOpenat(parent.fd, leaf, O_DIRECTORY_PATH | O_NOFOLLOW);
-    } else if (fd === -ERRNO.ELOOP || fd === -ERRNO.ENOTDIR) {
+    if (fd >= 0) return this.#remember(path, fd, parent.path === "" ? name : `${parent.path}/${name}`);
+    if (fd === -ERRNO.ELOOP || fd === -ERRNO.ENOTDIR) {
       fd = tryOpenat2(this.#root.fd, new CName().fill(path), O_DIRECTORY_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+      if (fd >= 0) return this.#remember(path, fd, this.#pathOf(fd));
     }
-    if (fd >= 0) return this.#remember(path, fd);
-    if (!make && (fd === -ERRNO.ENOENT || fd === -ERRNO.ENOTDIR || fd === -ERRNO.ELOOP)) return undefined;
-    throw this.#unusable(path, -fd);
+    const isMissing = fd === -ERRNO.ENOENT || fd === -ERRNO.ENOTDIR || fd === -ERRNO.ELOOP;
+    if (!make) {
+      if (isMissing) return undefined;
+      throw this.#unusable(path, -fd);
+    }
+    if (tryStatx(parent.fd, leaf, AT_SYMLINK_NOFOLLOW, this.#stat) >= 0 && !this.#clearWay(parent, name)) {
+      throw this.#unusable(path, -fd);
+    }
+    this.#makeImplied(parent, leaf);
+    this.#made(parent, name);
+    fd = tryOpenat(parent.fd, leaf, O_DIRECTORY_PATH | O_NOFOLLOW);
+    if (fd < 0) throw this.#unusable(path, -fd);
+    return this.#remember(path, fd, parent.path === "" ? name : `${parent.path}/${name}`);
+  }
+
+  /** Where the kernel's own lookup arrived. */
+  #pathOf(fd: number): ByteString {
+    const root = byteString(readlinkat(AT_FDCWD, `/proc/self/fd/${this.#root.fd}`));
+    const path = byteString(readlinkat(AT_FDCWD, `/proc/self/fd/${fd}`));
+    return path.slice(root === "/" ? 1 : root.length + 1);
   }
 
   #makeImplied(parent: OpenDirectory, leaf: Uint8Array<ArrayBuffer>): void {
@@ -149,8 +183,8 @@ export class Directories implements Disposable {
     );
   }
 
-  #remember(path: ByteString, fd: number): OpenDirectory {
-    const directory = { fd, isSetgid: this.#isSetgid(fd) };
+  #remember(path: ByteString, fd: number, realPath: ByteString): OpenDirectory {
+    const directory = { fd, path: realPath, isSetgid: this.#isSetgid(fd) };
     this.#open.set(path, directory);
     return directory;
   }

@@ -15,11 +15,14 @@ import { leafOf } from "./entry_path.ts";
 /** A name and a value. */
 export type Xattr = readonly [name: string, value: Uint8Array];
 
+/** Whether a failure to set the attribute `name` is to be passed over. */
+export type MayFail = (name: string, errno: number) => boolean;
+
 /** Sets attributes of the file open at `fd`; `path` is for the message. */
-export function setXattrs(fd: number, path: ByteString, xattrs: readonly Xattr[]): void {
+export function setXattrs(fd: number, path: ByteString, xattrs: readonly Xattr[], mayFail?: MayFail): void {
   for (const [name, value] of xattrs) {
     const result = tryFsetxattr(fd, name, value);
-    if (result < 0) throw xattrError(path, name, -result);
+    if (result < 0 && mayFail?.(name, -result) !== true) throw xattrError(path, name, -result);
   }
 }
 
@@ -27,11 +30,16 @@ export function setXattrs(fd: number, path: ByteString, xattrs: readonly Xattr[]
  * Sets attributes of what has no descriptor that takes them (directories open as a path only, links, devices): through
  * the name that its parent's descriptor has in /proc.
  */
-export function setXattrsOf(parent: { fd: number }, path: ByteString, xattrs: readonly Xattr[]): void {
+export function setXattrsOf(
+  parent: { fd: number },
+  path: ByteString,
+  xattrs: readonly Xattr[],
+  mayFail?: MayFail,
+): void {
   const name = new CName().fill(`/proc/self/fd/${parent.fd}/${leafOf(path)}`);
   for (const [key, value] of xattrs) {
     const result = tryLsetxattr(name, key, value);
-    if (result < 0) throw xattrError(path, key, -result);
+    if (result < 0 && mayFail?.(key, -result) !== true) throw xattrError(path, key, -result);
   }
 }
 
@@ -48,6 +56,11 @@ function xattrError(path: ByteString, name: string, errno: number): Error {
   return new StorageError(
     "not_supported",
     `Cannot set ${name} on "${textOfBytes(path)}": the file system does not keep such attributes`,
-    { cause, hint: "keep the store on a file system with extended attributes, such as ext4, XFS or btrfs" },
+    {
+      cause,
+      hint:
+        "keep the store on a file system with extended attributes, such as ext4, XFS or btrfs, or do without them: " +
+        "--xattrs NAMESPACE=best-effort",
+    },
   );
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Tar -> directory: fills the upper directory of an overlay layer. Whiteouts become what overlayfs takes for deleted
- * names; everything else becomes itself, with owner, mode, times and attributes.
+ * Tar -> directory. Whiteouts become what overlayfs takes for deleted names, or delete (see _whiteout_target.ts);
+ * everything else becomes itself, with owner, mode, times and attributes.
  *
  * The order of the calls on one file is not free: a change of owner clears setuid bits and capabilities, so owner comes
  * first, then attributes, then the mode; each of them changes times, so times come last. What goes into a directory
@@ -13,8 +13,7 @@
 
 import { ERRNO, failure, hex, isErrno, octal } from "../../ffi/errno.ts";
 import {
-  AT_SYMLINK_NOFOLLOW,
-  close,
+  type Fd,
   linkat,
   mknodat,
   O_CREAT,
@@ -25,29 +24,36 @@ import {
   tryMkdirat,
   tryOpenat,
 } from "../../ffi/file.ts";
-import { fchmod, fchown, futimens, lchmodat, lchownat, lutimesat } from "../../ffi/owner.ts";
+import { fchown, lchmodat, lchownat, lutimesat } from "../../ffi/owner.ts";
 import { getegid, geteuid } from "../../ffi/process.ts";
-import { lstatat, S_IFBLK, S_IFCHR, S_IFIFO, Stat, tryStatx } from "../../ffi/stat.ts";
+import { lstatat, S_IFBLK, S_IFCHR, S_IFIFO, Stat } from "../../ffi/stat.ts";
 import { asStorageError, StorageError } from "../errors.ts";
 import { type IdMaps, toHost } from "../id_map.ts";
 import { type ByteString, CName, textOfBytes } from "../util/byte_string.ts";
-import { FdReader, SENDFILE_FROM } from "../util/fd_reader.ts";
+import { FdReader } from "../util/fd_reader.ts";
 import { removeTree } from "../util/remove_tree.ts";
 import { currentUmask } from "../util/umask.ts";
 import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
+import { StreamDigest } from "./_content_thread.ts";
 import { Directories, type OpenDirectory } from "./_directories.ts";
-import { DEFAULT_ACL, LateDirectories } from "./_late_directories.ts";
-import { setXattrs, setXattrsOf, type Xattr } from "./_set_xattrs.ts";
+import { entryError } from "./_entry_error.ts";
+import { EntryXattrs } from "./_entry_xattrs.ts";
+import { LateDirectories, withoutDefaultAcl } from "./_late_directories.ts";
+import { MergedWhiteouts } from "./_merged_whiteouts.ts";
+import { LinkTargets } from "./_link_targets.ts";
+import { Lowers } from "./_lowers.ts";
+import { NewFiles } from "./_new_files.ts";
+import { UpperWhiteouts } from "./_upper_whiteouts.ts";
+import type { WhiteoutTarget } from "./_whiteout_target.ts";
 import type { PlainArchive } from "./compression.ts";
 import { cleanPath, leafOf, parentOf } from "./entry_path.ts";
 import { type TarEntry, TypeFlag } from "./header.ts";
-import { TarReader } from "./reader.ts";
-import { ContentThread, StreamDigest, WORTH_A_THREAD } from "./_content_thread.ts";
-import { CHMOD, CHOWN, LAST, postWrite } from "./_content_jobs.ts";
 import { type StartHelper, startHelper } from "./helper_thread.ts";
+import { type ArchiveLimits, LimitGuard } from "./limits.ts";
+import { TarReader } from "./reader.ts";
 import { treeSize } from "./tree_size.ts";
-import { isInsideAufsDirectory, ociNameOf, OPAQUE_VALUE, opaqueXattr, type OverlayXattrNamespace } from "./whiteout.ts";
-import { isStorageXattr } from "./xattr_filter.ts";
+import { isInsideAufsDirectory, ociNameOf, opaqueXattr, type OverlayXattrNamespace } from "./whiteout.ts";
+import type { DroppedXattr, XattrPolicies } from "./xattr_filter.ts";
 
 /** How an archive is unpacked. */
 export interface UnpackOptions {
@@ -55,10 +61,23 @@ export interface UnpackOptions {
   overlayXattrs?: OverlayXattrNamespace;
   /** Ids in the archive are the container's; files get the host's. */
   idMaps?: IdMaps | undefined;
-  /** Whether the digest of the plain archive is computed, in another thread. */
-  digest?: boolean;
+  /**
+   * `upper` (the default) fills an overlay's upper directory: whiteouts are marked for overlayfs. `merged` changes a
+   * tree that shows all layers: whiteouts delete.
+   */
+  target?: "upper" | "merged";
+  /** The layers below an upper directory, uppermost first: hard links may join files of theirs. */
+  lowerDirs?: readonly string[] | undefined;
+  /** What to do with extended attributes that cannot be set; by default that is an error. */
+  xattrs?: XattrPolicies | undefined;
+  /** How much the archive may ask for; what is left out has its default. */
+  limits?: Partial<ArchiveLimits> | undefined;
+  /** Whether device nodes are made (the default), or refused with `permission_denied`. */
+  devices?: "create" | "refuse" | undefined;
   /** See the reader's option. */
   allowMissingEnd?: boolean | undefined;
+  /** Whether the digest of the plain archive is computed, in another thread. */
+  digest?: boolean | undefined;
   control?: WorkControl;
   startHelper?: StartHelper | undefined;
   /** Bytes of the archive from which on a second thread helps with the files; left out: where it begins to pay. */
@@ -70,10 +89,10 @@ export interface UnpackResult {
   entries: number;
   /** Bytes of the archive. */
   bytes: number;
-  /** Bytes of the files, hard links once, symbolic links by the length of their target. */
+  /** Bytes of the unpacked files, hard links once, symbolic links by the length of their target. */
   sizeBytes: number;
-  /** Names of attributes that were left out: see xattr_filter.ts. */
-  droppedXattrs: string[];
+  /** Attributes that were left out: see xattr_filter.ts. */
+  droppedXattrs: DroppedXattr[];
   /** SHA-256 of the plain archive, `sha256:…`, where it was asked for. */
   diffId: string | undefined;
 }
@@ -82,9 +101,10 @@ export interface UnpackResult {
 const OWNER_RWX = 0o700;
 
 /**
- * Unpacks `archive`, to its end, into the directory `rootFd`, which is not yet mounted anywhere.
+ * Unpacks `archive`, to its end, into the directory `rootFd`.
  *
- * @throws {StorageError} `invalid_archive`, `unsafe_path`, `not_supported`, `aborted`, `no_space`, `permission_denied`.
+ * @throws {StorageError} `invalid_archive`, `unsafe_path`, `limit_exceeded`, `not_supported`, `aborted`, `no_space`,
+ * `permission_denied` (also for a device, which a user namespace may not make), `layer_in_use` for a mount in the way.
  * What was unpacked until then stays: the caller throws it away.
  */
 export function unpack(archive: PlainArchive, rootFd: number, options: UnpackOptions = {}): UnpackResult {
@@ -104,49 +124,67 @@ class Unpacker implements Disposable {
   readonly #reader: TarReader;
   readonly #directories: Directories;
   readonly #idMaps: IdMaps | undefined;
-  readonly #opaqueXattr: string;
   readonly #control: WorkControl;
   readonly #tick: () => void;
-  readonly #startHelper: StartHelper;
-  /** From this byte of the archive on a second thread writes the files. */
-  readonly #secondThreadFrom: number;
-  #content: ContentThread | undefined;
-  readonly #digest: StreamDigest | undefined;
   readonly #umask = currentUmask();
   readonly #uid = geteuid();
   readonly #gid = getegid();
   readonly #leaf = new CName();
   readonly #target = new CName();
   readonly #stat = new Stat();
+  readonly #digest: StreamDigest | undefined;
+  readonly #files: NewFiles;
   readonly #late: LateDirectories;
-  /** Names this archive deleted: a directory that comes back under one must not show what was deleted. */
-  readonly #deleted = new Set<ByteString>();
-  readonly #droppedXattrs = new Set<string>();
+  readonly #limits: LimitGuard;
+  readonly #xattrs: EntryXattrs;
+  readonly #whiteouts: WhiteoutTarget;
+  readonly #linkTargets: LinkTargets;
+  readonly #refusesDevices: boolean;
+  readonly #isMerged: boolean;
   #entries = 0;
   #sizeBytes = 0;
   /** Something was replaced, so the running sum is no longer the size. */
   #sizeIsKnown = true;
 
   constructor(archive: PlainArchive, readonly rootFd: number, options: UnpackOptions) {
-    this.#startHelper = options.startHelper ?? startHelper;
-    this.#tick = (): void => this.#control.tick(this.#entries, this.#reader.position);
-    const input = new FdReader(archive.fd, archive.head, this.#tick);
-    this.#input = input;
-    this.#reader = new TarReader(input, this.#tick, options);
-    this.#secondThreadFrom = options.secondThreadFrom ?? (input.sizeHint >= WORTH_A_THREAD ? 0 : WORTH_A_THREAD);
-    if (options.digest) {
-      this.#digest = new StreamDigest(input.ring, this.#startHelper, this.#tick);
-      input.setTap(this.#digest);
-    }
     this.#idMaps = options.idMaps;
-    this.#opaqueXattr = opaqueXattr(options.overlayXattrs ?? "trusted");
+    this.#limits = new LimitGuard(options.limits);
+    this.#xattrs = new EntryXattrs(options.xattrs);
+    this.#refusesDevices = options.devices === "refuse";
+    this.#isMerged = options.target === "merged";
+    this.#whiteouts = this.#isMerged
+      ? new MergedWhiteouts(() => this.#directories.forgetAll())
+      : new UpperWhiteouts(opaqueXattr(options.overlayXattrs ?? "trusted"));
     this.#control = options.control ?? UNWATCHED;
+    this.#tick = (): void => {
+      this.#limits.checkProgress(this.#entries, this.#reader.position);
+      this.#control.tick(this.#entries, this.#reader.position);
+    };
+    this.#input = new FdReader(archive.fd, archive.head, this.#tick);
+    this.#reader = new TarReader(this.#input, this.#tick, options);
+    const start = options.startHelper ?? startHelper;
+    this.#digest = options.digest ? new StreamDigest(this.#input.ring, start, this.#tick) : undefined;
+    if (this.#digest !== undefined) this.#input.setTap(this.#digest);
+    const { secondThreadFrom } = options;
+    this.#files = new NewFiles(this.#input, this.#reader, this.#xattrs, start, this.#tick, secondThreadFrom);
     const root = options.idMaps === undefined ? { uid: 0, gid: 0 } : {
       uid: toHost(0, options.idMaps.uidMaps),
       gid: toHost(0, options.idMaps.gidMaps),
     };
-    this.#directories = new Directories(rootFd, root.uid === this.#uid && root.gid === this.#gid ? undefined : root);
-    this.#late = new LateDirectories(this.#directories);
+    this.#directories = new Directories(
+      rootFd,
+      root.uid === this.#uid && root.gid === this.#gid ? undefined : root,
+      (parent, leaf) => this.#whiteouts.clearWay(parent, leaf),
+      (parent, leaf) => this.#whiteouts.madeDirectory(parent, leaf),
+    );
+    const namespace = options.overlayXattrs ?? "trusted";
+    this.#linkTargets = new LinkTargets(
+      this.#directories,
+      this.#isMerged ? undefined : new Lowers(options.lowerDirs ?? [], namespace),
+      namespace,
+      (entry, path, content) => this.#copyUp(entry, path, content),
+    );
+    this.#late = new LateDirectories(this.#directories, this.#xattrs);
   }
 
   run(): UnpackResult {
@@ -154,7 +192,7 @@ class Unpacker implements Disposable {
       return this.#run();
     } catch (error) {
       // What failed in the other thread comes first: this one may only have noticed it.
-      this.#content?.check();
+      this.#files.check();
       throw error;
     }
   }
@@ -164,39 +202,34 @@ class Unpacker implements Disposable {
       this.#entries++;
       this.#tick();
       try {
+        this.#limits.checkEntry(entry);
         this.#unpackEntry(entry);
       } catch (error) {
         throw entryError(error, entry.unsafePath);
       }
       this.#directories.trim();
-      if (this.#content === undefined && this.#reader.position >= this.#secondThreadFrom) this.#startSecondThread();
     }
     this.#input.drain(this.#tick);
-    this.#content?.waitFor(this.#content.posted);
+    this.#files.settle();
     this.#input.flushTap();
     this.#late.finish();
     return {
       entries: this.#entries,
       bytes: this.#reader.position,
-      sizeBytes: this.#sizeIsKnown ? this.#sizeBytes : treeSize(this.rootFd),
-      droppedXattrs: [...this.#droppedXattrs].sort(),
+      sizeBytes: this.#sizeIsKnown || this.#isMerged ? this.#sizeBytes : treeSize(this.rootFd),
+      droppedXattrs: this.#xattrs.dropped,
       diffId: this.#digest?.finish(),
     };
   }
 
   [Symbol.dispose](): void {
-    this.#content?.[Symbol.dispose]();
+    this.#files[Symbol.dispose]();
     this.#digest?.[Symbol.dispose]();
     this.#directories[Symbol.dispose]();
   }
 
-  #startSecondThread(): void {
-    this.#content = new ContentThread(this.#input.ring, this.#startHelper, "Cannot unpack", this.#tick);
-    this.#input.ring.addUser(this.#content);
-  }
-
   #unpackEntry(entry: TarEntry): void {
-    if (entry.unreadXattrs !== undefined) { for (const key of entry.unreadXattrs) this.#droppedXattrs.add(key); }
+    this.#xattrs.noteUnread(entry);
     const path = cleanPath(entry.unsafePath);
     if (path === "") return this.#unpackRoot(entry);
     const leaf = leafOf(path);
@@ -206,12 +239,9 @@ class Unpacker implements Disposable {
     if (this.#idMaps !== undefined) this.#mapOwner(entry, this.#idMaps);
     switch (name.kind) {
       case "whiteout":
-        return this.#deleteName(
-          this.#directories.require(parent),
-          parent === "" ? name.name : `${parent}/${name.name}`,
-        );
+        return this.#whiteouts.deleteName(this.#directories.require(parent), name.name);
       case "opaque":
-        return this.#makeOpaque(parent);
+        return this.#whiteouts.makeOpaque(this.#directories.require(parent));
       case "entry":
         return this.#create(entry, path, this.#directories.require(parent));
     }
@@ -223,6 +253,7 @@ class Unpacker implements Disposable {
   }
 
   #create(entry: TarEntry, path: ByteString, parent: OpenDirectory): void {
+    this.#whiteouts.made(parent, leafOf(path));
     switch (entry.typeFlag) {
       case TypeFlag.FILE:
         return this.#createFile(entry, path, parent);
@@ -241,7 +272,8 @@ class Unpacker implements Disposable {
     }
   }
 
-  #createFile(entry: TarEntry, path: ByteString, parent: OpenDirectory): void {
+  /** @param content Where the data are, if not in the archive. */
+  #createFile(entry: TarEntry, path: ByteString, parent: OpenDirectory, content?: Fd): void {
     const leaf = this.#leaf.fill(leafOf(path));
     const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
     const permissions = entry.mode & 0o777;
@@ -251,44 +283,11 @@ class Unpacker implements Disposable {
       fd = tryOpenat(parent.fd, leaf, flags, permissions);
     }
     if (fd < 0) throw failure(-fd, "openat", parent.fd, leaf, hex(flags), octal(permissions));
-    this.#sizeBytes += entry.size;
-    if (this.#content?.isAlive && this.#canHandOver(entry)) return this.#handOver(fd, entry, path, parent);
-    try {
-      if (entry.size > 0) this.#reader.copyData(fd, this.#tick);
-      const changedOwner = this.#needsOwner(entry, parent);
-      if (changedOwner) fchown(fd, entry.uid, entry.gid);
-      if (entry.xattrs !== undefined) setXattrs(fd, path, this.#ownXattrs(entry));
-      if (entry.mode !== permissions || (permissions & this.#umask) !== 0) fchmod(fd, entry.mode);
-      futimens(fd, entry.mtimeSeconds, entry.mtimeNanoseconds);
-    } finally {
-      close(fd);
-    }
-  }
-
-  /** Whether a second thread can fill the file: attributes and holes are more than a job can say. */
-  #canHandOver(entry: TarEntry): boolean {
-    return entry.xattrs === undefined && !this.#reader.isSparse &&
-      (entry.size < SENDFILE_FROM || !this.#input.bypassesBuffer);
-  }
-
-  /** Gives the new file to the second thread, which writes, finishes and closes it. */
-  #handOver(fd: number, entry: TarEntry, path: ByteString, parent: OpenDirectory): void {
-    const content = this.#content!;
-    const permissions = entry.mode & 0o777;
     const changesMode = entry.mode !== permissions || (permissions & this.#umask) !== 0;
-    const flags = LAST | (this.#needsOwner(entry, parent) ? CHOWN : 0) | (changesMode ? CHMOD : 0);
-    let isOpen = true;
-    try {
-      this.#reader.handOver((offset, length, isLast) => {
-        content.check();
-        postWrite(content.queue, fd, offset, length, isLast ? flags : 0, entry);
-        content.note(path);
-        isOpen = !isLast;
-      });
-    } finally {
-      // Not closed here: jobs on it may wait in the queue, and the number would soon be another file's.
-      if (isOpen) postWrite(content.queue, fd, 0, 0, LAST, entry);
-    }
+    const finish = { owner: this.#needsOwner(entry, parent), mode: changesMode };
+    if (content === undefined) this.#files.fill(fd, entry, path, finish);
+    else this.#files.copy(fd, entry, path, finish, content.fd);
+    this.#sizeBytes += entry.size;
   }
 
   #createDirectory(entry: TarEntry, path: ByteString, parent: OpenDirectory): void {
@@ -298,12 +297,12 @@ class Unpacker implements Disposable {
     if (result === -ERRNO.EEXIST && !lstatat(parent.fd, leaf, this.#stat).isDirectory) {
       this.#removeExisting(parent, leaf);
       result = tryMkdirat(parent.fd, leaf, firstMode);
-      if (result === 0 && this.#deleted.has(path)) setXattrsOf(parent, path, [[this.#opaqueXattr, OPAQUE_VALUE]]);
+      if (result === 0) this.#whiteouts.madeDirectory(parent, leafOf(path));
     }
     const isNew = result === 0;
     if (!isNew && result !== -ERRNO.EEXIST) throw failure(-result, "mkdirat", parent.fd, leaf, octal(firstMode));
     if (!isNew || this.#needsOwner(entry, parent)) lchownat(parent.fd, leaf, entry.uid, entry.gid);
-    if (entry.xattrs !== undefined) setXattrsOf(parent, path, withoutDefaultAcl(this.#ownXattrs(entry)));
+    if (entry.xattrs !== undefined) this.#xattrs.setOf(parent, path, withoutDefaultAcl(this.#xattrs.of(entry)));
     const isExact = isNew && entry.mode === firstMode && (firstMode & this.#umask) === 0 && !parent.isSetgid;
     this.#late.add(path, entry, isExact ? undefined : entry.mode);
   }
@@ -313,30 +312,26 @@ class Unpacker implements Disposable {
     const target = this.#target.fill(entry.unsafeLinkPath);
     this.#createName(parent, leaf, () => symlinkat(target, parent.fd, leaf));
     if (this.#needsOwner(entry, parent)) lchownat(parent.fd, leaf, entry.uid, entry.gid);
-    if (entry.xattrs !== undefined) setXattrsOf(parent, path, this.#ownXattrs(entry));
+    if (entry.xattrs !== undefined) this.#xattrs.setOf(parent, path, this.#xattrs.of(entry));
     lutimesat(parent.fd, leaf, entry.mtimeSeconds, entry.mtimeNanoseconds);
     this.#sizeBytes += entry.unsafeLinkPath.length;
   }
 
   #createLink(entry: TarEntry, path: ByteString, parent: OpenDirectory): void {
-    const target = cleanPath(entry.unsafeLinkPath);
-    const directory = this.#directories.find(parentOf(target));
-    const targetLeaf = this.#target.fill(leafOf(target));
-    if (
-      directory === undefined || target === "" ||
-      tryStatx(directory.fd, targetLeaf, AT_SYMLINK_NOFOLLOW, this.#stat) < 0
-    ) {
-      throw new StorageError(
-        "invalid_archive",
-        `Cannot unpack "${textOfBytes(path)}": it is a hard link to "${
-          textOfBytes(target)
-        }", which is not in this archive`,
-      );
-    }
+    const target = this.#linkTargets.find(path, entry.unsafeLinkPath);
     // A link to itself is what some tools write for a file that they meet twice.
-    if (target === path) return;
+    if (target.path === path) return;
+    const targetLeaf = this.#target.fill(leafOf(target.path));
     const leaf = this.#leaf.fill(leafOf(path));
-    this.#createName(parent, leaf, () => linkat(directory.fd, targetLeaf, parent.fd, leaf));
+    this.#createName(parent, leaf, () => linkat(target.directory.fd, targetLeaf, parent.fd, leaf));
+  }
+
+  /** Makes what an archive would have said of a file below. */
+  #copyUp(entry: TarEntry, path: ByteString, content: Fd | undefined): void {
+    this.#limits.checkEntry(entry);
+    const parent = this.#directories.require(parentOf(path));
+    if (content === undefined) this.#create(entry, path, parent);
+    else this.#createFile(entry, path, parent, content);
   }
 
   #createNode(entry: TarEntry, path: ByteString, parent: OpenDirectory, type: number): void {
@@ -347,6 +342,7 @@ class Unpacker implements Disposable {
         { hint: "in a tar a deleted file is an entry named .wh.NAME" },
       );
     }
+    if (this.#refusesDevices && type !== S_IFIFO) throw deviceRefused(path);
     const leaf = this.#leaf.fill(leafOf(path));
     const permissions = entry.mode & 0o777;
     this.#createName(
@@ -355,7 +351,7 @@ class Unpacker implements Disposable {
       () => mknodat(parent.fd, leaf, type | permissions, entry.deviceMajor, entry.deviceMinor),
     );
     if (this.#needsOwner(entry, parent)) lchownat(parent.fd, leaf, entry.uid, entry.gid);
-    if (entry.xattrs !== undefined) setXattrsOf(parent, path, this.#ownXattrs(entry));
+    if (entry.xattrs !== undefined) this.#xattrs.setOf(parent, path, this.#xattrs.of(entry));
     if (entry.mode !== permissions || (permissions & this.#umask) !== 0) lchmodat(parent.fd, leaf, entry.mode);
     lutimesat(parent.fd, leaf, entry.mtimeSeconds, entry.mtimeNanoseconds);
   }
@@ -370,29 +366,8 @@ class Unpacker implements Disposable {
     }
     if (this.#idMaps !== undefined) this.#mapOwner(entry, this.#idMaps);
     fchown(this.rootFd, entry.uid, entry.gid);
-    if (entry.xattrs !== undefined) setXattrs(this.rootFd, "/", withoutDefaultAcl(this.#ownXattrs(entry)));
+    if (entry.xattrs !== undefined) this.#xattrs.set(this.rootFd, "/", withoutDefaultAcl(this.#xattrs.of(entry)));
     this.#late.add("", entry, entry.mode);
-  }
-
-  /**
-   * Marks `path` as deleted from the layers below. A whiteout is about them alone: what this archive has put under the
-   * same name stays, whichever of the two came first.
-   */
-  #deleteName(parent: OpenDirectory, path: ByteString): void {
-    this.#deleted.add(path);
-    const leaf = this.#leaf.fill(leafOf(path));
-    try {
-      mknodat(parent.fd, leaf, S_IFCHR, 0, 0);
-    } catch (error) {
-      if (!isErrno(error, "EEXIST")) throw error;
-      if (lstatat(parent.fd, leaf, this.#stat).isDirectory) {
-        setXattrsOf(parent, path, [[this.#opaqueXattr, OPAQUE_VALUE]]);
-      }
-    }
-  }
-
-  #makeOpaque(path: ByteString): void {
-    setXattrsOf(this.#directories.require(path), ".", [[this.#opaqueXattr, OPAQUE_VALUE]]);
   }
 
   /** Runs `create`, and once more if a name had to go out of its way. */
@@ -416,29 +391,10 @@ class Unpacker implements Disposable {
   #needsOwner(entry: TarEntry, parent: OpenDirectory): boolean {
     return entry.uid !== this.#uid || entry.gid !== this.#gid || parent.isSetgid;
   }
-
-  #ownXattrs(entry: TarEntry): Xattr[] {
-    const own: Xattr[] = [];
-    for (const [name, value] of entry.xattrs!) {
-      if (isStorageXattr(name)) this.#droppedXattrs.add(textOfBytes(name));
-      else own.push([name, value]);
-    }
-    return own;
-  }
 }
 
-/** What the kernel says of a name that only the archive can be blamed for. */
-const ARCHIVES_FAULT = ["ENAMETOOLONG", "ENOENT", "ENOTDIR", "EISDIR", "ELOOP", "EMLINK"] as const;
-
-function entryError(error: unknown, unsafePath: ByteString): StorageError {
-  if (error instanceof StorageError) return error;
-  const action = `Cannot unpack "${textOfBytes(unsafePath)}"`;
-  if (isErrno(error, ...ARCHIVES_FAULT)) {
-    return new StorageError("invalid_archive", `${action}: ${error.message}`, { cause: error });
-  }
-  return asStorageError(error, action);
-}
-
-function withoutDefaultAcl(xattrs: readonly Xattr[]): Xattr[] {
-  return xattrs.filter(([name]) => name !== DEFAULT_ACL);
+function deviceRefused(path: ByteString): StorageError {
+  return new StorageError("permission_denied", `Cannot unpack "${textOfBytes(path)}": devices are refused`, {
+    hint: "do not ask to refuse devices if you trust this archive",
+  });
 }

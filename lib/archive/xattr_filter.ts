@@ -5,8 +5,8 @@
  * attributes is not: taken from a tar, it could show another layer's private directory (`redirect`) or hide files
  * without a whiteout (`opaque`).
  *
- * For the filter to be its own inverse, both directions leave out the same names, but for the host's SELinux labels:
- * they are not carried away, and taken in if somebody's tar has them.
+ * For the filter to be its own inverse, both directions leave out the same names. SELinux labels are among them: they
+ * are the host's policy about a file, not the layer's.
  *
  * @module
  */
@@ -21,5 +21,36 @@ export function isStorageXattr(name: string): boolean {
 
 /** Whether `name` goes out with a layer. */
 export function isExportedXattr(name: string): boolean {
-  return name !== "security.selinux" && !isStorageXattr(name);
+  return !isHostXattr(name) && !isStorageXattr(name);
+}
+
+/** Whether `name` is the host's to set, and neither goes out with a layer nor comes in. */
+export function isHostXattr(name: string): boolean {
+  return name === "security.selinux";
+}
+
+/**
+ * What to do with the attributes of a namespace: `require` fails with `not_supported` or `permission_denied` if one
+ * cannot be set, `best-effort` leaves it out and tells so, `drop` does not try.
+ */
+export type XattrPolicy = "require" | "best-effort" | "drop";
+
+/** The namespaces of xattr(7). */
+export const XATTR_NAMESPACES = ["user", "trusted", "security", "system"] as const;
+
+/** A policy for each namespace; `require` where there is none: a layer without its capabilities or ACLs is another one. */
+export type XattrPolicies = Readonly<Partial<Record<typeof XATTR_NAMESPACES[number], XattrPolicy>>>;
+
+/** An attribute that was left out. */
+export interface DroppedXattr {
+  /** Its name. */
+  name: string;
+  /** It belongs to a storage driver or to the host, the caller's policy drops it, or it could not be set. */
+  reason: "storage" | "host" | "policy" | "not_supported";
+}
+
+/** The policy for the attribute `name`. */
+export function xattrPolicyOf(name: string, policies: XattrPolicies): XattrPolicy {
+  const namespace = XATTR_NAMESPACES.find((prefix) => name.startsWith(`${prefix}.`));
+  return (namespace && policies[namespace]) ?? "require";
 }

@@ -6,6 +6,8 @@
  * @module
  */
 
+import type { ApplyOptions } from "../drivers/driver.ts";
+import { readLimits, readXattrPolicies } from "./apply_options.ts";
 import type { DriverName } from "../drivers/registry.ts";
 import { StorageError } from "../errors.ts";
 import { type IdMaps, parseIdMap } from "../id_map.ts";
@@ -57,6 +59,8 @@ export type Command =
     parent: string | undefined;
     allowMissingEnd: boolean;
     digest: boolean;
+    xattrs: NonNullable<ApplyOptions["xattrs"]>;
+    limits: NonNullable<ApplyOptions["limits"]>;
   }
   | {
     kind: "diff";
@@ -182,6 +186,8 @@ function read(name: CommandName, words: Words): Command {
         parent: words.value("parent") || undefined,
         allowMissingEnd: words.has("allow-missing-end"),
         digest: words.has("digest"),
+        xattrs: readXattrPolicies(words.values("xattrs")),
+        limits: readLimits(words.values("limit")),
       };
     case "diff":
       return readDiff(id, words);

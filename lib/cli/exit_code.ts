@@ -57,6 +57,7 @@ const EXIT_OF_CODE: Readonly<Record<StorageErrorCode, ExitNumber>> = {
   layer_in_use: EXIT.refused,
   layer_not_empty: EXIT.refused,
   layer_not_found: EXIT.notFound,
+  limit_exceeded: EXIT.badInput,
   max_depth_exceeded: EXIT.refused,
   mount_failed: EXIT.mountFailed,
   no_space: EXIT.noSpace,

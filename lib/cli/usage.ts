@@ -119,6 +119,8 @@ export const COMMANDS = {
       { ...PARENT, help: "the layer below, where the layer has to be made first" },
       { name: "allow-missing-end", help: "take a tar without its two closing zero blocks" },
       DIGEST,
+      { name: "xattrs", value: "NS=POLICY", repeatable: true, help: "user, …: require, best-effort or drop" },
+      { name: "limit", value: "NAME=N", repeatable: true, help: "entries, bytes, …: what an archive may ask for" },
     ],
     example: "lamina apply base rootfs.tar.gz",
   },

@@ -121,7 +121,7 @@ export async function applyDiff(
   home: Overlay2Home,
   id: string,
   diff: ReadableStream<Uint8Array> | FileDescriptor,
-  { parent, allowMissingEnd, digest = false, ...work }: ApplyOptions,
+  { parent, xattrs, limits, devices, allowMissingEnd, digest, ...work }: ApplyOptions,
 ): Promise<ApplyResult> {
   requireNative(home, id, parent);
   home.requireContent(id);
@@ -136,6 +136,10 @@ export async function applyDiff(
         directory: layout.applyingDir(id),
         overlayXattrs: overlayXattrs(home.features),
         idMaps: home.idMaps,
+        lowerDirs: layout.lowerDirs(id),
+        xattrs,
+        limits,
+        devices,
         allowMissingEnd,
         digest,
       }, work));

@@ -14,7 +14,7 @@ import { type Compression, openCompressedOutput, openPlainArchive } from "../arc
 import type { StartHelper } from "../archive/helper_thread.ts";
 import { pack, type PackResult } from "../archive/pack.ts";
 import { treeSize } from "../archive/tree_size.ts";
-import { unpack, type UnpackResult } from "../archive/unpack.ts";
+import { unpack, type UnpackOptions, type UnpackResult } from "../archive/unpack.ts";
 import type { OverlayXattrNamespace } from "../archive/whiteout.ts";
 import { outputClosed, rootCause, type StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
@@ -29,14 +29,7 @@ interface ArchiveDigest {
 /** What each task is given and gives back. */
 export interface Tasks {
   unpack: {
-    args: {
-      archiveFd: number;
-      directory: string;
-      overlayXattrs: OverlayXattrNamespace;
-      idMaps: IdMaps | undefined;
-      digest: boolean;
-      allowMissingEnd: boolean | undefined;
-    };
+    args: { archiveFd: number; directory: string } & Omit<UnpackOptions, "control" | "startHelper">;
     result: UnpackResult & ArchiveDigest;
   };
   pack: {

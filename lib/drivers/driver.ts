@@ -41,7 +41,12 @@
  * @module
  */
 
+import type { ArchiveLimits } from "../archive/limits.ts";
+import type { DroppedXattr, XattrPolicies } from "../archive/xattr_filter.ts";
 import type { IdMap, IdMaps } from "../id_map.ts";
+
+export type { ArchiveLimits } from "../archive/limits.ts";
+export type { DroppedXattr, XattrPolicies, XattrPolicy } from "../archive/xattr_filter.ts";
 
 /** A change to one path, seen from the parent. */
 export type ChangeKind = "modify" | "add" | "delete";
@@ -134,17 +139,28 @@ export interface CompareOptions extends WorkOptions {
   parent?: string | null;
 }
 
+/** How an archive is taken in. */
+export interface ApplyOptions extends CompareOptions {
+  /** What to do with extended attributes that cannot be set, by namespace; left out, that is an error. */
+  xattrs?: XattrPolicies;
+  /** How much the archive may ask for; each limit left out has a default that no honest layer meets. */
+  limits?: Partial<ArchiveLimits>;
+  /** Whether device nodes are made (the default), or refused with `permission_denied`. */
+  devices?: "create" | "refuse";
+  /**
+   * Takes an archive without its two closing zero blocks, which may be one that was cut short between two entries. It
+   * must still end behind a whole entry.
+   */
+  allowMissingEnd?: boolean;
+  /** Computes the archive's digests while it is read, in another thread. */
+  digest?: boolean;
+}
+
 /** How a diff is written. */
 export interface DiffOptions extends CompareOptions {
   /** Left out: plain tar. */
   compression?: "gzip" | "zstd";
   /** Computes the archive's digests while it is written, in another thread. */
-  digest?: boolean;
-}
-
-/** How a diff is applied. */
-export interface ApplyOptions extends CompareOptions {
-  /** Computes the archive's digests while it is read, in another thread. */
   digest?: boolean;
 }
 
@@ -166,15 +182,6 @@ export interface DiffResult extends ArchiveDigests {
   skippedSockets: string[];
 }
 
-/** How a diff is applied. */
-export interface ApplyOptions extends CompareOptions {
-  /**
-   * Takes an archive without its two closing zero blocks, which may be one that was cut short between two entries. It
-   * must still end behind a whole entry.
-   */
-  allowMissingEnd?: boolean;
-}
-
 /** What an applied diff held. */
 export interface ApplyResult extends ArchiveDigests {
   /** Entries of the archive. */
@@ -183,8 +190,8 @@ export interface ApplyResult extends ArchiveDigests {
   bytes: number;
   /** Bytes of the layer's files, hard links once: what `diffSize` gives for it. */
   sizeBytes: number;
-  /** Names of extended attributes that were left out, since they belong to a storage driver or the host. */
-  droppedXattrs: string[];
+  /** Extended attributes that were left out, and why. */
+  droppedXattrs: DroppedXattr[];
 }
 
 /** An open file of the calling process, for archives that need not pass through JavaScript. It stays open. */
@@ -315,7 +322,8 @@ export interface GraphDriver extends AsyncDisposable {
    * layer is as empty as before. A descriptor is read from where it stands, to the archive's end.
    *
    * @throws {StorageError} `invalid_archive`, `unsafe_path`, `layer_not_found`, `layer_not_empty`, `layer_in_use`
-   * (mounted, or another apply is at work), `not_supported` (a compression that is not read), `aborted`.
+   * (mounted, or another apply is at work), `limit_exceeded`, `not_supported` (a compression that is not read, an attribute
+   * that the file system does not keep), `aborted`.
    */
   applyDiff(
     id: string,

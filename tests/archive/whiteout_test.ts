@@ -2,6 +2,7 @@
 
 import "../_helpers/warm_libc.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assertFails } from "../_helpers/assert_fails.ts";
 import { namesIn } from "../_helpers/names_in.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { runOk } from "../_helpers/run.ts";
@@ -59,6 +60,24 @@ testNeeding([needsRoot], "unpack() puts an entry in the place of the whiteout be
   }]);
   assertEquals(await Deno.readTextFile(`${layer}/f`), "new");
   assert(await isOpaque(`${layer}/d`));
+});
+
+for (const order of ["before", "after"] as const) {
+  testNeeding([needsRoot], `unpack() makes a directory of a name deleted ${order} what goes into it`, async () => {
+    await using directory = await TempDir.make();
+    const items = [{ path: ".wh.d" }, { path: "d/x", data: "new" }, { path: ".wh.f" }, { path: ".wh.f" }];
+    if (order === "after") items.reverse();
+    const layer = await unpackItems(directory, items);
+    assertEquals(await Deno.readTextFile(`${layer}/d/x`), "new");
+    assert(await isOpaque(`${layer}/d`));
+    assertEquals(await typeOf(`${layer}/f`), WHITEOUT);
+  });
+}
+
+testNeeding([needsRoot], "unpack() makes no hard link to a deleted name", async () => {
+  await using directory = await TempDir.make();
+  const unpacked = unpackItems(directory, [{ path: ".wh.f" }, { path: "g", type: "1", link: "f" }]);
+  await assertFails(unpacked, "invalid_archive");
 });
 
 testNeeding([needsRoot], "unpack() makes a directory opaque, also one that no entry names", async () => {

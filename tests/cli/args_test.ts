@@ -32,7 +32,24 @@ const CREATE = {
   idMaps: undefined,
 } as const;
 const MOUNT = { kind: "mount", id: "a", readOnly: false, label: undefined, options: [] } as const;
-const DIFF = { kind: "diff", id: "a", comparedWith: undefined, output: "-", compression: undefined } as const;
+const DIFF = {
+  kind: "diff",
+  id: "a",
+  comparedWith: undefined,
+  output: "-",
+  compression: undefined,
+  digest: false,
+} as const;
+const APPLY = {
+  kind: "apply",
+  id: "a",
+  file: "-",
+  parent: undefined,
+  allowMissingEnd: false,
+  digest: false,
+  xattrs: {},
+  limits: {},
+} as const;
 
 const COMMAND_CASES: readonly [line: string, command: CommandLine["command"]][] = [
   ["create a", CREATE],
@@ -54,11 +71,18 @@ const COMMAND_CASES: readonly [line: string, command: CommandLine["command"]][] 
       },
     },
   ],
-  ["apply a", { kind: "apply", id: "a", file: "-", parent: undefined, allowMissingEnd: false }],
-  ["apply a -", { kind: "apply", id: "a", file: "-", parent: undefined, allowMissingEnd: false }],
-  ["apply a f.tar --parent b", { kind: "apply", id: "a", file: "f.tar", parent: "b", allowMissingEnd: false }],
-  ["apply a --allow-missing-end", { kind: "apply", id: "a", file: "-", parent: undefined, allowMissingEnd: true }],
-  ["apply --parent b -- a --odd", { kind: "apply", id: "a", file: "--odd", parent: "b", allowMissingEnd: false }],
+  ["apply a", APPLY],
+  ["apply a -", APPLY],
+  ["apply a f.tar --parent b", { ...APPLY, file: "f.tar", parent: "b" }],
+  ["apply a --allow-missing-end", { ...APPLY, allowMissingEnd: true }],
+  ["apply a --digest", { ...APPLY, digest: true }],
+  ["apply a --xattrs user=drop --xattrs system=best-effort --limit bytes=2k --limit entries=7", {
+    ...APPLY,
+    xattrs: { user: "drop", system: "best-effort" },
+    limits: { bytes: 2048, entries: 7 },
+  }],
+  ["apply --parent b -- a --odd", { ...APPLY, file: "--odd", parent: "b" }],
+  ["diff a --digest", { ...DIFF, digest: true }],
   ["diff a", DIFF],
   ["diff a -o -", DIFF],
   ["diff a -o out", { ...DIFF, output: "out" }],

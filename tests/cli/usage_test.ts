@@ -57,7 +57,7 @@ Deno.test("shortUsage() marks what may be left out and what may be repeated", ()
     shortUsage("mount"),
     "usage: lamina mount ID [--read-only] [--label LABEL] [-o OPTION]...\n",
   );
-  assertStringIncludes(shortUsage("apply"), "usage: lamina apply ID [FILE|-] [--parent ID] [--allow-missing-end]\n");
+  assertStringIncludes(shortUsage("apply"), "usage: lamina apply ID [FILE|-] [--parent ID] [--allow-missing-end]");
 });
 
 Deno.test("shortUsage() breaks a long line between options", () => {

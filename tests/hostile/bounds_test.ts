@@ -128,7 +128,7 @@ testNeeding(NEEDS, "unpack() of zeros that never end behind an archive's end can
 });
 
 testNeeding(NEEDS, "unpack() of data that nobody wants and that never end can be aborted", async () => {
-  const head = tarBody([{ path: ".wh.a", pax: { size: String(2 ** 50) } }]);
+  const head = tarBody([{ path: ".wh.a", size: 0o77777777777 }]);
   const { error, milliseconds } = await unpackStream(
     "cat head; timeout 5 cat /dev/zero",
     head,
@@ -138,7 +138,7 @@ testNeeding(NEEDS, "unpack() of data that nobody wants and that never end can be
   assertLess(milliseconds, 2000);
 });
 
-testNeeding(NEEDS, "unpack() of extended headers that never end can be aborted", async () => {
+testNeeding(NEEDS, "unpack() of extended headers that never end is invalid_archive", async () => {
   const one = tarBody([{ path: "x", type: "x", data: "10 path=a\n" }]);
   const head = Buffer.concat(Array.from({ length: 1000 }, () => one));
   const { error, milliseconds } = await unpackStream(
@@ -146,7 +146,7 @@ testNeeding(NEEDS, "unpack() of extended headers that never end can be aborted",
     head,
     new AbortAfter(300),
   );
-  assertEquals(error?.code, "aborted", error?.message);
+  assertEquals(error?.code, "invalid_archive", error?.message);
   assertLess(milliseconds, 2000);
 });
 

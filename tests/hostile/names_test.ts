@@ -81,7 +81,17 @@ const NAMES: readonly HostileCase[] = [
       gnuLong("L", "l/" + PARTS.repeat(15) + "n".repeat(255)),
       { path: "n", data: "x" },
     ],
+    code: "limit_exceeded",
+  },
+  {
+    name: "1000 directories in each other",
+    items: () => [gnuLong("L", "d/".repeat(1000) + "f"), { path: "n", data: "x" }],
     code: undefined,
+  },
+  {
+    name: "1001 directories in each other",
+    items: () => [gnuLong("L", "d/".repeat(1001) + "f"), { path: "n", data: "x" }],
+    code: "limit_exceeded",
   },
   {
     name: "a symbolic link to 4095 bytes",

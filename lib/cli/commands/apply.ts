@@ -19,6 +19,9 @@ import { digestLines } from "../digest_lines.ts";
 
 const STDIN = 0;
 
+// deno-lint-ignore camelcase -- as the library spells its reasons
+const WHY = { storage: "a storage driver's", host: "the host's", policy: "--xattrs", not_supported: "not supported" };
+
 /** Applies an archive to a layer, which is made if it is not there. */
 export async function apply(command: CommandOf<"apply">, context: Context): Promise<void> {
   const { id, file } = command;
@@ -37,11 +40,11 @@ export async function apply(command: CommandOf<"apply">, context: Context): Prom
 }
 
 async function applyFrom(fd: number, command: CommandOf<"apply">, { output, openDriver }: Context): Promise<void> {
-  const { id, allowMissingEnd, digest } = command;
+  const { id, allowMissingEnd, digest, xattrs, limits } = command;
   const driver = await openDriver();
   const isNew = await makeLayer(driver, command);
   try {
-    const options = { allowMissingEnd, digest };
+    const options = { allowMissingEnd, digest, xattrs, limits };
     const result = await withProgress(output, (work) => driver.applyDiff(id, { fd }, { ...options, ...work }));
     tell(id, result, output);
   } catch (error) {
@@ -78,7 +81,11 @@ async function removeAgain(driver: GraphDriver, id: string, output: Output): Pro
 
 function tell(id: string, result: ApplyResult, output: Output): void {
   if (result.droppedXattrs.length > 0) {
-    output.note(`left out extended attributes: ${result.droppedXattrs.join(", ")}`);
+    output.note(
+      `left out extended attributes: ${
+        result.droppedXattrs.map(({ name, reason }) => `${name} (${WHY[reason]})`).join(", ")
+      }`,
+    );
   }
   if (output.json) return output.printJson({ id, ...result });
   output.printLines(digestLines(result));

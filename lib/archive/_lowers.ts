@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Single names in the layers below one, as overlayfs would show them. Walking all of them is changes.ts.
+ *
+ * @module
+ */
+
+import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat } from "../../ffi/file.ts";
+import { Stat, tryStatx } from "../../ffi/stat.ts";
+import { fgetxattr } from "../../ffi/xattr.ts";
+import { type ByteString, CName } from "../util/byte_string.ts";
+import { isOpaqueValue, opaqueXattr, type OverlayXattrNamespace } from "./whiteout.ts";
+
+/** A name that was found, and the open directory it is in. */
+export class LowerName implements Disposable {
+  constructor(readonly parent: Fd, readonly leaf: ByteString, readonly stat: Stat) {}
+
+  [Symbol.dispose](): void {
+    this.parent[Symbol.dispose]();
+  }
+}
+
+/** What one layer says of a name: nothing, that it is gone, or what it is. */
+type Answer = LowerName | "unknown" | "hidden";
+
+/** The layers below, uppermost first. */
+export class Lowers {
+  readonly #lowerDirs: readonly string[];
+  readonly #opaqueXattr: string;
+
+  constructor(lowerDirs: readonly string[], overlayXattrs: OverlayXattrNamespace) {
+    this.#lowerDirs = lowerDirs;
+    this.#opaqueXattr = opaqueXattr(overlayXattrs);
+  }
+
+  /** What they show as `path`, which leads through directories only; undefined if nothing. */
+  find(path: ByteString): LowerName | undefined {
+    for (const lowerDir of this.#lowerDirs) {
+      const answer = this.#ask(lowerDir, path.split("/"));
+      if (answer === "hidden") return undefined;
+      if (answer !== "unknown") return answer;
+    }
+    return undefined;
+  }
+
+  #ask(lowerDir: string, parts: readonly ByteString[]): Answer {
+    let directory = openDirectory(AT_FDCWD, lowerDir);
+    // An opaque directory hides what lies under it in the layers further below.
+    let nothing: "unknown" | "hidden" = "unknown";
+    const name = new CName();
+    for (const [i, part] of parts.entries()) {
+      const stat = new Stat();
+      const leaf = name.fill(part);
+      const isThere = tryStatx(directory.fd, leaf, AT_SYMLINK_NOFOLLOW, stat) === 0;
+      if (isThere && i === parts.length - 1 && !stat.isOverlayWhiteout) return new LowerName(directory, part, stat);
+      const next = isThere && stat.isDirectory ? openDirectory(directory.fd, leaf) : undefined;
+      directory[Symbol.dispose]();
+      if (!isThere) return nothing;
+      if (next === undefined) return "hidden";
+      if (isOpaqueValue(fgetxattr(next.fd, this.#opaqueXattr))) nothing = "hidden";
+      directory = next;
+    }
+    return nothing;
+  }
+}
+
+function openDirectory(dirfd: number, path: string | Uint8Array): Fd {
+  return new Fd(openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+}

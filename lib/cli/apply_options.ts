@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * The options of `lamina apply` that say what is taken from an archive.
+ *
+ * @module
+ */
+
+import type { ApplyOptions } from "../drivers/driver.ts";
+import { parseSize } from "../units.ts";
+import { UsageError } from "./usage_error.ts";
+
+const NAMESPACES = ["user", "trusted", "security", "system"] as const;
+const POLICIES = ["require", "best-effort", "drop"] as const;
+const LIMITS = ["entries", "bytes", "sizeBytes", "pathLength", "depth", "xattrBytes"] as const;
+
+/** Reads `--xattrs NAMESPACE=POLICY`; the last one of a namespace holds. */
+export function readXattrPolicies(values: readonly string[]): NonNullable<ApplyOptions["xattrs"]> {
+  return Object.fromEntries(values.map((value) => {
+    const [name, policy] = halves(value, "xattrs");
+    return [oneOf(name, NAMESPACES, "xattrs"), oneOf(policy, POLICIES, "xattrs")];
+  }));
+}
+
+/** Reads `--limit NAME=NUMBER`, where the number may have a unit: `bytes=10G`. */
+export function readLimits(values: readonly string[]): NonNullable<ApplyOptions["limits"]> {
+  return Object.fromEntries(values.map((value) => {
+    const [name, number] = halves(value, "limit");
+    return [oneOf(name, LIMITS, "limit"), parseSize(number)];
+  }));
+}
+
+function halves(value: string, option: string): [string, string] {
+  const at = value.indexOf("=");
+  if (at > 0) return [value.slice(0, at), value.slice(at + 1)];
+  throw new UsageError(`--${option} needs NAME=VALUE, not ${JSON.stringify(value)}`, { command: "apply" });
+}
+
+function oneOf<T extends string>(word: string, choices: readonly T[], option: string): T {
+  const choice = choices.find((one) => one === word);
+  if (choice !== undefined) return choice;
+  throw new UsageError(`--${option} knows ${choices.join(", ")}, not ${JSON.stringify(word)}`, { command: "apply" });
+}
