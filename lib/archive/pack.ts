@@ -4,7 +4,8 @@
  * Directory -> tar: what an overlay layer's upper directory holds, as an archive. Deleted names become `.wh.` entries.
  *
  * A directory comes before what is in it, and names within one in the order of their bytes, so the same tree gives the
- * same archive. It fails closed: a file that cannot be read, named or encoded is an error, never left out.
+ * same archive. It fails closed: a file that cannot be read, named or encoded is an error, and is left out only if the
+ * caller asked for that, and then listed.
  *
  * @module
  */
@@ -24,19 +25,21 @@ import {
   S_IFSOCK,
   Stat,
 } from "../../ffi/stat.ts";
-import { fgetxattr, flistxattr, lgetxattr, llistxattr } from "../../ffi/xattr.ts";
 import { asStorageError, StorageError } from "../errors.ts";
 import { type IdMaps, toContainer } from "../id_map.ts";
 import { type ByteString, byteString, CName, textOfBytes } from "../util/byte_string.ts";
-import { FdWriter, SENDFILE_FROM } from "../util/fd_writer.ts";
+import { FdWriter } from "../util/fd_writer.ts";
 import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
-import { LAST, postRead } from "./_content_jobs.ts";
-import { ContentThread, StreamDigest, WORTH_A_THREAD } from "./_content_thread.ts";
+import { StreamDigest } from "./_content_thread.ts";
+import { Lowers } from "./_lowers.ts";
+import { SourceFiles } from "./_source_files.ts";
+import { SourceXattrs } from "./_source_xattrs.ts";
 import { TarEntry, TypeFlag } from "./header.ts";
 import { type StartHelper, startHelper } from "./helper_thread.ts";
-import { isOpaqueValue, OCI_OPAQUE, OCI_WHITEOUT_PREFIX, opaqueXattr, type OverlayXattrNamespace } from "./whiteout.ts";
+import { MOST_LEVELS } from "./limits.ts";
+import { OCI_OPAQUE, OCI_WHITEOUT_PREFIX, type OverlayXattrNamespace } from "./whiteout.ts";
 import { TarWriter } from "./writer.ts";
-import { isExportedXattr } from "./xattr_filter.ts";
+import type { XattrNamespace } from "./xattr_filter.ts";
 
 /** How a directory is packed. */
 export interface PackOptions {
@@ -44,12 +47,28 @@ export interface PackOptions {
   overlayXattrs?: OverlayXattrNamespace;
   /** Files have the host's ids; the archive gets the container's. */
   idMaps?: IdMaps | undefined;
+  /** The layers below, uppermost first: they tell whether a socket replaced something, and a directory hides anything. */
+  lowerDirs?: readonly string[] | undefined;
+  /** Leaves out what cannot be archived, and lists it, instead of failing. */
+  skipErrors?: boolean | undefined;
+  /** `seconds` cuts times to whole seconds, as Docker does; `full`, the default, keeps them to the nanosecond. */
+  times?: "full" | "seconds" | undefined;
+  /** Whose extended attributes go out; all by default. */
+  xattrs?: readonly XattrNamespace[] | undefined;
   /** Whether the digest of the archive is computed, in another thread. */
-  digest?: boolean;
+  digest?: boolean | undefined;
   control?: WorkControl;
   startHelper?: StartHelper | undefined;
   /** Bytes of the archive from which on a second thread helps with the files; left out: where it begins to pay. */
   secondThreadFrom?: number | undefined;
+}
+
+/** A name that was left out. */
+export interface SkippedFile {
+  /** Relative to the layer's root. */
+  path: string;
+  /** What was wrong. */
+  reason: string;
 }
 
 /** What was packed. */
@@ -59,6 +78,8 @@ export interface PackResult {
   bytes: number;
   /** Sockets, which no archive can carry. */
   skippedSockets: string[];
+  /** What could not be archived, with `skipErrors`. */
+  skipped: SkippedFile[];
   /** SHA-256 of the plain archive, `sha256:…`, where it was asked for. */
   diffId: string | undefined;
 }
@@ -72,7 +93,7 @@ const PLAIN_ROOT_MODE = 0o755;
  *
  * @throws {StorageError} `not_supported` for what an archive cannot say (a name that begins with `.wh.`, an attribute
  * whose name contains `=`, a directory that overlayfs moved or a file of which it copied only the metadata);
- * `system_error` for what cannot be read; `aborted`.
+ * `limit_exceeded` for directories nested too deep; `system_error` for what cannot be read; `aborted`.
  */
 export function pack(rootFd: number, archiveFd: number, options: PackOptions = {}): PackResult {
   try {
@@ -86,15 +107,14 @@ export function pack(rootFd: number, archiveFd: number, options: PackOptions = {
 class Packer implements Disposable {
   readonly #output: FdWriter;
   readonly #writer: TarWriter;
+  readonly #files: SourceFiles;
+  readonly #xattrs: SourceXattrs;
+  readonly #lowers: Lowers | undefined;
   readonly #idMaps: IdMaps | undefined;
-  readonly #overlayPrefix: string;
-  readonly #opaqueXattr: string;
+  readonly #skipsErrors: boolean;
+  readonly #wholeSeconds: boolean;
   readonly #control: WorkControl;
   readonly #tick: () => void;
-  readonly #startHelper: StartHelper;
-  readonly #secondThreadFrom: number;
-  /** A second thread that reads files, once the archive is large enough for one. */
-  #content: ContentThread | undefined;
   readonly #digest: StreamDigest | undefined;
   readonly #entry = new TarEntry();
   readonly #stat = new Stat();
@@ -102,26 +122,29 @@ class Packer implements Disposable {
   /** Path of the first name of each file that has several. */
   readonly #linked = new Map<string, ByteString>();
   readonly #skippedSockets: string[] = [];
+  readonly #skipped: SkippedFile[] = [];
 
   constructor(readonly rootFd: number, archiveFd: number, options: PackOptions) {
+    const namespace = options.overlayXattrs ?? "trusted";
+    const start = options.startHelper ?? startHelper;
     this.#tick = (): void => this.#control.tick(this.#writer.entries, this.#writer.position);
+    this.#control = options.control ?? UNWATCHED;
     this.#output = new FdWriter(archiveFd, this.#tick);
     this.#writer = new TarWriter(this.#output);
+    this.#files = new SourceFiles(this.#output, start, this.#tick, options.secondThreadFrom);
+    this.#xattrs = new SourceXattrs(namespace, options.xattrs);
+    // Without layers below there is nothing to ask, and what the layer says of them is kept as it is.
+    const lowerDirs = options.lowerDirs ?? [];
+    this.#lowers = lowerDirs.length === 0 ? undefined : new Lowers(lowerDirs, namespace);
     this.#idMaps = options.idMaps;
-    const namespace = options.overlayXattrs ?? "trusted";
-    this.#overlayPrefix = `${namespace}.overlay.`;
-    this.#opaqueXattr = opaqueXattr(namespace);
-    this.#control = options.control ?? UNWATCHED;
-    this.#startHelper = options.startHelper ?? startHelper;
-    this.#secondThreadFrom = options.secondThreadFrom ?? WORTH_A_THREAD;
-    if (options.digest) {
-      this.#digest = new StreamDigest(this.#output.ring, this.#startHelper, this.#tick);
-      this.#output.setTap(this.#digest);
-    }
+    this.#skipsErrors = options.skipErrors ?? false;
+    this.#wholeSeconds = options.times === "seconds";
+    this.#digest = options.digest ? new StreamDigest(this.#output.ring, start, this.#tick) : undefined;
+    if (this.#digest !== undefined) this.#output.setTap(this.#digest);
   }
 
   [Symbol.dispose](): void {
-    this.#content?.[Symbol.dispose]();
+    this.#files[Symbol.dispose]();
     this.#digest?.[Symbol.dispose]();
     this.#output[Symbol.dispose]();
   }
@@ -130,12 +153,13 @@ class Packer implements Disposable {
     using root = new Fd(openat(this.rootFd, ".", O_RDONLY | O_DIRECTORY));
     const names = sortedNames(root.fd);
     this.#packRoot(root.fd, names.length === 0);
-    this.#packNames(root.fd, "", names);
+    this.#packNames(root.fd, "", names, 0);
     this.#writer.end();
     return {
       entries: this.#writer.entries,
       bytes: this.#writer.position,
       skippedSockets: this.#skippedSockets,
+      skipped: this.#skipped,
       diffId: this.#digest?.finish(),
     };
   }
@@ -144,9 +168,7 @@ class Packer implements Disposable {
   #packRoot(fd: number, isEmpty: boolean): void {
     const stat = fstat(fd, this.#stat);
     const isPlain = (stat.mode & 0o7777) === PLAIN_ROOT_MODE && stat.uid === 0 && stat.gid === 0;
-    const names = flistxattr(fd);
-    const isOpaque = names.includes(this.#opaqueXattr) && isOpaqueValue(fgetxattr(fd, this.#opaqueXattr));
-    const xattrs = this.#xattrs(names, ".", (name) => fgetxattr(fd, name));
+    const { xattrs, isOpaque } = this.#xattrs.ofDirectory(fd, ".");
     if (isEmpty && isPlain && !isOpaque && xattrs === undefined && this.#idMaps === undefined) return;
     this.#fill(TypeFlag.DIRECTORY, "./");
     this.#entry.xattrs = xattrs;
@@ -154,37 +176,57 @@ class Packer implements Disposable {
     if (isOpaque) this.#packWhiteout(OCI_OPAQUE);
   }
 
-  #packDirectory(parentFd: number, path: ByteString, leaf: Uint8Array<ArrayBuffer>): void {
+  #packDirectory(parentFd: number, path: ByteString, leaf: Uint8Array<ArrayBuffer>, level: number): void {
+    if (level === MOST_LEVELS) {
+      throw new StorageError(
+        "limit_exceeded",
+        `Cannot archive "${textOfBytes(path.slice(0, 100))}…": its directories are more than ${MOST_LEVELS} deep`,
+      );
+    }
     using directory = new Fd(openat(parentFd, leaf, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
     fstat(directory.fd, this.#stat);
     this.#fill(TypeFlag.DIRECTORY, `${path}/`);
-    const names = flistxattr(directory.fd);
-    this.#entry.xattrs = this.#xattrs(names, path, (name) => fgetxattr(directory.fd, name));
+    const { xattrs, isOpaque } = this.#xattrs.ofDirectory(directory.fd, path);
+    this.#entry.xattrs = xattrs;
+    const names = sortedNames(directory.fd);
     this.#writer.writeHeader(this.#entry);
-    if (names.includes(this.#opaqueXattr) && isOpaqueValue(fgetxattr(directory.fd, this.#opaqueXattr))) {
-      this.#packWhiteout(`${path}/${OCI_OPAQUE}`);
-    }
-    this.#packNames(directory.fd, `${path}/`, sortedNames(directory.fd));
+    if (isOpaque && this.#hidesSomething(path)) this.#packWhiteout(`${path}/${OCI_OPAQUE}`);
+    this.#packNames(directory.fd, `${path}/`, names, level + 1);
   }
 
-  #packNames(fd: number, prefix: ByteString, names: readonly ByteString[]): void {
+  /** Kernels before 5.14, and later ones with some options, mark every new directory, also where nothing is below. */
+  #hidesSomething(path: ByteString): boolean {
+    if (this.#lowers === undefined) return true;
+    using lower = this.#lowers.find(path);
+    return lower !== undefined;
+  }
+
+  #packNames(fd: number, prefix: ByteString, names: readonly ByteString[], level: number): void {
     for (const name of names) {
       const path = prefix + name;
+      const { entries } = this.#writer;
       try {
-        this.#packName(fd, path, name);
+        this.#packName(fd, path, name, level);
       } catch (error) {
-        throw asStorageError(error, `Cannot archive "${textOfBytes(path)}"`);
+        const failure = asStorageError(error, `Cannot archive "${textOfBytes(path)}"`);
+        // With its header out, a name can no longer be left out.
+        if (!this.#skipsErrors || this.#writer.entries > entries) throw failure;
+        this.#skip(path, failure);
       }
       this.#tick();
     }
   }
 
-  #packName(parentFd: number, path: ByteString, name: ByteString): void {
+  #skip(path: ByteString, { message }: StorageError): void {
+    this.#skipped.push({ path: textOfBytes(path), reason: message });
+    // Its other names have to bring the content themselves.
+    if (this.#linked.get(this.#stat.fileKey) === path) this.#linked.delete(this.#stat.fileKey);
+  }
+
+  #packName(parentFd: number, path: ByteString, name: ByteString, level: number): void {
     const leaf = this.#leaf.fill(name);
     const stat = lstatat(parentFd, leaf, this.#stat);
-    if (stat.isOverlayWhiteout) {
-      return this.#packWhiteout(path.slice(0, path.length - name.length) + OCI_WHITEOUT_PREFIX + name);
-    }
+    if (stat.isOverlayWhiteout) return this.#packWhiteoutOf(path, name);
     if (name.startsWith(OCI_WHITEOUT_PREFIX)) {
       throw new StorageError(
         "not_supported",
@@ -193,14 +235,18 @@ class Packer implements Disposable {
       );
     }
     const type = stat.mode & S_IFMT;
-    if (type === S_IFDIR) return this.#packDirectory(parentFd, path, leaf);
-    if (type === S_IFSOCK) {
-      this.#skippedSockets.push(textOfBytes(path));
-      return;
-    }
+    if (type === S_IFDIR) return this.#packDirectory(parentFd, path, leaf, level);
+    if (type === S_IFSOCK) return this.#skipSocket(path, name);
     if (stat.nlink > 1 && this.#packLink(path)) return;
     if (type === S_IFREG) return this.#packFile(parentFd, path, leaf);
     this.#packSpecial(parentFd, path, leaf, type);
+  }
+
+  /** What the socket replaced must not come back where the archive is applied. */
+  #skipSocket(path: ByteString, name: ByteString): void {
+    this.#skippedSockets.push(textOfBytes(path));
+    using lower = this.#lowers?.find(path);
+    if (lower !== undefined) this.#packWhiteoutOf(path, name);
   }
 
   /** Whether the file in `#stat` was written before, under another name. */
@@ -219,46 +265,14 @@ class Packer implements Disposable {
   #packFile(parentFd: number, path: ByteString, leaf: Uint8Array<ArrayBuffer>): void {
     // NONBLOCK: should the name have become a fifo meanwhile, opening it must not wait for somebody to write.
     using file = new Fd(openat(parentFd, leaf, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
-    const size = this.#stat.size;
+    const { size } = this.#stat;
     this.#fill(TypeFlag.FILE, path);
     this.#entry.size = size;
-    this.#entry.xattrs = this.#xattrs(flistxattr(file.fd), path, (name) => fgetxattr(file.fd, name));
+    this.#entry.xattrs = this.#xattrs.ofOpen(file.fd, path);
     this.#writer.writeHeader(this.#entry);
     if (size === 0) return;
-    if (this.#hasSecondThread() && (size < SENDFILE_FROM || !this.#output.bypassesBuffer)) {
-      this.#handOver(file.release(), size, path);
-    } else if (this.#output.copyFrom(file.fd, size, this.#tick) < size) {
-      throw new StorageError(
-        "system_error",
-        `Cannot archive "${textOfBytes(path)}": it became shorter while it was read`,
-      );
-    }
+    this.#files.put(file, size, path);
     this.#writer.padData(size);
-  }
-
-  #hasSecondThread(): boolean {
-    if (this.#content !== undefined) return this.#content.isAlive;
-    if (this.#writer.position < this.#secondThreadFrom) return false;
-    this.#content = new ContentThread(this.#output.ring, this.#startHelper, "Cannot archive", this.#tick);
-    this.#output.setFiller(this.#content);
-    return false;
-  }
-
-  /** Gives the open file to the second thread, which reads it to the places reserved for it, and closes it. */
-  #handOver(fd: number, size: number, path: ByteString): void {
-    const content = this.#content!;
-    let left = size;
-    try {
-      this.#output.reservePieces(size, (offset, length) => {
-        content.check();
-        left -= length;
-        postRead(content.queue, fd, offset, length, left === 0 ? LAST : 0);
-        content.note(path);
-      });
-    } finally {
-      // Not closed here: jobs on it may wait in the queue, and the number would soon be another file's.
-      if (left > 0) postRead(content.queue, fd, 0, 0, LAST);
-    }
   }
 
   #packSpecial(parentFd: number, path: ByteString, leaf: Uint8Array<ArrayBuffer>, type: number): void {
@@ -272,10 +286,12 @@ class Packer implements Disposable {
       this.#entry.deviceMajor = this.#stat.rdevMajor;
       this.#entry.deviceMinor = this.#stat.rdevMinor;
     }
-    // Neither kind can be opened for its attributes; through its parent's descriptor in /proc it can be named.
-    const name = new CName().fill(`/proc/self/fd/${parentFd}/${path.slice(path.lastIndexOf("/") + 1)}`);
-    this.#entry.xattrs = this.#xattrs(llistxattr(name), path, (key) => lgetxattr(name, key));
+    this.#entry.xattrs = this.#xattrs.ofName(parentFd, path);
     this.#writer.writeHeader(this.#entry);
+  }
+
+  #packWhiteoutOf(path: ByteString, name: ByteString): void {
+    this.#packWhiteout(path.slice(0, path.length - name.length) + OCI_WHITEOUT_PREFIX + name);
   }
 
   /** A fixed owner, mode and time: the kernel links all whiteouts of a mount to one file, whose own say nothing. */
@@ -293,35 +309,7 @@ class Packer implements Disposable {
         0;
     entry.deviceMajor = entry.deviceMinor = 0;
     entry.xattrs = undefined;
-    this.#writer.writeHeader(entry);
-  }
-
-  #xattrs(
-    names: readonly string[],
-    path: ByteString,
-    read: (name: string) => Uint8Array<ArrayBuffer> | undefined,
-  ): Map<string, Uint8Array<ArrayBuffer>> | undefined {
-    if (names.length === 0) return undefined;
-    let xattrs: Map<string, Uint8Array<ArrayBuffer>> | undefined;
-    for (const name of [...names].sort()) {
-      if (name.startsWith(this.#overlayPrefix)) this.#refuseIncomplete(name, path);
-      if (!isExportedXattr(name)) continue;
-      const value = read(name);
-      if (value !== undefined) (xattrs ??= new Map()).set(name, value);
-    }
-    return xattrs;
-  }
-
-  /** With redirect_dir and metacopy the upper directory alone does not hold what changed. */
-  #refuseIncomplete(name: string, path: ByteString): void {
-    const mark = name.slice(this.#overlayPrefix.length);
-    if (mark !== "redirect" && mark !== "metacopy") return;
-    throw new StorageError(
-      "not_supported",
-      `Cannot archive "${textOfBytes(path)}": the layer was written with the overlayfs option ${
-        mark === "redirect" ? "redirect_dir" : "metacopy"
-      }, and part of it lies in its parents`,
-    );
+    this.#writer.writeHeader(this.#entry);
   }
 
   #fill(typeFlag: number, path: ByteString): void {
@@ -334,7 +322,7 @@ class Packer implements Disposable {
     entry.gid = this.#idMaps === undefined ? stat.gid : toContainer(stat.gid, this.#idMaps.gidMaps);
     entry.size = 0;
     entry.mtimeSeconds = stat.mtimeSeconds;
-    entry.mtimeNanoseconds = stat.mtimeNanoseconds;
+    entry.mtimeNanoseconds = this.#wholeSeconds ? 0 : stat.mtimeNanoseconds;
     entry.deviceMajor = entry.deviceMinor = 0;
     entry.xattrs = undefined;
   }

@@ -38,11 +38,14 @@ export class TarWriter {
     return this.#output.position;
   }
 
-  /** Writes the header of `entry`. `entry.size` bytes of data must follow, then {@linkcode padData}. */
+  /**
+   * Writes the header of `entry`. `entry.size` bytes of data must follow, then {@linkcode padData}. What cannot be encoded
+   * fails before anything is written or counted.
+   */
   writeHeader(entry: TarEntry): void {
-    this.entries++;
     const split = splitPath(entry.unsafePath);
     const records = paxOf(entry, split === undefined);
+    this.entries++;
     if (records !== "") this.#writePax(records, entry.unsafePath);
     const { name, prefix } = split ?? { name: entry.unsafePath.slice(0, NAME_LENGTH), prefix: "" };
     const at = this.#output.reserve(BLOCK_SIZE);

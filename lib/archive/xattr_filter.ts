@@ -38,8 +38,11 @@ export type XattrPolicy = "require" | "best-effort" | "drop";
 /** The namespaces of xattr(7). */
 export const XATTR_NAMESPACES = ["user", "trusted", "security", "system"] as const;
 
+/** One of them. */
+export type XattrNamespace = typeof XATTR_NAMESPACES[number];
+
 /** A policy for each namespace; `require` where there is none: a layer without its capabilities or ACLs is another one. */
-export type XattrPolicies = Readonly<Partial<Record<typeof XATTR_NAMESPACES[number], XattrPolicy>>>;
+export type XattrPolicies = Readonly<Partial<Record<XattrNamespace, XattrPolicy>>>;
 
 /** An attribute that was left out. */
 export interface DroppedXattr {

@@ -6,12 +6,12 @@
  * @module
  */
 
-import type { ApplyOptions } from "../drivers/driver.ts";
-import { readLimits, readXattrPolicies } from "./apply_options.ts";
+import type { ApplyOptions, XattrNamespace } from "../drivers/driver.ts";
 import type { DriverName } from "../drivers/registry.ts";
 import { StorageError } from "../errors.ts";
 import { type IdMaps, parseIdMap } from "../id_map.ts";
 import { parseSize } from "../units.ts";
+import { readLimits, readXattrNamespaces, readXattrPolicies } from "./archive_options.ts";
 import {
   COMMAND_NAMES,
   type CommandName,
@@ -24,6 +24,7 @@ import {
   MOUNT_API_CHOICES,
   optionsOf,
   SHELLS,
+  TIMES,
 } from "./usage.ts";
 import { didYouMean, UsageError } from "./usage_error.ts";
 import { countLeadingOptions, parseWords, type Words } from "./words.ts";
@@ -68,6 +69,9 @@ export type Command =
     comparedWith: string | null | undefined;
     output: string;
     compression: typeof COMPRESSIONS[number] | undefined;
+    times: typeof TIMES[number] | undefined;
+    xattrs: readonly XattrNamespace[] | undefined;
+    skipErrors: boolean;
     digest: boolean;
   }
   | { kind: "rm"; ids: readonly string[]; force: boolean }
@@ -266,7 +270,17 @@ function readDiff(id: string, words: Words): Command {
     throw new UsageError("--json needs -o FILE: standard output holds the archive", { command: "diff" });
   }
   const compression = chosen(words.value("compress"), COMPRESSIONS, "--compress", "diff");
-  return { kind: "diff", id, comparedWith: comparedWith(words), output, compression, digest: words.has("digest") };
+  return {
+    kind: "diff",
+    id,
+    comparedWith: comparedWith(words),
+    output,
+    compression,
+    times: chosen(words.value("times"), TIMES, "--times", "diff"),
+    xattrs: readXattrNamespaces(words.value("xattrs")),
+    skipErrors: words.has("skip-errors"),
+    digest: words.has("digest"),
+  };
 }
 
 function comparedWith(words: Words): string | null | undefined {

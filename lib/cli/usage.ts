@@ -59,6 +59,9 @@ export const SHELLS = ["bash", "zsh", "fish"] as const;
 /** What `diff --compress` takes. */
 export const COMPRESSIONS = ["gzip", "zstd"] as const;
 
+/** What `diff --times` takes. */
+export const TIMES = ["full", "seconds"] as const;
+
 /** Options of every command. */
 export const GLOBAL_OPTIONS = [
   {
@@ -132,6 +135,9 @@ export const COMMANDS = {
       COMPARED_WITH,
       { name: "output", short: "o", value: "FILE|-", help: "left out or -: standard output", completion: "file" },
       { name: "compress", value: "NAME", help: "gzip or zstd", completion: COMPRESSIONS },
+      { name: "times", value: "NAME", help: "full (to the nanosecond) or seconds", completion: TIMES },
+      { name: "xattrs", value: "NS,NS", help: "only attributes of user, security, trusted, system" },
+      { name: "skip-errors", help: "leave out, and list, what cannot be archived" },
       DIGEST,
     ],
     example: "lamina diff job-1 --compress zstd -o job-1.tar.zst",

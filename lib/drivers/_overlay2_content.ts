@@ -59,7 +59,7 @@ function packTo(
   home: Overlay2Home,
   id: string,
   archiveFd: number,
-  { compression, digest = false, ...options }: DiffOptions,
+  { compression, digest, skipErrors, times, xattrs, ...work }: DiffOptions,
   runner: WorkRunner,
 ): Promise<DiffResult> {
   return runner.run("pack", {
@@ -67,9 +67,13 @@ function packTo(
     archiveFd,
     overlayXattrs: overlayXattrs(home.features),
     idMaps: home.idMaps,
+    lowerDirs: home.layout.lowerDirs(id),
     compression,
     digest,
-  }, options);
+    skipErrors,
+    times,
+    xattrs,
+  }, work);
 }
 
 /** `changes` of the interface. */

@@ -12,7 +12,7 @@ import { AT_FDCWD, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat } from "../../f
 import { changes, type PathChange } from "../archive/changes.ts";
 import { type Compression, openCompressedOutput, openPlainArchive } from "../archive/compression.ts";
 import type { StartHelper } from "../archive/helper_thread.ts";
-import { pack, type PackResult } from "../archive/pack.ts";
+import { pack, type PackOptions, type PackResult } from "../archive/pack.ts";
 import { treeSize } from "../archive/tree_size.ts";
 import { unpack, type UnpackOptions, type UnpackResult } from "../archive/unpack.ts";
 import type { OverlayXattrNamespace } from "../archive/whiteout.ts";
@@ -33,14 +33,9 @@ export interface Tasks {
     result: UnpackResult & ArchiveDigest;
   };
   pack: {
-    args: {
-      directory: string;
-      archiveFd: number;
-      overlayXattrs: OverlayXattrNamespace;
-      idMaps: IdMaps | undefined;
-      compression: Compression | undefined;
-      digest: boolean;
-    };
+    args:
+      & { directory: string; archiveFd: number; compression: Compression | undefined }
+      & Omit<PackOptions, "control" | "startHelper">;
     result: PackResult & ArchiveDigest;
   };
   changes: {

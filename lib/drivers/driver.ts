@@ -42,11 +42,13 @@
  */
 
 import type { ArchiveLimits } from "../archive/limits.ts";
-import type { DroppedXattr, XattrPolicies } from "../archive/xattr_filter.ts";
+import type { SkippedFile } from "../archive/pack.ts";
+import type { DroppedXattr, XattrNamespace, XattrPolicies } from "../archive/xattr_filter.ts";
 import type { IdMap, IdMaps } from "../id_map.ts";
 
 export type { ArchiveLimits } from "../archive/limits.ts";
-export type { DroppedXattr, XattrPolicies, XattrPolicy } from "../archive/xattr_filter.ts";
+export type { SkippedFile } from "../archive/pack.ts";
+export type { DroppedXattr, XattrNamespace, XattrPolicies, XattrPolicy } from "../archive/xattr_filter.ts";
 
 /** A change to one path, seen from the parent. */
 export type ChangeKind = "modify" | "add" | "delete";
@@ -162,6 +164,15 @@ export interface DiffOptions extends CompareOptions {
   compression?: "gzip" | "zstd";
   /** Computes the archive's digests while it is written, in another thread. */
   digest?: boolean;
+  /**
+   * Leaves out what cannot be archived (unreadable, without a place in a tar, not covered by the id maps), and lists it,
+   * instead of failing. A file that fails in the middle of its content is an error all the same.
+   */
+  skipErrors?: boolean;
+  /** `seconds` cuts times to whole seconds, as Docker does; `full`, the default, keeps them to the nanosecond. */
+  times?: "full" | "seconds";
+  /** Whose extended attributes go out; all by default, but for what belongs to the storage driver or the host. */
+  xattrs?: readonly XattrNamespace[];
 }
 
 /** What identifies an archive, where `digest` asked for it: SHA-256 as `sha256:` and hexadecimal digits. */
@@ -178,8 +189,10 @@ export interface DiffResult extends ArchiveDigests {
   entries: number;
   /** Bytes of the uncompressed archive. */
   bytes: number;
-  /** Paths of sockets, which no archive can carry. */
+  /** Paths of sockets, which no archive can carry. One that replaced something of the layers below leaves a whiteout. */
   skippedSockets: string[];
+  /** What was left out with `skipErrors`. */
+  skipped: SkippedFile[];
 }
 
 /** What an applied diff held. */

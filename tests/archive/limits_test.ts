@@ -14,7 +14,14 @@ const ARCHIVE = tarOf([
   { path: "directory/b", data: "12345" },
 ]);
 
-const EXACT: ArchiveLimits = { entries: 2, bytes: ARCHIVE.length, sizeBytes: 10, pathLength: 11, xattrBytes: 16 };
+const EXACT: ArchiveLimits = {
+  entries: 2,
+  bytes: ARCHIVE.length,
+  sizeBytes: 10,
+  pathLength: 11,
+  depth: 1,
+  xattrBytes: 16,
+};
 
 testNeeding([needsRoot], "unpack() takes an archive that is exactly at its limits", async () => {
   await using directory = await TempDir.make();

@@ -38,6 +38,9 @@ const DIFF = {
   comparedWith: undefined,
   output: "-",
   compression: undefined,
+  times: undefined,
+  xattrs: undefined,
+  skipErrors: false,
   digest: false,
 } as const;
 const APPLY = {
@@ -83,6 +86,12 @@ const COMMAND_CASES: readonly [line: string, command: CommandLine["command"]][] 
   }],
   ["apply --parent b -- a --odd", { ...APPLY, file: "--odd", parent: "b" }],
   ["diff a --digest", { ...DIFF, digest: true }],
+  ["diff a --times seconds --xattrs user,security --skip-errors", {
+    ...DIFF,
+    times: "seconds",
+    xattrs: ["user", "security"],
+    skipErrors: true,
+  }],
   ["diff a", DIFF],
   ["diff a -o -", DIFF],
   ["diff a -o out", { ...DIFF, output: "out" }],

@@ -42,18 +42,18 @@ export async function diff(command: CommandOf<"diff">, context: Context): Promis
 }
 
 async function diffTo(fd: number, command: CommandOf<"diff">, { output, openDriver }: Context): Promise<DiffResult> {
-  const { id, comparedWith, compression, digest } = command;
+  const { id, comparedWith, compression, times, xattrs, skipErrors, digest } = command;
   const options: DiffOptions = {
     digest,
+    skipErrors,
     ...(comparedWith === undefined ? {} : { parent: comparedWith }),
     ...(compression === undefined ? {} : { compression }),
+    ...(times === undefined ? {} : { times }),
+    ...(xattrs === undefined ? {} : { xattrs }),
   };
   const driver = await openDriver();
   const result = await withProgress(output, (work) => driver.diffTo(id, { fd }, { ...options, ...work }));
-  warnOfSockets(result.skippedSockets, output);
+  for (const path of result.skippedSockets) output.logger.warn(`left out ${path}: an archive cannot hold a socket`);
+  for (const { path, reason } of result.skipped) output.logger.warn(`left out ${path}: ${reason}`);
   return result;
-}
-
-function warnOfSockets(paths: readonly string[], output: Output): void {
-  for (const path of paths) output.logger.warn(`left out ${path}: an archive cannot hold a socket`);
 }

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * The options of `lamina apply` that say what is taken from an archive.
+ * The options of `lamina apply` and `lamina diff` that say what is taken from an archive, or put into one.
  *
  * @module
  */
 
-import type { ApplyOptions } from "../drivers/driver.ts";
+import type { ApplyOptions, XattrNamespace } from "../drivers/driver.ts";
 import { parseSize } from "../units.ts";
 import { UsageError } from "./usage_error.ts";
 
-const NAMESPACES = ["user", "trusted", "security", "system"] as const;
+const NAMESPACES: readonly XattrNamespace[] = ["user", "trusted", "security", "system"];
 const POLICIES = ["require", "best-effort", "drop"] as const;
 const LIMITS = ["entries", "bytes", "sizeBytes", "pathLength", "depth", "xattrBytes"] as const;
 
@@ -20,6 +20,11 @@ export function readXattrPolicies(values: readonly string[]): NonNullable<ApplyO
     const [name, policy] = halves(value, "xattrs");
     return [oneOf(name, NAMESPACES, "xattrs"), oneOf(policy, POLICIES, "xattrs")];
   }));
+}
+
+/** Reads `--xattrs NAMESPACE,NAMESPACE`; undefined stands for all. */
+export function readXattrNamespaces(value: string | undefined): readonly XattrNamespace[] | undefined {
+  return value?.split(",").map((name) => oneOf(name, NAMESPACES, "xattrs", "diff"));
 }
 
 /** Reads `--limit NAME=NUMBER`, where the number may have a unit: `bytes=10G`. */
@@ -36,8 +41,13 @@ function halves(value: string, option: string): [string, string] {
   throw new UsageError(`--${option} needs NAME=VALUE, not ${JSON.stringify(value)}`, { command: "apply" });
 }
 
-function oneOf<T extends string>(word: string, choices: readonly T[], option: string): T {
+function oneOf<T extends string>(
+  word: string,
+  choices: readonly T[],
+  option: string,
+  command: "apply" | "diff" = "apply",
+): T {
   const choice = choices.find((one) => one === word);
   if (choice !== undefined) return choice;
-  throw new UsageError(`--${option} knows ${choices.join(", ")}, not ${JSON.stringify(word)}`, { command: "apply" });
+  throw new UsageError(`--${option} knows ${choices.join(", ")}, not ${JSON.stringify(word)}`, { command });
 }
