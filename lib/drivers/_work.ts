@@ -17,7 +17,7 @@ import { treeSize } from "../archive/tree_size.ts";
 import { unpack, type UnpackOptions, type UnpackResult } from "../archive/unpack.ts";
 import type { OverlayXattrNamespace } from "../archive/whiteout.ts";
 import { outputClosed, rootCause, type StorageError } from "../errors.ts";
-import type { IdMaps } from "../id_map.ts";
+import { copyTree, type CopyTreeMode } from "../util/copy_tree.ts";
 import { removeTree } from "../util/remove_tree.ts";
 import type { WorkControl } from "../util/work_control.ts";
 
@@ -43,6 +43,7 @@ export interface Tasks {
     result: PathChange[];
   };
   size: { args: { directory: string }; result: number };
+  copy: { args: { source: string; target: string; mode: CopyTreeMode }; result: void };
   remove: { args: { directory: string; name: string }; result: void };
 }
 
@@ -101,6 +102,11 @@ const TASKS: { [N in TaskName]: TaskFunction<N> } = {
   size({ directory }, control): number {
     using root = openDirectory(directory);
     return treeSize(root.fd, control);
+  },
+  copy({ source, target, mode }, control): void {
+    using from = openDirectory(source);
+    using to = openDirectory(target);
+    copyTree(from.fd, to.fd, mode, control);
   },
   remove({ directory, name }): void {
     using parent = openDirectory(directory);
