@@ -10,7 +10,6 @@
  * @module
  */
 
-import { readDirectory } from "../../ffi/directory.ts";
 import { Fd, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, openat, readlinkat } from "../../ffi/file.ts";
 import {
   fstat,
@@ -32,6 +31,7 @@ import { FdWriter } from "../util/fd_writer.ts";
 import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
 import { StreamDigest } from "./_content_thread.ts";
 import { Lowers } from "./_lowers.ts";
+import { type PackSelection, WHOLE_TREE } from "./_pack_selection.ts";
 import { SourceFiles } from "./_source_files.ts";
 import { SourceXattrs } from "./_source_xattrs.ts";
 import { TarEntry, TypeFlag } from "./header.ts";
@@ -96,8 +96,22 @@ const PLAIN_ROOT_MODE = 0o755;
  * `limit_exceeded` for directories nested too deep; `system_error` for what cannot be read; `aborted`.
  */
 export function pack(rootFd: number, archiveFd: number, options: PackOptions = {}): PackResult {
+  return packSelected(rootFd, archiveFd, options, () => WHOLE_TREE);
+}
+
+/**
+ * As {@linkcode pack}, but for what `select` leaves out.
+ *
+ * @throws {StorageError} As {@linkcode pack}, and what `select` throws.
+ */
+export function packSelected(
+  rootFd: number,
+  archiveFd: number,
+  options: PackOptions,
+  select: () => PackSelection,
+): PackResult {
   try {
-    using packer = new Packer(rootFd, archiveFd, options);
+    using packer = new Packer(rootFd, archiveFd, options, select());
     return packer.run();
   } catch (error) {
     throw asStorageError(error, "Cannot write the archive");
@@ -124,7 +138,7 @@ class Packer implements Disposable {
   readonly #skippedSockets: string[] = [];
   readonly #skipped: SkippedFile[] = [];
 
-  constructor(readonly rootFd: number, archiveFd: number, options: PackOptions) {
+  constructor(readonly rootFd: number, archiveFd: number, options: PackOptions, readonly selection: PackSelection) {
     const namespace = options.overlayXattrs ?? "trusted";
     const start = options.startHelper ?? startHelper;
     this.#tick = (): void => this.#control.tick(this.#writer.entries, this.#writer.position);
@@ -150,10 +164,7 @@ class Packer implements Disposable {
   }
 
   run(): PackResult {
-    using root = new Fd(openat(this.rootFd, ".", O_RDONLY | O_DIRECTORY));
-    const names = sortedNames(root.fd);
-    this.#packRoot(root.fd, names.length === 0);
-    this.#packNames(root.fd, "", names, 0);
+    if (!this.selection.isEmpty) this.#packTree();
     this.#writer.end();
     return {
       entries: this.#writer.entries,
@@ -164,16 +175,24 @@ class Packer implements Disposable {
     };
   }
 
+  #packTree(): void {
+    using root = new Fd(openat(this.rootFd, ".", O_RDONLY | O_DIRECTORY));
+    const names = this.selection.namesIn(root.fd, "");
+    this.#packRoot(root.fd, names.length === 0);
+    this.#packNames(root.fd, "", names, 0);
+  }
+
   /** A layer in which nothing was done is the well-known empty archive of 1024 zero bytes. */
   #packRoot(fd: number, isEmpty: boolean): void {
     const stat = fstat(fd, this.#stat);
     const isPlain = (stat.mode & 0o7777) === PLAIN_ROOT_MODE && stat.uid === 0 && stat.gid === 0;
     const { xattrs, isOpaque } = this.#xattrs.ofDirectory(fd, ".");
-    if (isEmpty && isPlain && !isOpaque && xattrs === undefined && this.#idMaps === undefined) return;
+    const isUsual = isPlain && !isOpaque && xattrs === undefined && this.#idMaps === undefined;
+    if (isEmpty && isUsual && !this.selection.needsRoot) return;
     this.#fill(TypeFlag.DIRECTORY, "./");
     this.#entry.xattrs = xattrs;
     this.#writer.writeHeader(this.#entry);
-    if (isOpaque) this.#packWhiteout(OCI_OPAQUE);
+    if (isOpaque && this.selection.isUpper) this.#packWhiteout(OCI_OPAQUE);
   }
 
   #packDirectory(parentFd: number, path: ByteString, leaf: Uint8Array<ArrayBuffer>, level: number): void {
@@ -188,7 +207,7 @@ class Packer implements Disposable {
     this.#fill(TypeFlag.DIRECTORY, `${path}/`);
     const { xattrs, isOpaque } = this.#xattrs.ofDirectory(directory.fd, path);
     this.#entry.xattrs = xattrs;
-    const names = sortedNames(directory.fd);
+    const names = this.selection.namesIn(directory.fd, `${path}/`);
     this.#writer.writeHeader(this.#entry);
     if (isOpaque && this.#hidesSomething(path)) this.#packWhiteout(`${path}/${OCI_OPAQUE}`);
     this.#packNames(directory.fd, `${path}/`, names, level + 1);
@@ -196,7 +215,7 @@ class Packer implements Disposable {
 
   /** Kernels before 5.14, and later ones with some options, mark every new directory, also where nothing is below. */
   #hidesSomething(path: ByteString): boolean {
-    if (this.#lowers === undefined) return true;
+    if (this.#lowers === undefined) return this.selection.isUpper;
     using lower = this.#lowers.find(path);
     return lower !== undefined;
   }
@@ -224,6 +243,8 @@ class Packer implements Disposable {
   }
 
   #packName(parentFd: number, path: ByteString, name: ByteString, level: number): void {
+    const kind = this.selection.kindOf(path, name);
+    if (kind === "delete") return this.#packWhiteoutOf(path, name);
     const leaf = this.#leaf.fill(name);
     const stat = lstatat(parentFd, leaf, this.#stat);
     if (stat.isOverlayWhiteout) return this.#packWhiteoutOf(path, name);
@@ -236,17 +257,17 @@ class Packer implements Disposable {
     }
     const type = stat.mode & S_IFMT;
     if (type === S_IFDIR) return this.#packDirectory(parentFd, path, leaf, level);
-    if (type === S_IFSOCK) return this.#skipSocket(path, name);
+    if (type === S_IFSOCK) return this.#skipSocket(path, name, kind === "modify");
     if (stat.nlink > 1 && this.#packLink(path)) return;
     if (type === S_IFREG) return this.#packFile(parentFd, path, leaf);
     this.#packSpecial(parentFd, path, leaf, type);
   }
 
   /** What the socket replaced must not come back where the archive is applied. */
-  #skipSocket(path: ByteString, name: ByteString): void {
+  #skipSocket(path: ByteString, name: ByteString, isReplacement: boolean): void {
     this.#skippedSockets.push(textOfBytes(path));
     using lower = this.#lowers?.find(path);
-    if (lower !== undefined) this.#packWhiteoutOf(path, name);
+    if (isReplacement || lower !== undefined) this.#packWhiteoutOf(path, name);
   }
 
   /** Whether the file in `#stat` was written before, under another name. */
@@ -334,10 +355,3 @@ const SPECIAL_TYPES: ReadonlyMap<number, number> = new Map([
   [S_IFBLK, TypeFlag.BLOCK_DEVICE],
   [S_IFIFO, TypeFlag.FIFO],
 ]);
-
-/** The names in the open directory `fd`, in the order of their bytes. */
-function sortedNames(fd: number): ByteString[] {
-  const names: ByteString[] = [];
-  readDirectory(fd, (buffer, start, end) => names.push(byteString(buffer, start, end)));
-  return names.sort();
-}
