@@ -18,8 +18,8 @@ import { isOverlayMounted } from "../mount/unmount.ts";
 import { replaceFile, writeNewFile } from "../util/atomic_write.ts";
 import { lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { randomId } from "../util/random_id.ts";
-import { unmountStaged } from "./_overlay_content.ts";
-import type { OverlayHome } from "./_overlay_home.ts";
+import { unmountStaged } from "./_legacy_content.ts";
+import type { OverlayHome } from "./_legacy_home.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
 import type { RemoveOptions } from "./driver.ts";
 

@@ -19,7 +19,7 @@ import { type DirectoryLock, lockDirectory, tryLockDirectory } from "../util/dir
 import { makeDirectories, makeRunDirectory } from "../util/run_file.ts";
 import { featuresOf } from "./_features_cache.ts";
 import { LayerMounts } from "./_layer_mounts.ts";
-import { OverlayLayout } from "./_overlay_layout.ts";
+import { OverlayLayout } from "./_legacy_layout.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
 import { WorkerRunner, type WorkRunner } from "./_work_runner.ts";
 

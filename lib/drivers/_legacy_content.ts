@@ -35,7 +35,7 @@ import { isOverlayMounted, unmountLazily } from "../mount/unmount.ts";
 import { replaceFile } from "../util/atomic_write.ts";
 import { tryLockDirectory } from "../util/directory_lock.ts";
 import { randomId } from "../util/random_id.ts";
-import type { OverlayHome } from "./_overlay_home.ts";
+import type { OverlayHome } from "./_legacy_home.ts";
 import { makeOwnedDirectory } from "./_owner.ts";
 import type { WorkOptions } from "./driver.ts";
 import { NaiveDiff, type SeenTree, type StagedTree } from "./naive_diff.ts";
