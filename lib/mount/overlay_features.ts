@@ -65,10 +65,11 @@ function isInUserNamespace(): boolean {
 /**
  * Tries an overlay in `home`, which exists.
  *
+ * @param mountOptions What mounts will be given beside the options found out here.
  * @throws {StorageError} `incompatible_filesystem`: overlayfs takes no upper directory there, or names have no type;
  * `not_supported`: the kernel has no overlayfs; `permission_denied`.
  */
-export function probeOverlay(home: string, api: MountApi): OverlayFeatures {
+export function probeOverlay(home: string, api: MountApi, mountOptions: readonly string[] = []): OverlayFeatures {
   const backingFileSystem = statfs(home).name;
   const options = {
     indexOff: existsat(AT_FDCWD, "/sys/module/overlay/parameters/index"),
@@ -78,7 +79,7 @@ export function probeOverlay(home: string, api: MountApi): OverlayFeatures {
   try {
     probe.build(options.userxattr);
     probe.requireEntryTypes();
-    probe.mount(baseOptions(options), api);
+    probe.mount([...baseOptions(options), ...mountOptions], api);
     const nativeDiffRefusal = probe.nativeDiffRefusal();
     return { backingFileSystem, ...options, usingMetacopy: probe.usesMetacopy(), nativeDiffRefusal };
   } catch (error) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * What is in a layer of `overlay2`: diff, apply, changes and size, taken from the layer's own directory. That is enough
+ * What is in a layer: diff, apply, changes and size, taken from the layer's own directory. That is enough
  * where the layer is compared with its own parent.
  *
  * @module
@@ -15,7 +15,7 @@ import { overlayXattrs } from "../mount/overlay_features.ts";
 import { isOverlayMounted } from "../mount/unmount.ts";
 import { tryLockDirectory } from "../util/directory_lock.ts";
 import { isSourceFailure, pipeFromStream, pipeToStream, pump, streamOf } from "../util/pipe_stream.ts";
-import type { Overlay2Home } from "./_overlay2_home.ts";
+import type { LayerHome } from "./_layer_home.ts";
 import { makeOwnedDirectory } from "./_owner.ts";
 import type { WorkRunner } from "./_work_runner.ts";
 import type {
@@ -31,7 +31,7 @@ import type {
 
 /** `diff` of the interface. */
 export async function diffStream(
-  home: Overlay2Home,
+  home: LayerHome,
   id: string,
   options: DiffOptions,
 ): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
@@ -46,7 +46,7 @@ export async function diffStream(
 
 /** `diffTo` of the interface. */
 export async function diffTo(
-  home: Overlay2Home,
+  home: LayerHome,
   id: string,
   output: FileDescriptor,
   options: DiffOptions,
@@ -56,7 +56,7 @@ export async function diffTo(
 }
 
 function packTo(
-  home: Overlay2Home,
+  home: LayerHome,
   id: string,
   archiveFd: number,
   { compression, digest, skipErrors, times, xattrs, ...work }: DiffOptions,
@@ -68,6 +68,7 @@ function packTo(
     overlayXattrs: overlayXattrs(home.features),
     idMaps: home.idMaps,
     lowerDirs: home.layout.lowerDirs(id),
+    newRootMode: home.format.baseDiffMode,
     compression,
     digest,
     skipErrors,
@@ -78,7 +79,7 @@ function packTo(
 
 /** `changes` of the interface. */
 export async function changesOf(
-  home: Overlay2Home,
+  home: LayerHome,
   id: string,
   { parent, ...work }: CompareOptions,
 ): Promise<Change[]> {
@@ -91,19 +92,19 @@ export async function changesOf(
 }
 
 /** `diffSize` of the interface. */
-export async function sizeOf(home: Overlay2Home, id: string, { parent, ...work }: CompareOptions): Promise<number> {
+export async function sizeOf(home: LayerHome, id: string, { parent, ...work }: CompareOptions): Promise<number> {
   requireReadable(home, id, parent);
   return await home.runner.run("size", { directory: home.layout.diffDir(id) }, work);
 }
 
 /** What reading a layer needs: all of it, and no more than its own directory tells. */
-function requireReadable(home: Overlay2Home, id: string, parent: string | null | undefined): void {
+function requireReadable(home: LayerHome, id: string, parent: string | null | undefined): void {
   requireNative(home, id, parent);
   home.requireWhole(id);
 }
 
 /** @throws {StorageError} `layer_not_found`; `not_supported` where the layer's own directory does not tell enough. */
-function requireNative(home: Overlay2Home, id: string, parent: string | null | undefined): void {
+function requireNative(home: LayerHome, id: string, parent: string | null | undefined): void {
   home.requireLayer(id);
   const own = home.layout.parentOf(id);
   if (parent !== undefined && (parent ?? undefined) !== own) {
@@ -122,7 +123,7 @@ function requireNative(home: Overlay2Home, id: string, parent: string | null | u
 
 /** `applyDiff` of the interface. */
 export async function applyDiff(
-  home: Overlay2Home,
+  home: LayerHome,
   id: string,
   diff: ReadableStream<Uint8Array> | FileDescriptor,
   { parent, xattrs, limits, devices, allowMissingEnd, digest, ...work }: ApplyOptions,
@@ -163,7 +164,7 @@ const APPLYING = ".lamina-applying";
  * Makes the directory that is filled, and returns its lock. The layer's own lock is held only meanwhile: an archive may
  * come slowly, and nobody should have to wait for it.
  */
-async function beginApply(home: Overlay2Home, id: string): Promise<Disposable> {
+async function beginApply(home: LayerHome, id: string): Promise<Disposable> {
   const { layout } = home;
   const path = layout.applyingDir(id);
   using _lock = await home.lock(id);
@@ -187,14 +188,14 @@ async function beginApply(home: Overlay2Home, id: string): Promise<Disposable> {
 }
 
 /** Puts the whole content in place. */
-async function finishApply(home: Overlay2Home, id: string): Promise<void> {
+async function finishApply(home: LayerHome, id: string): Promise<void> {
   using _lock = await home.lock(id);
   requireEmpty(home, id);
   // rename(2) replaces an empty directory in one step, and no other.
   renameat2(AT_FDCWD, home.layout.applyingDir(id), AT_FDCWD, home.layout.diffDir(id));
 }
 
-function requireEmpty(home: Overlay2Home, id: string): void {
+function requireEmpty(home: LayerHome, id: string): void {
   if (isOverlayMounted(home.layout.mergedDir(id))) {
     throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": it is mounted`);
   }
