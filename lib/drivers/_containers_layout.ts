@@ -16,12 +16,15 @@
  * @module
  */
 
-import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, existsat, symlinkat } from "../../ffi/file.ts";
+import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, existsat, symlinkat, tryMkdirat } from "../../ffi/file.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { Stat, statat, tryStatx } from "../../ffi/stat.ts";
 import { readTextFileIfExists } from "../util/read_file.ts";
 import type { Logger } from "../log.ts";
 import { LayerLayout, layersIn, LINK_DIR, LINK_REGEXP, readShortName, shortNameMissing } from "./_layer_layout.ts";
+
+/** Other users may read through it, where the store is their image store. */
+export const LINK_DIR_MODE = 0o755;
 
 /** Reads and names the files of one home and of its image stores. */
 export class ContainersLayout extends LayerLayout {
@@ -69,6 +72,10 @@ export class ContainersLayout extends LayerLayout {
     return olderDiffsIn(this.dir(id));
   }
 
+  override nativeDiffRefusal(id: string): string | undefined {
+    return this.olderDiffs(id).length === 0 ? undefined : "its files were given to other ids since";
+  }
+
   override lowerDirs(id: string): string[] {
     return this.lowers(id).flatMap((lower) => {
       const { home, layer } = this.resolve(lower, id);
@@ -104,13 +111,14 @@ export class ContainersLayout extends LayerLayout {
   /** A machine that lost its power may have lost short names: the layers' link files still tell them. */
   #makeLinksAgain(lower: string): void {
     this.logger.warn(`${this.home}/${lower} is missing: making short names again from the layers' link files`);
+    tryMkdirat(AT_FDCWD, `${this.home}/${LINK_DIR}`, LINK_DIR_MODE);
     for (const id of layersIn(this.home)) {
       const link = `${LINK_DIR}/${readTextFileIfExists(`${this.home}/${id}/link`)?.trim() ?? ""}`;
       if (!LINK_REGEXP.test(link)) continue;
       try {
         symlinkat(`../${id}/diff`, AT_FDCWD, `${this.home}/${link}`);
       } catch (error) {
-        if (!isErrno(error, "EEXIST", "EROFS", "ENOENT")) throw error;
+        if (!isErrno(error, "EEXIST", "ENOENT", "EROFS", "EACCES")) throw error;
       }
     }
   }

@@ -115,7 +115,7 @@ function requireNative(home: LayerHome, id: string, parent: string | null | unde
         : `its parent is "${own}": leave --parent out`,
     });
   }
-  const refusal = home.features.nativeDiffRefusal;
+  const refusal = home.features.nativeDiffRefusal ?? home.layout.nativeDiffRefusal(id);
   if (refusal !== undefined) {
     throw new StorageError("not_supported", `Cannot tell what layer "${id}" changed: ${refusal}`);
   }

@@ -100,7 +100,7 @@ function build(
   else {
     // A mount shows the root as its upper directory has it: a parent's own mode, owner and time must not get lost.
     const root = statat(AT_FDCWD, home.layout.diffDir(parent));
-    const inherited = idMaps === undefined ? { uid: root.uid, gid: root.gid } : owner;
+    const inherited = idMaps === home.idMaps ? { uid: root.uid, gid: root.gid } : owner;
     makeOwnedDirectory(`${staging}/diff`, root.mode & 0o7777, inherited);
     lutimesat(AT_FDCWD, `${staging}/diff`, root.mtimeSeconds, root.mtimeNanoseconds);
   }

@@ -151,6 +151,11 @@ export class LayerLayout {
     });
   }
 
+  /** Why the layer's own directory does not tell all that it changed; undefined if it does. */
+  nativeDiffRefusal(_id: string): string | undefined {
+    return undefined;
+  }
+
   /** The same directories by the shortest names there are, for a mount; whether they lead anywhere is the kernel's to find out. */
   mountLowers(id: string): string[] {
     return this.lowers(id).map((lower) => `${this.home}/${lower}`);

@@ -16,7 +16,7 @@ import { parseLayerId } from "../layer_id.ts";
 import { baseOptions } from "../mount/overlay_features.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { makeRunDirectory } from "../util/run_file.ts";
-import { ContainersLayout } from "./_containers_layout.ts";
+import { ContainersLayout, LINK_DIR_MODE } from "./_containers_layout.ts";
 import { parseContainersOptions } from "./_containers_options.ts";
 import { checkLayerOptions } from "./_driver_options.ts";
 import type { LayerFormat } from "./_layer_format.ts";
@@ -40,8 +40,7 @@ const FORMAT: LayerFormat = {
   // What fsconfig(2) takes; so deep a store mounts there only.
   maxDepth: 500,
   homeMode: 0o700,
-  // Other users may read through it, where the store is their image store.
-  linkDirMode: 0o755,
+  linkDirMode: LINK_DIR_MODE,
   layerMode: 0o700,
   baseDiffMode: 0o555,
   marksCommitted: false,

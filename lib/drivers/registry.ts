@@ -143,22 +143,30 @@ function driverOnDisk(root: string): DriverName {
   );
 }
 
-/** containers/storage has short names, as overlay2 does; Docker's legacy driver, whose home has the same name, has none. */
+/**
+ * containers/storage gives its layers short names, as overlay2 does. Docker's legacy driver, whose home has the same name,
+ * has neither their directory nor link files.
+ */
 function isContainersHome(home: string): boolean {
-  return existsat(AT_FDCWD, `${home}/l/.`);
+  return existsat(AT_FDCWD, `${home}/l/.`) || idsIn(home).some((id) => existsat(AT_FDCWD, `${home}/${id}/link`));
 }
 
 function hasLayers(home: string): boolean {
-  if (!existsat(AT_FDCWD, home)) return false;
-  let isUsed = false;
+  return idsIn(home).length > 0;
+}
+
+/** Names of directories in `home` that can be layers. */
+function idsIn(home: string): string[] {
+  const ids: string[] = [];
+  if (!existsat(AT_FDCWD, home)) return ids;
   try {
     using directory = new Fd(openat(AT_FDCWD, home, O_RDONLY | O_DIRECTORY));
     readDirectory(directory.fd, (buffer, start, end, type) => {
       const name = textOf(buffer.subarray(start, end));
-      isUsed ||= (type === DT_DIR || type === DT_UNKNOWN) && isLayerId(name);
+      if ((type === DT_DIR || type === DT_UNKNOWN) && isLayerId(name)) ids.push(name);
     });
   } catch (error) {
     if (!isErrno(error, "ENOTDIR", "ENOENT")) throw error;
   }
-  return isUsed;
+  return ids;
 }
