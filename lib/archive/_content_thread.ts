@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * A second thread for the contents of an archive's files, or for its digest.
+ * A second thread for the contents of an archive's files.
  *
  * @module
  */
@@ -10,7 +10,6 @@ import { StorageError } from "../errors.ts";
 import { type ByteString, textOfBytes } from "../util/byte_string.ts";
 import type { ChunkRing, ChunkUser } from "../util/chunk_ring.ts";
 import { JobQueue, MOST_JOBS } from "../util/job_queue.ts";
-import { digestAt, postDigest, postHash } from "./_content_jobs.ts";
 import type { RunningHelper, StartHelper } from "./helper_thread.ts";
 
 /**
@@ -73,38 +72,6 @@ export class ContentThread implements ChunkUser, Disposable {
   /** Ends it when it has done, and closed, everything that it was handed. */
   [Symbol.dispose](): void {
     this.queue.close();
-    this.#thread.terminate();
-  }
-}
-
-/** The SHA-256 digest of a stream, computed while the stream goes through `ring`. */
-export class StreamDigest implements Disposable {
-  readonly #queue: JobQueue;
-  readonly #thread: RunningHelper;
-  readonly #ring: ChunkRing;
-
-  constructor(ring: ChunkRing, start: StartHelper, onWait: () => void) {
-    this.#ring = ring;
-    this.#queue = new JobQueue(onWait);
-    this.#thread = start({ kind: "content", queue: this.#queue.memory, memory: ring.memory });
-    ring.addUser(this.#queue);
-  }
-
-  /** The next bytes of the stream. */
-  add(offset: number, length: number): void {
-    postHash(this.#queue, offset, length);
-  }
-
-  /** `sha256:` and hexadecimal digits. Nothing may be in the ring any more. */
-  finish(): string {
-    postDigest(this.#queue, 0);
-    this.#queue.waitFor(this.#queue.posted);
-    if (this.#queue.failedJob !== undefined) throw this.#queue.failure();
-    return digestAt(this.#ring.memory, 0);
-  }
-
-  [Symbol.dispose](): void {
-    this.#queue.close();
     this.#thread.terminate();
   }
 }

@@ -10,30 +10,19 @@
  * @module
  */
 
-import { readDirectory } from "../../ffi/directory.ts";
+import { DT_DIR, DT_REG, readDirectory } from "../../ffi/directory.ts";
+import { isErrno } from "../../ffi/errno.ts";
 import { Fd, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, openat, readlinkat } from "../../ffi/file.ts";
-import {
-  fstat,
-  lstatat,
-  S_IFBLK,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFIFO,
-  S_IFLNK,
-  S_IFMT,
-  S_IFREG,
-  S_IFSOCK,
-  Stat,
-} from "../../ffi/stat.ts";
-import { asStorageError, StorageError } from "../errors.ts";
+import { fstat, lstatat, S_IFBLK, S_IFCHR, S_IFIFO, S_IFLNK, S_IFMT, S_IFSOCK, Stat } from "../../ffi/stat.ts";
+import { asStorageError, isStorageError, StorageError } from "../errors.ts";
 import { type IdMaps, toContainer } from "../id_map.ts";
 import { type ByteString, byteString, CName, textOfBytes } from "../util/byte_string.ts";
 import { FdWriter } from "../util/fd_writer.ts";
 import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
-import { StreamDigest } from "./_content_thread.ts";
 import { Lowers } from "./_lowers.ts";
 import { SourceFiles } from "./_source_files.ts";
 import { SourceXattrs } from "./_source_xattrs.ts";
+import { StreamDigest } from "./_stream_digest.ts";
 import { TarEntry, TypeFlag } from "./header.ts";
 import { type StartHelper, startHelper } from "./helper_thread.ts";
 import { MOST_LEVELS } from "./limits.ts";
@@ -201,16 +190,17 @@ class Packer implements Disposable {
     return lower !== undefined;
   }
 
-  #packNames(fd: number, prefix: ByteString, names: readonly ByteString[], level: number): void {
-    for (const name of names) {
+  #packNames(fd: number, prefix: ByteString, names: readonly TypedName[], level: number): void {
+    for (const typed of names) {
+      const name = nameOf(typed);
       const path = prefix + name;
       const { entries } = this.#writer;
       try {
-        this.#packName(fd, path, name, level);
+        this.#packName(fd, path, name, typeOf(typed), level);
       } catch (error) {
         const failure = asStorageError(error, `Cannot archive "${textOfBytes(path)}"`);
         // With its header out, a name can no longer be left out.
-        if (!this.#skipsErrors || this.#writer.entries > entries) throw failure;
+        if (!this.#skipsErrors || !isFilesFault(error) || this.#writer.entries > entries) throw failure;
         this.#skip(path, failure);
       }
       this.#tick();
@@ -223,10 +213,8 @@ class Packer implements Disposable {
     if (this.#linked.get(this.#stat.fileKey) === path) this.#linked.delete(this.#stat.fileKey);
   }
 
-  #packName(parentFd: number, path: ByteString, name: ByteString, level: number): void {
-    const leaf = this.#leaf.fill(name);
-    const stat = lstatat(parentFd, leaf, this.#stat);
-    if (stat.isOverlayWhiteout) return this.#packWhiteoutOf(path, name);
+  /** @param type What the directory says of the name. Files are opened before they are looked at: one call less. */
+  #packName(parentFd: number, path: ByteString, name: ByteString, type: number, level: number): void {
     if (name.startsWith(OCI_WHITEOUT_PREFIX)) {
       throw new StorageError(
         "not_supported",
@@ -234,19 +222,23 @@ class Packer implements Disposable {
         { hint: "rename or remove it" },
       );
     }
-    const type = stat.mode & S_IFMT;
-    if (type === S_IFDIR) return this.#packDirectory(parentFd, path, leaf, level);
-    if (type === S_IFSOCK) return this.#skipSocket(path, name);
+    const leaf = this.#leaf.fill(name);
+    if (type === DT_REG) return this.#packFile(parentFd, path, leaf);
+    if (type === DT_DIR) return this.#packDirectory(parentFd, path, leaf, level);
+    const stat = lstatat(parentFd, leaf, this.#stat);
+    if (stat.isOverlayWhiteout) return this.#packWhiteoutOf(path, name);
+    if (stat.isDirectory) return this.#packDirectory(parentFd, path, leaf, level);
+    if (stat.isFile) return this.#packFile(parentFd, path, leaf);
+    if ((stat.mode & S_IFMT) === S_IFSOCK) return this.#skipSocket(path, name);
     if (stat.nlink > 1 && this.#packLink(path)) return;
-    if (type === S_IFREG) return this.#packFile(parentFd, path, leaf);
-    this.#packSpecial(parentFd, path, leaf, type);
+    this.#packSpecial(parentFd, path, leaf, stat.mode & S_IFMT);
   }
 
   /** What the socket replaced must not come back where the archive is applied. */
   #skipSocket(path: ByteString, name: ByteString): void {
-    this.#skippedSockets.push(textOfBytes(path));
     using lower = this.#lowers?.find(path);
     if (lower !== undefined) this.#packWhiteoutOf(path, name);
+    this.#skippedSockets.push(textOfBytes(path));
   }
 
   /** Whether the file in `#stat` was written before, under another name. */
@@ -265,7 +257,9 @@ class Packer implements Disposable {
   #packFile(parentFd: number, path: ByteString, leaf: Uint8Array<ArrayBuffer>): void {
     // NONBLOCK: should the name have become a fifo meanwhile, opening it must not wait for somebody to write.
     using file = new Fd(openat(parentFd, leaf, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
-    const { size } = this.#stat;
+    const { size, isFile, nlink } = fstat(file.fd, this.#stat);
+    if (!isFile) throw changedMeanwhile(path);
+    if (nlink > 1 && this.#packLink(path)) return;
     this.#fill(TypeFlag.FILE, path);
     this.#entry.size = size;
     this.#entry.xattrs = this.#xattrs.ofOpen(file.fd, path);
@@ -335,9 +329,32 @@ const SPECIAL_TYPES: ReadonlyMap<number, number> = new Map([
   [S_IFIFO, TypeFlag.FIFO],
 ]);
 
+/** What may be wrong with a file, and not with the machine or with us. */
+function isFilesFault(error: unknown): boolean {
+  if (isStorageError(error)) return error.code === "not_supported" || error.code === "invalid_argument";
+  return isErrno(error, "EACCES", "EPERM", "EIO", "ENOENT", "ENOTDIR", "ELOOP", "ENXIO", "ESTALE", "EUCLEAN", "E2BIG");
+}
+
+function changedMeanwhile(path: ByteString): StorageError {
+  return new StorageError("system_error", `Cannot archive "${textOfBytes(path)}": it was replaced while it was read`);
+}
+
+/** A name, a NUL, and the type that the directory says: as one string, it sorts as the name alone would. */
+type TypedName = string;
+
+function nameOf(typed: TypedName): ByteString {
+  return typed.slice(0, -2);
+}
+
+function typeOf(typed: TypedName): number {
+  return typed.charCodeAt(typed.length - 1);
+}
+
 /** The names in the open directory `fd`, in the order of their bytes. */
-function sortedNames(fd: number): ByteString[] {
-  const names: ByteString[] = [];
-  readDirectory(fd, (buffer, start, end) => names.push(byteString(buffer, start, end)));
+function sortedNames(fd: number): TypedName[] {
+  const names: TypedName[] = [];
+  readDirectory(fd, (buffer, start, end, type) => {
+    names.push(`${byteString(buffer, start, end)}\0${String.fromCharCode(type)}`);
+  });
   return names.sort();
 }

@@ -41,6 +41,10 @@ export async function diffStream(
   const signal = options.signal === undefined ? abort.signal : AbortSignal.any([abort.signal, options.signal]);
   // The writing end closes with the work: that is the end the reader sees.
   const work = packTo(home, id, writeFd, { ...options, signal }, home.workers).finally(() => close(writeFd));
+  // A stream has no place for them: who wants them as data takes diffTo.
+  work.then(({ skipped }) => {
+    for (const { path, reason } of skipped) home.logger.warn(`left out ${path}: ${reason}`);
+  }, () => {});
   return streamOf(reader, work, () => abort.abort());
 }
 
