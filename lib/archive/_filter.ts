@@ -33,11 +33,11 @@ export interface FilterRequest extends FilterSettings {
 
 const DONE = 1;
 const FAILED = 2;
-const CELLS = 8;
+const CELLS = 12;
 const DIGEST_LENGTH = 32;
 const FAILURE_AT = CELLS + DIGEST_LENGTH;
 
-/** A cell for the outcome, one that tells that the pipe is closed, the digest, and the failure. */
+/** A cell for the outcome, one that tells that the pipe is closed, one that stops the Worker, the digest, the failure. */
 export class FilterState {
   readonly memory: SharedArrayBuffer;
   readonly #cells: Int32Array;
@@ -69,6 +69,16 @@ export class FilterState {
   close(): void {
     Atomics.store(this.#cells, 1, 1);
     Atomics.notify(this.#cells, 1);
+  }
+
+  /** Has the Worker end, whatever it waits for. */
+  stop(): void {
+    Atomics.store(this.#cells, 2, 1);
+  }
+
+  /** Whether the Worker is to end. */
+  get isStopped(): boolean {
+    return Atomics.load(this.#cells, 2) !== 0;
   }
 
   /** Blocks until the Worker ended, or `timeoutMs` are over. */

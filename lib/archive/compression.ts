@@ -165,8 +165,9 @@ class Filter {
     return this.#state.failure();
   }
 
-  /** For work that failed: the Worker has its pipe closed and ends, unless it waits for an input that does not come. */
+  /** For work that failed: the Worker ends at once, unless it waits for a file system or device that is stuck. */
   finishQuietly(): void {
+    this.#state.stop();
     this.#state.wait(QUIET_END_MS);
     this.#worker.terminate();
   }

@@ -35,7 +35,7 @@ import { removeTree } from "../util/remove_tree.ts";
 import { currentUmask } from "../util/umask.ts";
 import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
 import { Directories, type OpenDirectory } from "./_directories.ts";
-import { entryError } from "./_entry_error.ts";
+import { belowWhiteout, deviceRefused, entryError, whiteoutDevice } from "./_entry_error.ts";
 import { EntryXattrs } from "./_entry_xattrs.ts";
 import { LateDirectories, withoutDefaultAcl } from "./_late_directories.ts";
 import { MergedWhiteouts } from "./_merged_whiteouts.ts";
@@ -52,7 +52,13 @@ import { type StartHelper, startHelper } from "./helper_thread.ts";
 import { type ArchiveLimits, LimitGuard } from "./limits.ts";
 import { TarReader } from "./reader.ts";
 import { treeSize } from "./tree_size.ts";
-import { isInsideAufsDirectory, ociNameOf, opaqueXattr, type OverlayXattrNamespace } from "./whiteout.ts";
+import {
+  isBelowWhiteout,
+  isInsideAufsDirectory,
+  ociNameOf,
+  opaqueXattr,
+  type OverlayXattrNamespace,
+} from "./whiteout.ts";
 import type { DroppedXattr, XattrPolicies } from "./xattr_filter.ts";
 
 /** How an archive is unpacked. */
@@ -236,6 +242,7 @@ class Unpacker implements Disposable {
     const parent = parentOf(path);
     const name = ociNameOf(leaf, path);
     if (name.kind === "aufs" || isInsideAufsDirectory(parent)) return;
+    if (isBelowWhiteout(parent)) throw belowWhiteout(path);
     if (this.#idMaps !== undefined) this.#mapOwner(entry, this.#idMaps);
     switch (name.kind) {
       case "whiteout":
@@ -336,11 +343,7 @@ class Unpacker implements Disposable {
 
   #createNode(entry: TarEntry, path: ByteString, parent: OpenDirectory, type: number): void {
     if (type === S_IFCHR && entry.deviceMajor === 0 && entry.deviceMinor === 0) {
-      throw new StorageError(
-        "invalid_archive",
-        `Cannot unpack "${textOfBytes(path)}": a character device 0:0 would hide a file of the layers below`,
-        { hint: "in a tar a deleted file is an entry named .wh.NAME" },
-      );
+      throw whiteoutDevice(path);
     }
     if (this.#refusesDevices && type !== S_IFIFO) throw deviceRefused(path);
     const leaf = this.#leaf.fill(leafOf(path));
@@ -391,10 +394,4 @@ class Unpacker implements Disposable {
   #needsOwner(entry: TarEntry, parent: OpenDirectory): boolean {
     return entry.uid !== this.#uid || entry.gid !== this.#gid || parent.isSetgid;
   }
-}
-
-function deviceRefused(path: ByteString): StorageError {
-  return new StorageError("permission_denied", `Cannot unpack "${textOfBytes(path)}": devices are refused`, {
-    hint: "do not ask to refuse devices if you trust this archive",
-  });
 }
