@@ -16,7 +16,16 @@ import type { RunningHelper, StartHelper } from "./helper_thread.ts";
  * Bytes of an archive from which on a second thread for its files pays. It takes 15 ms to start, in which some 5 MB get
  * through, and then saves a quarter of the time.
  */
-export const WORTH_A_THREAD = 32 * 1024 * 1024;
+const WORTH_A_THREAD = 32 * 1024 * 1024;
+
+/**
+ * From which byte of an archive on a second thread pays: none where no core is free for it.
+ *
+ * @param others Threads and programs that work on the archive beside the first thread.
+ */
+export function secondThreadStart(others: number): number {
+  return navigator.hardwareConcurrency >= 2 + others ? WORTH_A_THREAD : Infinity;
+}
 
 /** The thread, and which files it was handed. */
 export class ContentThread implements ChunkUser, Disposable {

@@ -7,7 +7,7 @@
  */
 
 import { Buffer } from "node:buffer";
-import { createHash, type Hash } from "node:crypto";
+import type { Hash } from "node:crypto";
 import type { JobQueue } from "../util/job_queue.ts";
 
 /** The Worker's name, by which its module knows that it is one. */
@@ -45,10 +45,11 @@ export function digestAt(memory: SharedArrayBuffer, offset: number): string {
 /** The other side: one digest. */
 export class DigestJobs {
   readonly #bytes: Uint8Array;
-  readonly #hash: Hash = createHash("sha256");
+  readonly #hash: Hash;
 
-  constructor(memory: SharedArrayBuffer) {
+  constructor(memory: SharedArrayBuffer, hash: Hash) {
     this.#bytes = new Uint8Array(memory);
+    this.#hash = hash;
   }
 
   /** Does the job whose numbers are at `at` of `words`. */

@@ -11,13 +11,15 @@ import { DIGEST_WORKER, DigestJobs, type DigestRequest } from "./_digest_jobs.ts
 
 interface WorkerScope {
   name?: string;
-  onmessage?: (event: MessageEvent<DigestRequest>) => void;
+  onmessage?: (event: MessageEvent<DigestRequest>) => Promise<void>;
 }
 
 const scope = globalThis as unknown as WorkerScope;
 if (scope.name === DIGEST_WORKER) {
-  scope.onmessage = ({ data }): void => {
-    const jobs = new DigestJobs(data.memory);
+  scope.onmessage = async ({ data }): Promise<void> => {
+    // Not above: everybody who imports this module would wait for it to be loaded.
+    const { createHash } = await import("node:crypto");
+    const jobs = new DigestJobs(data.memory, createHash("sha256"));
     performJobs(data.queue, (words, at) => jobs.perform(words, at));
   };
 }

@@ -7,8 +7,7 @@
  * @module
  */
 
-import { createHash, type Hash } from "node:crypto";
-import * as zlib from "node:zlib";
+import type { Hash } from "node:crypto";
 import type { Transform } from "node:stream";
 import { once } from "node:events";
 import { isErrno } from "../../ffi/errno.ts";
@@ -33,7 +32,9 @@ interface ZstdStreams {
 }
 
 /** The stream that does it. */
-function createFilter({ action, compression }: FilterRequest): Transform {
+async function createFilter({ action, compression }: FilterRequest): Promise<Transform> {
+  // Not above, as node:crypto below: everybody who imports this module would wait for it to be loaded.
+  const zlib = await import("node:zlib");
   if (compression === "gzip") return action === "compress" ? zlib.createGzip() : zlib.createGunzip();
   const { createZstdCompress, createZstdDecompress } = zlib as ZstdStreams;
   const create = action === "compress" ? createZstdCompress : createZstdDecompress;
@@ -81,7 +82,7 @@ async function pass(turn: Turn): Promise<void> {
   const { request } = turn;
   const program = request.compression === "zstd" ? startProgram(turn) : undefined;
   if (program !== undefined) return await passByProgram(program, turn);
-  const filter = createFilter(request);
+  const filter = await createFilter(request);
   const ended = once(filter, "end");
   filter.on("data", (piece: Uint8Array) => {
     try {
@@ -196,7 +197,7 @@ function failureOf(error: unknown, request: FilterRequest): PlainFailure | undef
 async function run(request: FilterRequest): Promise<void> {
   const state = new FilterState(request.state);
   const pipeEnd = request.action === "decompress" ? request.writeFd : request.readFd;
-  const hash = request.digest ? createHash("sha256") : undefined;
+  const hash = request.digest ? (await import("node:crypto")).createHash("sha256") : undefined;
   let failure: PlainFailure | undefined;
   try {
     const look = (): void => {

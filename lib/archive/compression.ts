@@ -42,6 +42,8 @@ export interface PlainArchive extends Disposable {
   ready: Promise<void>;
   /** What was read from the archive to recognise it, and comes before what `fd` gives. */
   head: Uint8Array;
+  /** Whether another thread or program is at work on it. */
+  isFiltered: boolean;
   /** To be called at the archive's end: throws what went wrong in decompressing. */
   finish(): void;
   /** SHA-256 of the compressed archive, where it was asked for; undefined if it is not compressed. */
@@ -70,7 +72,16 @@ export function openPlainArchive(
   const compression = recogniseCompression(head);
   if (compression === "none") {
     const nothing = (): undefined => undefined;
-    return { fd, head, ready: READY, finish: nothing, digest: nothing, failure: nothing, [Symbol.dispose]: nothing };
+    return {
+      fd,
+      head,
+      ready: READY,
+      isFiltered: false,
+      finish: nothing,
+      digest: nothing,
+      failure: nothing,
+      [Symbol.dispose]: nothing,
+    };
   }
   if (compression !== "gzip" && compression !== "zstd") {
     throw new StorageError("not_supported", `Cannot read the archive: it is compressed with ${compression}`, {
@@ -83,6 +94,7 @@ export function openPlainArchive(
     fd: readFd,
     head: new Uint8Array(),
     ready: filter.ready,
+    isFiltered: true,
     finish: (): void => filter.finish(),
     digest: () => digest ? filter.digest : undefined,
     failure: () => filter.failure(),

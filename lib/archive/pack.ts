@@ -19,6 +19,7 @@ import { type IdMaps, toContainer } from "../id_map.ts";
 import { type ByteString, byteString, CName, textOfBytes } from "../util/byte_string.ts";
 import { FdWriter } from "../util/fd_writer.ts";
 import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
+import { secondThreadStart } from "./_content_thread.ts";
 import { Lowers } from "./_lowers.ts";
 import { SourceFiles } from "./_source_files.ts";
 import { SourceXattrs } from "./_source_xattrs.ts";
@@ -120,7 +121,8 @@ class Packer implements Disposable {
     this.#control = options.control ?? UNWATCHED;
     this.#output = new FdWriter(archiveFd, this.#tick);
     this.#writer = new TarWriter(this.#output);
-    this.#files = new SourceFiles(this.#output, start, this.#tick, options.secondThreadFrom);
+    const secondThreadFrom = options.secondThreadFrom ?? secondThreadStart(options.digest ? 1 : 0);
+    this.#files = new SourceFiles(this.#output, start, this.#tick, secondThreadFrom);
     this.#xattrs = new SourceXattrs(namespace, options.xattrs);
     // Without layers below there is nothing to ask, and what the layer says of them is kept as it is.
     const lowerDirs = options.lowerDirs ?? [];

@@ -34,6 +34,7 @@ import { FdReader } from "../util/fd_reader.ts";
 import { removeTree } from "../util/remove_tree.ts";
 import { currentUmask } from "../util/umask.ts";
 import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
+import { secondThreadStart } from "./_content_thread.ts";
 import { Directories, type OpenDirectory } from "./_directories.ts";
 import { belowWhiteout, deviceRefused, entryError, whiteoutDevice } from "./_entry_error.ts";
 import { EntryXattrs } from "./_entry_xattrs.ts";
@@ -171,7 +172,8 @@ class Unpacker implements Disposable {
     const start = options.startHelper ?? startHelper;
     this.#digest = options.digest ? new StreamDigest(this.#input.ring, start, this.#tick) : undefined;
     if (this.#digest !== undefined) this.#input.setTap(this.#digest);
-    const { secondThreadFrom } = options;
+    const others = (archive.isFiltered ? 1 : 0) + (this.#digest === undefined ? 0 : 1);
+    const secondThreadFrom = options.secondThreadFrom ?? secondThreadStart(others);
     this.#files = new NewFiles(this.#input, this.#reader, this.#xattrs, start, this.#tick, secondThreadFrom);
     const root = options.idMaps === undefined ? { uid: 0, gid: 0 } : {
       uid: toHost(0, options.idMaps.uidMaps),
