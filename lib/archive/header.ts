@@ -131,7 +131,8 @@ function checksum(block: Uint8Array, at: number): number {
   if (words.buffer !== block.buffer) words = new Int32Array(block.buffer, 0, block.buffer.byteLength >> 2);
   let even = 0;
   let odd = 0;
-  for (let i = offset >> 2, end = i + BLOCK_SIZE / 4; i < end; i++) {
+  const first = offset >> 2;
+  for (let i = first; i < first + BLOCK_SIZE / 4; i++) {
     const word = words[i]!;
     even += word & EVEN_BYTES;
     odd += (word >>> 8) & EVEN_BYTES;

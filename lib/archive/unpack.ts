@@ -29,7 +29,7 @@ import { getegid, geteuid } from "../../ffi/process.ts";
 import { lstatat, S_IFBLK, S_IFCHR, S_IFIFO, Stat } from "../../ffi/stat.ts";
 import { asStorageError, StorageError } from "../errors.ts";
 import { type IdMaps, toHost } from "../id_map.ts";
-import { type ByteString, CName, textOfBytes } from "../util/byte_string.ts";
+import { type ByteString, CName } from "../util/byte_string.ts";
 import { FdReader } from "../util/fd_reader.ts";
 import { removeTree } from "../util/remove_tree.ts";
 import { currentUmask } from "../util/umask.ts";

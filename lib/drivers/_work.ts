@@ -17,7 +17,6 @@ import { treeSize } from "../archive/tree_size.ts";
 import { unpack, type UnpackOptions, type UnpackResult } from "../archive/unpack.ts";
 import type { OverlayXattrNamespace } from "../archive/whiteout.ts";
 import { outputClosed, rootCause, type StorageError } from "../errors.ts";
-import type { IdMaps } from "../id_map.ts";
 import { removeTree } from "../util/remove_tree.ts";
 import type { WorkControl } from "../util/work_control.ts";
 

@@ -11,7 +11,6 @@ import { formatSize } from "../../units.ts";
 import { OutputFile } from "../../util/open_file.ts";
 import type { CommandOf } from "../args.ts";
 import type { Context } from "../context.ts";
-import type { Output } from "../output.ts";
 import { withProgress } from "../progress.ts";
 import { UsageError } from "../usage_error.ts";
 import { digestLines } from "../digest_lines.ts";
