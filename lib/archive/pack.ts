@@ -26,11 +26,12 @@ import {
   Stat,
 } from "../../ffi/stat.ts";
 import { asStorageError, StorageError } from "../errors.ts";
-import { type IdMaps, toContainer } from "../id_map.ts";
+import type { IdMaps } from "../id_map.ts";
 import { type ByteString, byteString, CName, textOfBytes } from "../util/byte_string.ts";
 import { FdWriter } from "../util/fd_writer.ts";
 import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
 import { StreamDigest } from "./_content_thread.ts";
+import { mapOwnerToContainer } from "./_entry_owner.ts";
 import { Lowers } from "./_lowers.ts";
 import { SourceFiles } from "./_source_files.ts";
 import { SourceXattrs } from "./_source_xattrs.ts";
@@ -318,8 +319,9 @@ class Packer implements Disposable {
     entry.unsafePath = path;
     entry.unsafeLinkPath = "";
     entry.mode = stat.mode & 0o7777;
-    entry.uid = this.#idMaps === undefined ? stat.uid : toContainer(stat.uid, this.#idMaps.uidMaps);
-    entry.gid = this.#idMaps === undefined ? stat.gid : toContainer(stat.gid, this.#idMaps.gidMaps);
+    entry.uid = stat.uid;
+    entry.gid = stat.gid;
+    if (this.#idMaps !== undefined) mapOwnerToContainer(entry, this.#idMaps);
     entry.size = 0;
     entry.mtimeSeconds = stat.mtimeSeconds;
     entry.mtimeNanoseconds = this.#wholeSeconds ? 0 : stat.mtimeNanoseconds;

@@ -37,6 +37,7 @@ import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
 import { StreamDigest } from "./_content_thread.ts";
 import { Directories, type OpenDirectory } from "./_directories.ts";
 import { entryError } from "./_entry_error.ts";
+import { mapOwnerToHost } from "./_entry_owner.ts";
 import { EntryXattrs } from "./_entry_xattrs.ts";
 import { LateDirectories, withoutDefaultAcl } from "./_late_directories.ts";
 import { MergedWhiteouts } from "./_merged_whiteouts.ts";
@@ -236,7 +237,7 @@ class Unpacker implements Disposable {
     const parent = parentOf(path);
     const name = ociNameOf(leaf, path);
     if (name.kind === "aufs" || isInsideAufsDirectory(parent)) return;
-    if (this.#idMaps !== undefined) this.#mapOwner(entry, this.#idMaps);
+    if (this.#idMaps !== undefined) mapOwnerToHost(entry, this.#idMaps);
     switch (name.kind) {
       case "whiteout":
         return this.#whiteouts.deleteName(this.#directories.require(parent), name.name);
@@ -245,11 +246,6 @@ class Unpacker implements Disposable {
       case "entry":
         return this.#create(entry, path, this.#directories.require(parent));
     }
-  }
-
-  #mapOwner(entry: TarEntry, maps: IdMaps): void {
-    entry.uid = toHost(entry.uid, maps.uidMaps);
-    entry.gid = toHost(entry.gid, maps.gidMaps);
   }
 
   #create(entry: TarEntry, path: ByteString, parent: OpenDirectory): void {
@@ -364,7 +360,7 @@ class Unpacker implements Disposable {
         "Cannot unpack the archive: it would turn the layer's root into something else than a directory",
       );
     }
-    if (this.#idMaps !== undefined) this.#mapOwner(entry, this.#idMaps);
+    if (this.#idMaps !== undefined) mapOwnerToHost(entry, this.#idMaps);
     fchown(this.rootFd, entry.uid, entry.gid);
     if (entry.xattrs !== undefined) this.#xattrs.set(this.rootFd, "/", withoutDefaultAcl(this.#xattrs.of(entry)));
     this.#late.add("", entry, entry.mode);
