@@ -37,6 +37,7 @@ import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
 import { secondThreadStart } from "./_content_thread.ts";
 import { Directories, type OpenDirectory } from "./_directories.ts";
 import { belowWhiteout, deviceRefused, entryError, whiteoutDevice } from "./_entry_error.ts";
+import { mapOwnerToHost } from "./_entry_owner.ts";
 import { EntryXattrs } from "./_entry_xattrs.ts";
 import { LateDirectories, withoutDefaultAcl } from "./_late_directories.ts";
 import { MergedWhiteouts } from "./_merged_whiteouts.ts";
@@ -245,7 +246,7 @@ class Unpacker implements Disposable {
     const name = ociNameOf(leaf, path);
     if (name.kind === "aufs" || isInsideAufsDirectory(parent)) return;
     if (isBelowWhiteout(parent)) throw belowWhiteout(path);
-    if (this.#idMaps !== undefined) this.#mapOwner(entry, this.#idMaps);
+    if (this.#idMaps !== undefined) mapOwnerToHost(entry, this.#idMaps);
     switch (name.kind) {
       case "whiteout":
         return this.#whiteouts.deleteName(this.#directories.require(parent), name.name);
@@ -254,11 +255,6 @@ class Unpacker implements Disposable {
       case "entry":
         return this.#create(entry, path, this.#directories.require(parent));
     }
-  }
-
-  #mapOwner(entry: TarEntry, maps: IdMaps): void {
-    entry.uid = toHost(entry.uid, maps.uidMaps);
-    entry.gid = toHost(entry.gid, maps.gidMaps);
   }
 
   #create(entry: TarEntry, path: ByteString, parent: OpenDirectory): void {
@@ -369,7 +365,7 @@ class Unpacker implements Disposable {
         "Cannot unpack the archive: it would turn the layer's root into something else than a directory",
       );
     }
-    if (this.#idMaps !== undefined) this.#mapOwner(entry, this.#idMaps);
+    if (this.#idMaps !== undefined) mapOwnerToHost(entry, this.#idMaps);
     fchown(this.rootFd, entry.uid, entry.gid);
     if (entry.xattrs !== undefined) this.#xattrs.set(this.rootFd, "/", withoutDefaultAcl(this.#xattrs.of(entry)));
     this.#late.add("", entry, entry.mode);
