@@ -8,6 +8,7 @@
  */
 
 import { close, pipe2, read, trySetPipeSize } from "../../ffi/file.ts";
+import { waitUntilReadable } from "../../ffi/poll.ts";
 import { StorageError } from "../errors.ts";
 import { type FilterSettings, FilterState } from "./_filter.ts";
 import { type RunningHelper, type StartHelper, startHelper } from "./helper_thread.ts";
@@ -26,6 +27,8 @@ const ZSTD_SKIPPABLE = [0x2a, 0x4d, 0x18] as const;
 const MAGIC_LENGTH = 6;
 const PIPE_SIZE = 1024 * 1024;
 const QUIET_END_MS = 1000;
+/** How often a wait for the first bytes is interrupted to see whether they are still wanted. */
+const LOOK_MS = 50;
 const READY = Promise.resolve();
 
 /** What the first bytes of an archive say it is compressed with; "none" for everything unknown. */
@@ -57,6 +60,8 @@ export interface FilterOptions {
   /** Whether the digest of the compressed side is computed on the way. */
   digest?: boolean | undefined;
   start?: StartHelper | undefined;
+  /** Called some twenty times a second while the first bytes do not come; what it throws ends the wait. */
+  onWait?: (() => void) | undefined;
 }
 
 /**
@@ -66,9 +71,9 @@ export interface FilterOptions {
  */
 export function openPlainArchive(
   fd: number,
-  { digest = false, start = startHelper }: FilterOptions = {},
+  { digest = false, start = startHelper, onWait }: FilterOptions = {},
 ): PlainArchive {
-  const head = readHead(fd);
+  const head = readHead(fd, onWait);
   const compression = recogniseCompression(head);
   if (compression === "none") {
     const nothing = (): undefined => undefined;
@@ -191,10 +196,11 @@ function openPipe(): { readFd: number; writeFd: number } {
   return pipe;
 }
 
-function readHead(fd: number): Uint8Array {
+function readHead(fd: number, onWait?: () => void): Uint8Array {
   const head = new Uint8Array(MAGIC_LENGTH);
   let length = 0;
   while (length < MAGIC_LENGTH) {
+    while (onWait !== undefined && !waitUntilReadable(fd, LOOK_MS)) onWait();
     const got = read(fd, head.subarray(length));
     if (got === 0) break;
     length += got;

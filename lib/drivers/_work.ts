@@ -74,7 +74,11 @@ function orClosed<T>(write: () => T, compressorFailure?: () => StorageError | un
 const TASKS: { [N in TaskName]: TaskFunction<N> } = {
   async unpack({ archiveFd, directory, ...options }, control, start): Promise<UnpackResult & ArchiveDigest> {
     using root = openDirectory(directory);
-    using archive = openPlainArchive(archiveFd, { digest: options.digest, start });
+    using archive = openPlainArchive(archiveFd, {
+      digest: options.digest,
+      start,
+      onWait: () => control.tick(0, 0),
+    });
     await archive.ready;
     const result = unpack(archive, root.fd, { ...options, control, startHelper: start });
     return { ...result, archiveDigest: archive.digest() ?? result.diffId };

@@ -44,7 +44,7 @@ class Starter {
 
   readonly start = (request: HelperRequest): RunningHelper => {
     const helper = startHelper(request);
-    if (request.kind === "content") {
+    if (request.kind === "content" || request.kind === "digest") {
       const cells = new Int32Array(request.queue);
       while (Atomics.load(cells, ALIVE) === 0) Atomics.wait(cells, ALIVE, 0, 1);
       this.#queues.push(cells);
