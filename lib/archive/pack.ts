@@ -10,7 +10,7 @@
  * @module
  */
 
-import { DT_DIR, DT_REG, readDirectory } from "../../ffi/directory.ts";
+import { DT_DIR, DT_REG } from "../../ffi/directory.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { Fd, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, openat, readlinkat } from "../../ffi/file.ts";
 import { fstat, lstatat, S_IFBLK, S_IFCHR, S_IFIFO, S_IFLNK, S_IFMT, S_IFSOCK, Stat } from "../../ffi/stat.ts";
@@ -22,6 +22,7 @@ import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
 import { secondThreadStart } from "./_content_thread.ts";
 import { mapOwnerToContainer } from "./_entry_owner.ts";
 import { Lowers } from "./_lowers.ts";
+import { nameOf, type PackSelection, type TypedName, typeOf, WHOLE_TREE } from "./_pack_selection.ts";
 import { SourceFiles } from "./_source_files.ts";
 import { SourceXattrs } from "./_source_xattrs.ts";
 import { StreamDigest } from "./_stream_digest.ts";
@@ -87,8 +88,22 @@ const PLAIN_ROOT_MODE = 0o755;
  * `limit_exceeded` for directories nested too deep; `system_error` for what cannot be read; `aborted`.
  */
 export function pack(rootFd: number, archiveFd: number, options: PackOptions = {}): PackResult {
+  return packSelected(rootFd, archiveFd, options, () => WHOLE_TREE);
+}
+
+/**
+ * As {@linkcode pack}, but for what `select` leaves out.
+ *
+ * @throws {StorageError} As {@linkcode pack}, and what `select` throws.
+ */
+export function packSelected(
+  rootFd: number,
+  archiveFd: number,
+  options: PackOptions,
+  select: () => PackSelection,
+): PackResult {
   try {
-    using packer = new Packer(rootFd, archiveFd, options);
+    using packer = new Packer(rootFd, archiveFd, options, select());
     return packer.run();
   } catch (error) {
     throw asStorageError(error, "Cannot write the archive");
@@ -115,7 +130,7 @@ class Packer implements Disposable {
   readonly #skippedSockets: string[] = [];
   readonly #skipped: SkippedFile[] = [];
 
-  constructor(readonly rootFd: number, archiveFd: number, options: PackOptions) {
+  constructor(readonly rootFd: number, archiveFd: number, options: PackOptions, readonly selection: PackSelection) {
     const namespace = options.overlayXattrs ?? "trusted";
     const start = options.startHelper ?? startHelper;
     this.#tick = (): void => this.#control.tick(this.#writer.entries, this.#writer.position);
@@ -142,10 +157,7 @@ class Packer implements Disposable {
   }
 
   run(): PackResult {
-    using root = new Fd(openat(this.rootFd, ".", O_RDONLY | O_DIRECTORY));
-    const names = sortedNames(root.fd);
-    this.#packRoot(root.fd, names.length === 0);
-    this.#packNames(root.fd, "", names, 0);
+    if (!this.selection.isEmpty) this.#packTree();
     this.#writer.end();
     return {
       entries: this.#writer.entries,
@@ -156,16 +168,24 @@ class Packer implements Disposable {
     };
   }
 
+  #packTree(): void {
+    using root = new Fd(openat(this.rootFd, ".", O_RDONLY | O_DIRECTORY));
+    const names = this.selection.namesIn(root.fd, "");
+    this.#packRoot(root.fd, names.length === 0);
+    this.#packNames(root.fd, "", names, 0);
+  }
+
   /** A layer in which nothing was done is the well-known empty archive of 1024 zero bytes. */
   #packRoot(fd: number, isEmpty: boolean): void {
     const stat = fstat(fd, this.#stat);
     const isPlain = (stat.mode & 0o7777) === PLAIN_ROOT_MODE && stat.uid === 0 && stat.gid === 0;
     const { xattrs, isOpaque } = this.#xattrs.ofDirectory(fd, ".");
-    if (isEmpty && isPlain && !isOpaque && xattrs === undefined && this.#idMaps === undefined) return;
+    const isUsual = isPlain && !isOpaque && xattrs === undefined && this.#idMaps === undefined;
+    if (isEmpty && isUsual && !this.selection.needsRoot) return;
     this.#fill(TypeFlag.DIRECTORY, "./");
     this.#entry.xattrs = xattrs;
     this.#writer.writeHeader(this.#entry);
-    if (isOpaque) this.#packWhiteout(OCI_OPAQUE);
+    if (isOpaque && this.selection.isUpper) this.#packWhiteout(OCI_OPAQUE);
   }
 
   #packDirectory(parentFd: number, path: ByteString, leaf: Uint8Array<ArrayBuffer>, level: number): void {
@@ -180,7 +200,7 @@ class Packer implements Disposable {
     this.#fill(TypeFlag.DIRECTORY, `${path}/`);
     const { xattrs, isOpaque } = this.#xattrs.ofDirectory(directory.fd, path);
     this.#entry.xattrs = xattrs;
-    const names = sortedNames(directory.fd);
+    const names = this.selection.namesIn(directory.fd, `${path}/`);
     this.#writer.writeHeader(this.#entry);
     if (isOpaque && this.#hidesSomething(path)) this.#packWhiteout(`${path}/${OCI_OPAQUE}`);
     this.#packNames(directory.fd, `${path}/`, names, level + 1);
@@ -188,7 +208,7 @@ class Packer implements Disposable {
 
   /** Kernels before 5.14, and later ones with some options, mark every new directory, also where nothing is below. */
   #hidesSomething(path: ByteString): boolean {
-    if (this.#lowers === undefined) return true;
+    if (this.#lowers === undefined) return this.selection.isUpper;
     using lower = this.#lowers.find(path);
     return lower !== undefined;
   }
@@ -218,6 +238,8 @@ class Packer implements Disposable {
 
   /** @param type What the directory says of the name. Files are opened before they are looked at: one call less. */
   #packName(parentFd: number, path: ByteString, name: ByteString, type: number, level: number): void {
+    const kind = this.selection.kindOf(path, name);
+    if (kind === "delete") return this.#packWhiteoutOf(path, name);
     if (name.startsWith(OCI_WHITEOUT_PREFIX)) {
       throw new StorageError(
         "not_supported",
@@ -232,15 +254,15 @@ class Packer implements Disposable {
     if (stat.isOverlayWhiteout) return this.#packWhiteoutOf(path, name);
     if (stat.isDirectory) return this.#packDirectory(parentFd, path, leaf, level);
     if (stat.isFile) return this.#packFile(parentFd, path, leaf);
-    if ((stat.mode & S_IFMT) === S_IFSOCK) return this.#skipSocket(path, name);
+    if ((stat.mode & S_IFMT) === S_IFSOCK) return this.#skipSocket(path, name, kind === "modify");
     if (stat.nlink > 1 && this.#packLink(path)) return;
     this.#packSpecial(parentFd, path, leaf, stat.mode & S_IFMT);
   }
 
   /** What the socket replaced must not come back where the archive is applied. */
-  #skipSocket(path: ByteString, name: ByteString): void {
+  #skipSocket(path: ByteString, name: ByteString, isReplacement: boolean): void {
     using lower = this.#lowers?.find(path);
-    if (lower !== undefined) this.#packWhiteoutOf(path, name);
+    if (isReplacement || lower !== undefined) this.#packWhiteoutOf(path, name);
     this.#skippedSockets.push(textOfBytes(path));
   }
 
@@ -341,24 +363,4 @@ function isFilesFault(error: unknown): boolean {
 
 function changedMeanwhile(path: ByteString): StorageError {
   return new StorageError("system_error", `Cannot archive "${textOfBytes(path)}": it was replaced while it was read`);
-}
-
-/** A name, a NUL, and the type that the directory says: as one string, it sorts as the name alone would. */
-type TypedName = string;
-
-function nameOf(typed: TypedName): ByteString {
-  return typed.slice(0, -2);
-}
-
-function typeOf(typed: TypedName): number {
-  return typed.charCodeAt(typed.length - 1);
-}
-
-/** The names in the open directory `fd`, in the order of their bytes. */
-function sortedNames(fd: number): TypedName[] {
-  const names: TypedName[] = [];
-  readDirectory(fd, (buffer, start, end, type) => {
-    names.push(`${byteString(buffer, start, end)}\0${String.fromCharCode(type)}`);
-  });
-  return names.sort();
 }

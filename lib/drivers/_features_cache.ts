@@ -15,18 +15,26 @@ import { replaceFileQuickly } from "../util/run_file.ts";
 interface CacheEntry {
   /** A new kernel may answer otherwise, and so may this one with other module options after a boot. */
   bootId: string;
+  /** The mount options that were asked for. */
+  asked: string;
   features: OverlayFeatures;
 }
 
-/** The features of `home`, from `cacheFile` if that was written since the machine started. */
-export function featuresOf(home: string, cacheFile: string, api: MountApi): OverlayFeatures {
+/** The features of `home`, from `cacheFile` if that was written since the machine started, for the same mount options. */
+export function featuresOf(
+  home: string,
+  cacheFile: string,
+  api: MountApi,
+  mountOptions: readonly string[],
+): OverlayFeatures {
+  const asked = mountOptions.join(",");
   const bootId = readTextFile("/proc/sys/kernel/random/boot_id").trim();
   const cached = parse(readTextFileIfExists(cacheFile));
-  if (cached?.bootId === bootId) return cached.features;
-  const features = probeOverlay(home, api);
+  if (cached?.bootId === bootId && cached.asked === asked) return cached.features;
+  const features = probeOverlay(home, api, mountOptions);
   // Several processes may find a new home at once, and there is no layer yet to lock.
   const temporary = `${cacheFile}.${randomId(10)}`;
-  replaceFileQuickly(cacheFile, JSON.stringify({ bootId, features } satisfies CacheEntry), temporary);
+  replaceFileQuickly(cacheFile, JSON.stringify({ bootId, asked, features } satisfies CacheEntry), temporary);
   return features;
 }
 

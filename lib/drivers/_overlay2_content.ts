@@ -1,22 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * What is in a layer of `overlay2`: diff, apply, changes and size, taken from the layer's own directory. That is enough
- * where the layer is compared with its own parent.
+ * What is in a layer of `overlay2`: diff, apply, changes and size. Where the layer is compared with its own parent, its
+ * own directory is enough (the *native* diff); for all else both layers are mounted and compared.
  *
  * @module
  */
 
-import { AT_FDCWD, close, Fd, O_DIRECTORY, O_RDONLY, openat, renameat2 } from "../../ffi/file.ts";
-import { readDirectory } from "../../ffi/directory.ts";
-import { statat } from "../../ffi/stat.ts";
 import { asStorageError, StorageError } from "../errors.ts";
+import { parseLayerId } from "../layer_id.ts";
 import { overlayXattrs } from "../mount/overlay_features.ts";
-import { isOverlayMounted } from "../mount/unmount.ts";
-import { tryLockDirectory } from "../util/directory_lock.ts";
-import { isSourceFailure, pipeFromStream, pipeToStream, pump, streamOf } from "../util/pipe_stream.ts";
+import { feed, streamWrittenBy } from "./_archive_streams.ts";
+import { beginApply, finishApply, giveUpApply } from "./_overlay2_apply.ts";
 import type { Overlay2Home } from "./_overlay2_home.ts";
-import { makeOwnedDirectory } from "./_owner.ts";
+import { naiveDiffHost } from "./_overlay2_trees.ts";
 import type { WorkRunner } from "./_work_runner.ts";
 import type {
   ApplyOptions,
@@ -26,8 +23,8 @@ import type {
   DiffOptions,
   DiffResult,
   FileDescriptor,
-  WorkOptions,
 } from "./driver.ts";
+import { NaiveDiff } from "./naive_diff.ts";
 
 /** `diff` of the interface. */
 export async function diffStream(
@@ -35,17 +32,13 @@ export async function diffStream(
   id: string,
   options: DiffOptions,
 ): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
-  requireReadable(home, id, options.parent);
-  const { writeFd, reader } = await pipeToStream();
-  const abort = new AbortController();
-  const signal = options.signal === undefined ? abort.signal : AbortSignal.any([abort.signal, options.signal]);
-  // The writing end closes with the work: that is the end the reader sees.
-  const work = packTo(home, id, writeFd, { ...options, signal }, home.workers).finally(() => close(writeFd));
-  // A stream has no place for them: who wants them as data takes diffTo.
-  work.then(({ skipped }) => {
-    for (const { path, reason } of skipped) home.logger.warn(`left out ${path}: ${reason}`);
-  }, () => {});
-  return streamOf(reader, work, () => abort.abort());
+  const base = baseOf(home, id, options.parent);
+  if (base !== "native") return await naiveDiff(home).diff(id, base.parent, options);
+  return await streamWrittenBy(
+    (archiveFd, signal) => packTo(home, id, archiveFd, { ...options, signal }, home.workers),
+    options,
+    home.logger,
+  );
 }
 
 /** `diffTo` of the interface. */
@@ -55,7 +48,8 @@ export async function diffTo(
   output: FileDescriptor,
   options: DiffOptions,
 ): Promise<DiffResult> {
-  requireReadable(home, id, options.parent);
+  const base = baseOf(home, id, options.parent);
+  if (base !== "native") return await naiveDiff(home).diffTo(id, base.parent, output, options);
   return await packTo(home, id, output.fd, options, home.runner);
 }
 
@@ -81,47 +75,44 @@ function packTo(
 }
 
 /** `changes` of the interface. */
-export async function changesOf(
-  home: Overlay2Home,
-  id: string,
-  { parent, ...work }: CompareOptions,
-): Promise<Change[]> {
-  requireReadable(home, id, parent);
+export async function changesOf(home: Overlay2Home, id: string, options: CompareOptions): Promise<Change[]> {
+  const base = baseOf(home, id, options.parent);
+  if (base !== "native") return await naiveDiff(home).changes(id, base.parent, options);
   return await home.runner.run("changes", {
     upperDir: home.layout.diffDir(id),
     lowerDirs: home.layout.lowerDirs(id),
     overlayXattrs: overlayXattrs(home.features),
-  }, work);
+    xattrs: options.compareXattrs,
+    content: options.compareContent,
+  }, options);
 }
 
 /** `diffSize` of the interface. */
-export async function sizeOf(home: Overlay2Home, id: string, { parent, ...work }: CompareOptions): Promise<number> {
-  requireReadable(home, id, parent);
-  return await home.runner.run("size", { directory: home.layout.diffDir(id) }, work);
+export async function sizeOf(home: Overlay2Home, id: string, options: CompareOptions): Promise<number> {
+  const base = baseOf(home, id, options.parent);
+  if (base !== "native") return await naiveDiff(home).diffSize(id, base.parent, options);
+  return await home.runner.run("size", { directory: home.layout.diffDir(id) }, options);
 }
 
-/** What reading a layer needs: all of it, and no more than its own directory tells. */
-function requireReadable(home: Overlay2Home, id: string, parent: string | null | undefined): void {
-  requireNative(home, id, parent);
-  home.requireWhole(id);
-}
-
-/** @throws {StorageError} `layer_not_found`; `not_supported` where the layer's own directory does not tell enough. */
-function requireNative(home: Overlay2Home, id: string, parent: string | null | undefined): void {
+/**
+ * How the layer is compared: by its own directory, or with the tree of another layer, or with nothing at all.
+ *
+ * @throws {StorageError} `layer_not_found`, or that the layer cannot be read.
+ */
+function baseOf(
+  home: Overlay2Home,
+  id: string,
+  parent: string | null | undefined,
+): "native" | { parent: string | undefined } {
   home.requireLayer(id);
   const own = home.layout.parentOf(id);
-  if (parent !== undefined && (parent ?? undefined) !== own) {
-    const base = parent === null ? "nothing" : `"${parent}"`;
-    throw new StorageError("not_supported", `Cannot compare layer "${id}" with ${base}: that is not its parent`, {
-      hint: own === undefined
-        ? `"${id}" has no parent: leave --parent out`
-        : `its parent is "${own}": leave --parent out`,
-    });
-  }
-  const refusal = home.features.nativeDiffRefusal;
-  if (refusal !== undefined) {
-    throw new StorageError("not_supported", `Cannot tell what layer "${id}" changed: ${refusal}`);
-  }
+  const base = parent === undefined ? own : parent === null ? undefined : parseLayerId(parent);
+  home.requireWhole(id);
+  return base === own && home.features.nativeDiffRefusal === undefined ? "native" : { parent: base };
+}
+
+function naiveDiff(home: Overlay2Home): NaiveDiff {
+  return new NaiveDiff(naiveDiffHost(home));
 }
 
 /** `applyDiff` of the interface. */
@@ -129,10 +120,12 @@ export async function applyDiff(
   home: Overlay2Home,
   id: string,
   diff: ReadableStream<Uint8Array> | FileDescriptor,
-  { parent, xattrs, limits, devices, allowMissingEnd, digest, ...work }: ApplyOptions,
+  options: ApplyOptions,
 ): Promise<ApplyResult> {
-  requireNative(home, id, parent);
+  const { parent, xattrs, limits, devices, allowMissingEnd, digest, ...work } = options;
+  requireOwnParent(home, id, parent);
   home.requireContent(id);
+  if (home.features.nativeDiffRefusal !== undefined) return await naiveDiff(home).applyDiff(id, diff, options);
   const { layout } = home;
   using _applying = await beginApply(home, id);
   try {
@@ -154,86 +147,19 @@ export async function applyDiff(
     await finishApply(home, id);
     return result;
   } catch (error) {
-    await home.runner.run("remove", { directory: layout.dir(id), name: APPLYING }).catch((failure) =>
-      home.logger.warn(`cannot clear ${layout.applyingDir(id)} away: ${failure.message}`)
-    );
+    await giveUpApply(home, id);
     throw asStorageError(error, `Cannot apply a diff to layer "${id}"`);
   }
 }
 
-const APPLYING = ".lamina-applying";
-
-/**
- * Makes the directory that is filled, and returns its lock. The layer's own lock is held only meanwhile: an archive may
- * come slowly, and nobody should have to wait for it.
- */
-async function beginApply(home: Overlay2Home, id: string): Promise<Disposable> {
-  const { layout } = home;
-  const path = layout.applyingDir(id);
-  using _lock = await home.lock(id);
-  requireEmpty(home, id);
-  const left = tryLockDirectory(path, "exclusive");
-  if (left === "busy") {
-    throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": another one is being applied`);
-  }
-  if (left !== undefined) {
-    left[Symbol.dispose]();
-    home.logger.info(`clearing away an apply to layer "${id}" that was interrupted`);
-    await home.runner.run("remove", { directory: layout.dir(id), name: APPLYING });
-  }
-  const root = statat(AT_FDCWD, layout.diffDir(id));
-  makeOwnedDirectory(path, root.mode & 0o7777, root);
-  const lock = tryLockDirectory(path, "exclusive");
-  if (lock === undefined || lock === "busy") {
-    throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": ${path} is locked by somebody else`);
-  }
-  return lock;
-}
-
-/** Puts the whole content in place. */
-async function finishApply(home: Overlay2Home, id: string): Promise<void> {
-  using _lock = await home.lock(id);
-  requireEmpty(home, id);
-  // rename(2) replaces an empty directory in one step, and no other.
-  renameat2(AT_FDCWD, home.layout.applyingDir(id), AT_FDCWD, home.layout.diffDir(id));
-}
-
-function requireEmpty(home: Overlay2Home, id: string): void {
-  if (isOverlayMounted(home.layout.mergedDir(id))) {
-    throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": it is mounted`);
-  }
-  using directory = new Fd(openat(AT_FDCWD, home.layout.diffDir(id), O_RDONLY | O_DIRECTORY));
-  let isEmpty = true;
-  readDirectory(directory.fd, () => isEmpty = false);
-  if (isEmpty) return;
-  throw new StorageError("layer_not_empty", `Cannot apply a diff to layer "${id}": it has content already`, {
-    hint: "make a new layer for it",
+function requireOwnParent(home: Overlay2Home, id: string, parent: string | null | undefined): void {
+  home.requireLayer(id);
+  const own = home.layout.parentOf(id);
+  if (parent === undefined || (parent ?? undefined) === own) return;
+  const base = parent === null ? "nothing" : `"${parent}"`;
+  throw new StorageError("not_supported", `Cannot apply a diff to layer "${id}" over ${base}: that is not its parent`, {
+    hint: own === undefined
+      ? `"${id}" has no parent: leave --parent out`
+      : `its parent is "${own}": leave --parent out`,
   });
-}
-
-/** Gives `diff` to `use` as a descriptor. A stream goes through a pipe, whose other end is filled meanwhile. */
-async function feed<T>(
-  diff: ReadableStream<Uint8Array> | FileDescriptor,
-  { signal }: WorkOptions,
-  use: (archiveFd: number) => Promise<T>,
-): Promise<T> {
-  if (!(diff instanceof ReadableStream)) return await use(diff.fd);
-  const { readFd, writer } = await pipeFromStream();
-  const stop = new AbortController();
-  const stopSignal = signal === undefined ? stop.signal : AbortSignal.any([stop.signal, signal]);
-  const fed = pump(diff, writer, stopSignal).then(() => undefined, (error: unknown) => error);
-  let result: T;
-  try {
-    result = await use(readFd);
-  } catch (error) {
-    stop.abort();
-    close(readFd);
-    const pumpError = await fed;
-    if (signal?.aborted) throw new StorageError("aborted", "The operation was aborted", { cause: error });
-    // A source that fails ends the archive early; its own error says more than "cut short".
-    throw isSourceFailure(pumpError) ? pumpError : error;
-  }
-  close(readFd);
-  await fed;
-  return result;
 }

@@ -34,6 +34,8 @@ export interface HomeSettings {
   idMaps: IdMaps | undefined;
   mountApi: MountApi;
   maxDepth: number;
+  /** Further options of every mount. */
+  mountOptions: readonly string[];
   logger: Logger;
   runner: WorkRunner;
 }
@@ -103,7 +105,12 @@ export class Overlay2Home implements Disposable {
     if (this.#features === undefined) {
       const { home } = this.layout;
       try {
-        this.#features = featuresOf(home, `${this.#runDir()}/features`, this.#settings.mountApi);
+        this.#features = featuresOf(
+          home,
+          `${this.#runDir()}/features`,
+          this.#settings.mountApi,
+          this.#settings.mountOptions,
+        );
       } catch (error) {
         throw asStorageError(error, `Cannot keep overlay layers in ${home}`);
       }
@@ -119,6 +126,18 @@ export class Overlay2Home implements Disposable {
       this.#mounts = new LayerMounts(countDir, this.#settings.mountApi);
     }
     return this.#mounts;
+  }
+
+  /** Which interface of the kernel mounts. */
+  get mountApi(): MountApi {
+    return this.#settings.mountApi;
+  }
+
+  /** Where mounts are made that nobody else sees. */
+  get asideDir(): string {
+    const asideDir = `${this.#runDir()}/aside`;
+    makeRunDirectory(asideDir);
+    return asideDir;
   }
 
   /** An empty directory, to lie below a layer that has nothing else below it. */

@@ -13,6 +13,8 @@ import { parseSize } from "../units.ts";
 export interface Overlay2Options {
   /** Accepted for old configurations: the kernel is tried, not asked for its version. */
   overrideKernelCheck: boolean;
+  /** Further options of every mount, as the kernel spells them. */
+  mountOptions: string[];
   /** Limit on a read-write layer in bytes; 0 is none. */
   sizeBytes: number;
 }
@@ -33,7 +35,7 @@ function parseBoolean(key: string, value: string): boolean {
  * @throws {StorageError} `invalid_argument`: no `=`, an unknown key, a value that is none; `not_supported`: a size.
  */
 export function parseOverlay2Options(options: readonly string[]): Overlay2Options {
-  const parsed: Overlay2Options = { overrideKernelCheck: false, sizeBytes: 0 };
+  const parsed: Overlay2Options = { overrideKernelCheck: false, mountOptions: [], sizeBytes: 0 };
   for (const option of options) {
     const equals = option.indexOf("=");
     if (equals === -1) {
@@ -45,12 +47,15 @@ export function parseOverlay2Options(options: readonly string[]): Overlay2Option
       case "overlay2.override_kernel_check":
         parsed.overrideKernelCheck = parseBoolean(key, value);
         break;
+      case "overlay2.mountopt":
+        parsed.mountOptions.push(...value.split(",").map((word) => word.trim()).filter((word) => word !== ""));
+        break;
       case "overlay2.size":
         parsed.sizeBytes = parseSize(value);
         break;
       default:
         throw new StorageError("invalid_argument", `overlay2: unknown option ${key}`, {
-          hint: "there are overlay2.size and overlay2.override_kernel_check",
+          hint: "there are overlay2.size, overlay2.mountopt and overlay2.override_kernel_check",
         });
     }
   }

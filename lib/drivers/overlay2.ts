@@ -11,14 +11,13 @@
 import { AT_FDCWD, Fd, O_DIRECTORY, O_RDWR, O_TMPFILE, openat, tryLseek } from "../../ffi/file.ts";
 import { asStorageError, isStorageError, StorageError } from "../errors.ts";
 import { parseLayerId } from "../layer_id.ts";
-import { baseOptions } from "../mount/overlay_features.ts";
-import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { isOverlayMounted, unmountBelow } from "../mount/unmount.ts";
 import { lockDirectory } from "../util/directory_lock.ts";
 import { DirectoryGetter } from "./_diff_getter.ts";
 import { applyDiff, changesOf, diffStream, diffTo, sizeOf } from "./_overlay2_content.ts";
 import { createLayer, removeLayer } from "./_overlay2_create.ts";
 import { type HomeSettings, Overlay2Home } from "./_overlay2_home.ts";
+import { overlayOf } from "./_overlay2_trees.ts";
 import { checkLayerOptions, parseOverlay2Options } from "./_overlay2_options.ts";
 import type {
   ApplyOptions,
@@ -43,7 +42,7 @@ import type {
 const MAX_DEPTH = 128;
 
 /** How the driver is opened: as any home, and with the options of `overlay2`. */
-export type Overlay2Settings = Omit<HomeSettings, "maxDepth"> & { options: readonly string[] };
+export type Overlay2Settings = Omit<HomeSettings, "maxDepth" | "mountOptions"> & { options: readonly string[] };
 
 /** The driver. */
 export class Overlay2Driver implements GraphDriver {
@@ -55,9 +54,9 @@ export class Overlay2Driver implements GraphDriver {
 
   /** @throws {StorageError} `invalid_argument`, `not_supported`: the options. */
   constructor(settings: Overlay2Settings) {
-    parseOverlay2Options(settings.options);
+    const { mountOptions } = parseOverlay2Options(settings.options);
     this.home = settings.home;
-    this.#home = new Overlay2Home({ ...settings, maxDepth: MAX_DEPTH });
+    this.#home = new Overlay2Home({ ...settings, mountOptions, maxDepth: MAX_DEPTH });
   }
 
   create(id: string, options: CreateOptions = {}): Promise<void> {
@@ -115,7 +114,7 @@ export class Overlay2Driver implements GraphDriver {
       return { id, path: layout.diffDir(id), [Symbol.asyncDispose]: nothingToDo };
     }
     const mergedDir = layout.mergedDir(id);
-    const overlay = this.#overlayOf(id, options);
+    const overlay = overlayOf(this.#home, id, options);
     try {
       this.#home.mounts.acquire(id, mergedDir, overlay, this.#home.owner());
     } catch (error) {
@@ -130,20 +129,6 @@ export class Overlay2Driver implements GraphDriver {
       await this.put(id);
     };
     return { id, path: mergedDir, [Symbol.asyncDispose]: release };
-  }
-
-  /** A committed layer is a lower layer of others: it is shown on top of its own lowers, and nothing can be written. */
-  #overlayOf(id: string, options: GetOptions): OverlayMount {
-    const { layout } = this.#home;
-    const all = [...baseOptions(this.#home.prepare()), ...mountOptions(options)];
-    const lowerDirs = layout.lowers(id).map((lower) => `${this.home}/${lower}`);
-    const upperDir = layout.diffDir(id);
-    if (options.readOnly !== true && !layout.isCommitted(id)) {
-      return { lowerDirs, upper: { upperDir, workDir: layout.workDir(id) }, options: all };
-    }
-    // Without an upper directory the kernel wants two others.
-    if (lowerDirs.length === 0) lowerDirs.push(this.#home.emptyDir);
-    return { lowerDirs: [upperDir, ...lowerDirs], upper: undefined, options: all };
   }
 
   put(id: string): Promise<void> {
@@ -275,10 +260,6 @@ export class Overlay2Driver implements GraphDriver {
       this.#home[Symbol.dispose]();
     }
   }
-}
-
-function mountOptions({ mountOptions = [], mountLabel = "" }: GetOptions): string[] {
-  return mountLabel === "" ? [...mountOptions] : [...mountOptions, `context=${mountLabel}`];
 }
 
 function nothingToDo(): Promise<void> {

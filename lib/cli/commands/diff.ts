@@ -41,10 +41,11 @@ export async function diff(command: CommandOf<"diff">, context: Context): Promis
 }
 
 async function diffTo(fd: number, command: CommandOf<"diff">, { output, openDriver }: Context): Promise<DiffResult> {
-  const { id, comparedWith, compression, times, xattrs, skipErrors, digest } = command;
+  const { id, comparedWith, compression, times, xattrs, compareContent, skipErrors, digest } = command;
   const options: DiffOptions = {
     digest,
     skipErrors,
+    compareContent,
     ...(comparedWith === undefined ? {} : { parent: comparedWith }),
     ...(compression === undefined ? {} : { compression }),
     ...(times === undefined ? {} : { times }),
