@@ -34,6 +34,7 @@ const MODE = 14;
 const INO = 8;
 const FILE_SIZE = 10;
 const BLOCKS = 12;
+const CTIME = 24;
 const MTIME = 28;
 const RDEV = 32;
 const DEV = 34;
@@ -90,6 +91,23 @@ export class Stat {
   /** Device and inode as a key: the same file has the same key. A number could not hold a 64-bit inode. */
   get fileKey(): string {
     return `${this.words[DEV]}:${this.words[DEV + 1]}:${this.words[INO + 1]}:${this.words[INO]}`;
+  }
+
+  /** Whether `other` is the same file. */
+  isSameFile(other: Stat): boolean {
+    return this.words[DEV] === other.words[DEV] && this.words[DEV + 1] === other.words[DEV + 1] &&
+      this.#hasInodeOf(other);
+  }
+  /**
+   * Whether `other` has the same inode number and changed its inode last at the same nanosecond, on whatever device: two
+   * overlay mounts show one file of a layer below under two devices.
+   */
+  isUnchangedSince(other: Stat): boolean {
+    return this.#hasInodeOf(other) && this.words[CTIME] === other.words[CTIME] &&
+      this.words[CTIME + 2] === other.words[CTIME + 2];
+  }
+  #hasInodeOf(other: Stat): boolean {
+    return this.words[INO] === other.words[INO] && this.words[INO + 1] === other.words[INO + 1];
   }
 
   get isDirectory(): boolean {

@@ -8,11 +8,13 @@
  */
 
 import { readDirectory } from "../../ffi/directory.ts";
+import { ERRNO, failure, hex } from "../../ffi/errno.ts";
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat } from "../../ffi/file.ts";
 import { Stat, tryStatx } from "../../ffi/stat.ts";
-import { fgetxattr, lgetxattr } from "../../ffi/xattr.ts";
+import { fgetxattr } from "../../ffi/xattr.ts";
 import { type ByteString, byteString, CName, textOfBytes } from "../util/byte_string.ts";
 import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
+import { type DifferenceRules, FileComparer } from "./_differences.ts";
 import { isOpaqueValue, opaqueXattr, type OverlayXattrNamespace } from "./whiteout.ts";
 
 /** One changed path, absolute in the layer. */
@@ -22,7 +24,7 @@ export interface PathChange {
 }
 
 /** How changes are found. */
-export interface ChangesOptions {
+export interface ChangesOptions extends DifferenceRules {
   /** Which attribute makes a directory opaque; `trusted` unless the mounts are made with `userxattr`. */
   overlayXattrs?: OverlayXattrNamespace;
   control?: WorkControl;
@@ -30,8 +32,9 @@ export interface ChangesOptions {
 
 /** The name as the layers below show it: of which type, and, for a directory, merged from which ones. */
 interface LowerName {
+  /** The directory that decides. */
+  fd: number;
   stat: Stat;
-  capability: Uint8Array | undefined;
   directories: Fd[];
 }
 
@@ -55,12 +58,15 @@ class ChangeFinder {
   readonly #found = new Map<ByteString, PathChange["kind"]>();
   readonly #opaqueXattr: string;
   readonly #control: WorkControl;
+  readonly #files: FileComparer;
   readonly #stat = new Stat();
   readonly #leaf = new CName();
 
   constructor(options: ChangesOptions) {
-    this.#opaqueXattr = opaqueXattr(options.overlayXattrs ?? "trusted");
+    const namespace = options.overlayXattrs ?? "trusted";
+    this.#opaqueXattr = opaqueXattr(namespace);
     this.#control = options.control ?? UNWATCHED;
+    this.#files = new FileComparer(options, namespace, () => this.#control.tick(this.#found.size, 0));
   }
 
   result(): PathChange[] {
@@ -79,7 +85,7 @@ class ChangeFinder {
   #compare(upperFd: number, prefix: ByteString, name: ByteString, lowers: readonly Fd[]): void {
     const path = prefix + name;
     const stat = new Stat();
-    if (tryStatx(upperFd, this.#leaf.fill(name), AT_SYMLINK_NOFOLLOW, stat) < 0) return;
+    if (!look(upperFd, this.#leaf.fill(name), stat)) return;
     const lower = this.#findLower(lowers, name);
     try {
       if (stat.isOverlayWhiteout) {
@@ -87,7 +93,7 @@ class ChangeFinder {
         return;
       }
       if (lower === undefined) this.#add(path, "add");
-      else if (this.#differs(stat, capabilityOf(upperFd, name), lower)) this.#add(path, "modify");
+      else if (this.#files.differs({ fd: upperFd, stat }, lower, name)) this.#add(path, "modify");
       if (!stat.isDirectory) return;
       using directory = openDirectory(upperFd, this.#leaf.fill(name));
       this.walk(directory.fd, `${path}/`, lower?.directories ?? []);
@@ -101,14 +107,14 @@ class ChangeFinder {
     let found: LowerName | undefined;
     for (const { fd } of lowers) {
       const leaf = this.#leaf.fill(name);
-      if (tryStatx(fd, leaf, AT_SYMLINK_NOFOLLOW, this.#stat) < 0) continue;
+      if (!look(fd, leaf, this.#stat)) continue;
       // What stands above it decides: a deletion or a file ends the search, a directory is merged with those below.
       if (this.#stat.isOverlayWhiteout) break;
       if (found !== undefined && !this.#stat.isDirectory) break;
       if (found === undefined) {
         const stat = new Stat();
         stat.words.set(this.#stat.words);
-        found = { stat, capability: capabilityOf(fd, name), directories: [] };
+        found = { fd, stat, directories: [] };
         if (!stat.isDirectory) break;
       }
       const directory = openDirectory(fd, this.#leaf.fill(name));
@@ -131,10 +137,6 @@ class ChangeFinder {
     }
   }
 
-  #differs(upper: Stat, capability: Uint8Array | undefined, lower: LowerName): boolean {
-    return statDiffers(upper, lower.stat) || !sameBytes(capability, lower.capability);
-  }
-
   #isOpaque(fd: number): boolean {
     return isOpaqueValue(fgetxattr(fd, this.#opaqueXattr));
   }
@@ -149,30 +151,13 @@ class ChangeFinder {
   }
 }
 
-/**
- * Whether two files count as different, by Docker's rules: type, mode, owner or device; and, but for directories, size
- * or time of modification.
- */
-export function statDiffers(a: Stat, b: Stat): boolean {
-  if (a.mode !== b.mode || a.uid !== b.uid || a.gid !== b.gid) return true;
-  if (a.rdevMajor !== b.rdevMajor || a.rdevMinor !== b.rdevMinor) return true;
-  if (a.isDirectory) return false;
-  return a.size !== b.size || !sameTime(a, b);
-}
-
-/** A time without nanoseconds may be one that an archive cut off, and equals any time of its second. */
-function sameTime(a: Stat, b: Stat): boolean {
-  if (a.mtimeSeconds !== b.mtimeSeconds) return false;
-  return a.mtimeNanoseconds === b.mtimeNanoseconds || a.mtimeNanoseconds === 0 || b.mtimeNanoseconds === 0;
-}
-
-function sameBytes(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
-  if (a === undefined || b === undefined) return a === b;
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
-}
-
-function capabilityOf(dirfd: number, name: ByteString): Uint8Array | undefined {
-  return lgetxattr(new CName().fill(`/proc/self/fd/${dirfd}/${name}`), "security.capability");
+/** Whether there is such a name; `stat` then tells what it is. */
+function look(dirfd: number, leaf: Uint8Array, stat: Stat): boolean {
+  const result = tryStatx(dirfd, leaf, AT_SYMLINK_NOFOLLOW, stat);
+  if (result < 0 && result !== -ERRNO.ENOENT) {
+    throw failure(-result, "statx", dirfd, leaf, hex(AT_SYMLINK_NOFOLLOW));
+  }
+  return result === 0;
 }
 
 function namesIn(fd: number): ByteString[] {

@@ -10,30 +10,22 @@
  * @module
  */
 
-import { readDirectory } from "../../ffi/directory.ts";
+import { DT_DIR, DT_REG } from "../../ffi/directory.ts";
+import { isErrno } from "../../ffi/errno.ts";
 import { Fd, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, openat, readlinkat } from "../../ffi/file.ts";
-import {
-  fstat,
-  lstatat,
-  S_IFBLK,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFIFO,
-  S_IFLNK,
-  S_IFMT,
-  S_IFREG,
-  S_IFSOCK,
-  Stat,
-} from "../../ffi/stat.ts";
-import { asStorageError, StorageError } from "../errors.ts";
-import { type IdMaps, toContainer } from "../id_map.ts";
+import { fstat, lstatat, S_IFBLK, S_IFCHR, S_IFIFO, S_IFLNK, S_IFMT, S_IFSOCK, Stat } from "../../ffi/stat.ts";
+import { asStorageError, isStorageError, StorageError } from "../errors.ts";
+import type { IdMaps } from "../id_map.ts";
 import { type ByteString, byteString, CName, textOfBytes } from "../util/byte_string.ts";
 import { FdWriter } from "../util/fd_writer.ts";
 import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
-import { StreamDigest } from "./_content_thread.ts";
+import { secondThreadStart } from "./_content_thread.ts";
+import { mapOwnerToContainer } from "./_entry_owner.ts";
 import { Lowers } from "./_lowers.ts";
+import { nameOf, type PackSelection, type TypedName, typeOf, WHOLE_TREE } from "./_pack_selection.ts";
 import { SourceFiles } from "./_source_files.ts";
 import { SourceXattrs } from "./_source_xattrs.ts";
+import { StreamDigest } from "./_stream_digest.ts";
 import { TarEntry, TypeFlag } from "./header.ts";
 import { type StartHelper, startHelper } from "./helper_thread.ts";
 import { MOST_LEVELS } from "./limits.ts";
@@ -97,8 +89,22 @@ const NEW_ROOT_MODE = 0o755;
  * `limit_exceeded` for directories nested too deep; `system_error` for what cannot be read; `aborted`.
  */
 export function pack(rootFd: number, archiveFd: number, options: PackOptions = {}): PackResult {
+  return packSelected(rootFd, archiveFd, options, () => WHOLE_TREE);
+}
+
+/**
+ * As {@linkcode pack}, but for what `select` leaves out.
+ *
+ * @throws {StorageError} As {@linkcode pack}, and what `select` throws.
+ */
+export function packSelected(
+  rootFd: number,
+  archiveFd: number,
+  options: PackOptions,
+  select: () => PackSelection,
+): PackResult {
   try {
-    using packer = new Packer(rootFd, archiveFd, options);
+    using packer = new Packer(rootFd, archiveFd, options, select());
     return packer.run();
   } catch (error) {
     throw asStorageError(error, "Cannot write the archive");
@@ -126,14 +132,15 @@ class Packer implements Disposable {
   readonly #skippedSockets: string[] = [];
   readonly #skipped: SkippedFile[] = [];
 
-  constructor(readonly rootFd: number, archiveFd: number, options: PackOptions) {
+  constructor(readonly rootFd: number, archiveFd: number, options: PackOptions, readonly selection: PackSelection) {
     const namespace = options.overlayXattrs ?? "trusted";
     const start = options.startHelper ?? startHelper;
     this.#tick = (): void => this.#control.tick(this.#writer.entries, this.#writer.position);
     this.#control = options.control ?? UNWATCHED;
     this.#output = new FdWriter(archiveFd, this.#tick);
     this.#writer = new TarWriter(this.#output);
-    this.#files = new SourceFiles(this.#output, start, this.#tick, options.secondThreadFrom);
+    const secondThreadFrom = options.secondThreadFrom ?? secondThreadStart(options.digest ? 1 : 0);
+    this.#files = new SourceFiles(this.#output, start, this.#tick, secondThreadFrom);
     this.#xattrs = new SourceXattrs(namespace, options.xattrs);
     // Without layers below there is nothing to ask, and what the layer says of them is kept as it is.
     const lowerDirs = options.lowerDirs ?? [];
@@ -153,10 +160,7 @@ class Packer implements Disposable {
   }
 
   run(): PackResult {
-    using root = new Fd(openat(this.rootFd, ".", O_RDONLY | O_DIRECTORY));
-    const names = sortedNames(root.fd);
-    this.#packRoot(root.fd, names.length === 0);
-    this.#packNames(root.fd, "", names, 0);
+    if (!this.selection.isEmpty) this.#packTree();
     this.#writer.end();
     return {
       entries: this.#writer.entries,
@@ -167,16 +171,24 @@ class Packer implements Disposable {
     };
   }
 
+  #packTree(): void {
+    using root = new Fd(openat(this.rootFd, ".", O_RDONLY | O_DIRECTORY));
+    const names = this.selection.namesIn(root.fd, "");
+    this.#packRoot(root.fd, names.length === 0);
+    this.#packNames(root.fd, "", names, 0);
+  }
+
   /** A layer in which nothing was done is the well-known empty archive of 1024 zero bytes. */
   #packRoot(fd: number, isEmpty: boolean): void {
     const stat = fstat(fd, this.#stat);
     const isPlain = (stat.mode & 0o7777) === this.#newRootMode && stat.uid === 0 && stat.gid === 0;
     const { xattrs, isOpaque } = this.#xattrs.ofDirectory(fd, ".");
-    if (isEmpty && isPlain && !isOpaque && xattrs === undefined && this.#idMaps === undefined) return;
+    const isUsual = isPlain && !isOpaque && xattrs === undefined && this.#idMaps === undefined;
+    if (isEmpty && isUsual && !this.selection.needsRoot) return;
     this.#fill(TypeFlag.DIRECTORY, "./");
     this.#entry.xattrs = xattrs;
     this.#writer.writeHeader(this.#entry);
-    if (isOpaque) this.#packWhiteout(OCI_OPAQUE);
+    if (isOpaque && this.selection.isUpper) this.#packWhiteout(OCI_OPAQUE);
   }
 
   #packDirectory(parentFd: number, path: ByteString, leaf: Uint8Array<ArrayBuffer>, level: number): void {
@@ -191,7 +203,7 @@ class Packer implements Disposable {
     this.#fill(TypeFlag.DIRECTORY, `${path}/`);
     const { xattrs, isOpaque } = this.#xattrs.ofDirectory(directory.fd, path);
     this.#entry.xattrs = xattrs;
-    const names = sortedNames(directory.fd);
+    const names = this.selection.namesIn(directory.fd, `${path}/`);
     this.#writer.writeHeader(this.#entry);
     if (isOpaque && this.#hidesSomething(path)) this.#packWhiteout(`${path}/${OCI_OPAQUE}`);
     this.#packNames(directory.fd, `${path}/`, names, level + 1);
@@ -199,21 +211,22 @@ class Packer implements Disposable {
 
   /** Kernels before 5.14, and later ones with some options, mark every new directory, also where nothing is below. */
   #hidesSomething(path: ByteString): boolean {
-    if (this.#lowers === undefined) return true;
+    if (this.#lowers === undefined) return this.selection.isUpper;
     using lower = this.#lowers.find(path);
     return lower !== undefined;
   }
 
-  #packNames(fd: number, prefix: ByteString, names: readonly ByteString[], level: number): void {
-    for (const name of names) {
+  #packNames(fd: number, prefix: ByteString, names: readonly TypedName[], level: number): void {
+    for (const typed of names) {
+      const name = nameOf(typed);
       const path = prefix + name;
       const { entries } = this.#writer;
       try {
-        this.#packName(fd, path, name, level);
+        this.#packName(fd, path, name, typeOf(typed), level);
       } catch (error) {
         const failure = asStorageError(error, `Cannot archive "${textOfBytes(path)}"`);
         // With its header out, a name can no longer be left out.
-        if (!this.#skipsErrors || this.#writer.entries > entries) throw failure;
+        if (!this.#skipsErrors || !isFilesFault(error) || this.#writer.entries > entries) throw failure;
         this.#skip(path, failure);
       }
       this.#tick();
@@ -226,10 +239,10 @@ class Packer implements Disposable {
     if (this.#linked.get(this.#stat.fileKey) === path) this.#linked.delete(this.#stat.fileKey);
   }
 
-  #packName(parentFd: number, path: ByteString, name: ByteString, level: number): void {
-    const leaf = this.#leaf.fill(name);
-    const stat = lstatat(parentFd, leaf, this.#stat);
-    if (stat.isOverlayWhiteout) return this.#packWhiteoutOf(path, name);
+  /** @param type What the directory says of the name. Files are opened before they are looked at: one call less. */
+  #packName(parentFd: number, path: ByteString, name: ByteString, type: number, level: number): void {
+    const kind = this.selection.kindOf(path, name);
+    if (kind === "delete") return this.#packWhiteoutOf(path, name);
     if (name.startsWith(OCI_WHITEOUT_PREFIX)) {
       throw new StorageError(
         "not_supported",
@@ -237,19 +250,23 @@ class Packer implements Disposable {
         { hint: "rename or remove it" },
       );
     }
-    const type = stat.mode & S_IFMT;
-    if (type === S_IFDIR) return this.#packDirectory(parentFd, path, leaf, level);
-    if (type === S_IFSOCK) return this.#skipSocket(path, name);
+    const leaf = this.#leaf.fill(name);
+    if (type === DT_REG) return this.#packFile(parentFd, path, leaf);
+    if (type === DT_DIR) return this.#packDirectory(parentFd, path, leaf, level);
+    const stat = lstatat(parentFd, leaf, this.#stat);
+    if (stat.isOverlayWhiteout) return this.#packWhiteoutOf(path, name);
+    if (stat.isDirectory) return this.#packDirectory(parentFd, path, leaf, level);
+    if (stat.isFile) return this.#packFile(parentFd, path, leaf);
+    if ((stat.mode & S_IFMT) === S_IFSOCK) return this.#skipSocket(path, name, kind === "modify");
     if (stat.nlink > 1 && this.#packLink(path)) return;
-    if (type === S_IFREG) return this.#packFile(parentFd, path, leaf);
-    this.#packSpecial(parentFd, path, leaf, type);
+    this.#packSpecial(parentFd, path, leaf, stat.mode & S_IFMT);
   }
 
   /** What the socket replaced must not come back where the archive is applied. */
-  #skipSocket(path: ByteString, name: ByteString): void {
-    this.#skippedSockets.push(textOfBytes(path));
+  #skipSocket(path: ByteString, name: ByteString, isReplacement: boolean): void {
     using lower = this.#lowers?.find(path);
-    if (lower !== undefined) this.#packWhiteoutOf(path, name);
+    if (isReplacement || lower !== undefined) this.#packWhiteoutOf(path, name);
+    this.#skippedSockets.push(textOfBytes(path));
   }
 
   /** Whether the file in `#stat` was written before, under another name. */
@@ -268,7 +285,9 @@ class Packer implements Disposable {
   #packFile(parentFd: number, path: ByteString, leaf: Uint8Array<ArrayBuffer>): void {
     // NONBLOCK: should the name have become a fifo meanwhile, opening it must not wait for somebody to write.
     using file = new Fd(openat(parentFd, leaf, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
-    const { size } = this.#stat;
+    const { size, isFile, nlink } = fstat(file.fd, this.#stat);
+    if (!isFile) throw changedMeanwhile(path);
+    if (nlink > 1 && this.#packLink(path)) return;
     this.#fill(TypeFlag.FILE, path);
     this.#entry.size = size;
     this.#entry.xattrs = this.#xattrs.ofOpen(file.fd, path);
@@ -321,8 +340,9 @@ class Packer implements Disposable {
     entry.unsafePath = path;
     entry.unsafeLinkPath = "";
     entry.mode = stat.mode & 0o7777;
-    entry.uid = this.#idMaps === undefined ? stat.uid : toContainer(stat.uid, this.#idMaps.uidMaps);
-    entry.gid = this.#idMaps === undefined ? stat.gid : toContainer(stat.gid, this.#idMaps.gidMaps);
+    entry.uid = stat.uid;
+    entry.gid = stat.gid;
+    if (this.#idMaps !== undefined) mapOwnerToContainer(entry, this.#idMaps);
     entry.size = 0;
     entry.mtimeSeconds = stat.mtimeSeconds;
     entry.mtimeNanoseconds = this.#wholeSeconds ? 0 : stat.mtimeNanoseconds;
@@ -338,9 +358,12 @@ const SPECIAL_TYPES: ReadonlyMap<number, number> = new Map([
   [S_IFIFO, TypeFlag.FIFO],
 ]);
 
-/** The names in the open directory `fd`, in the order of their bytes. */
-function sortedNames(fd: number): ByteString[] {
-  const names: ByteString[] = [];
-  readDirectory(fd, (buffer, start, end) => names.push(byteString(buffer, start, end)));
-  return names.sort();
+/** What may be wrong with a file, and not with the machine or with us. */
+function isFilesFault(error: unknown): boolean {
+  if (isStorageError(error)) return error.code === "not_supported" || error.code === "invalid_argument";
+  return isErrno(error, "EACCES", "EPERM", "EIO", "ENOENT", "ENOTDIR", "ELOOP", "ENXIO", "ESTALE", "EUCLEAN", "E2BIG");
+}
+
+function changedMeanwhile(path: ByteString): StorageError {
+  return new StorageError("system_error", `Cannot archive "${textOfBytes(path)}": it was replaced while it was read`);
 }

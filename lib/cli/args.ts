@@ -42,6 +42,14 @@ export interface Settings {
   verbose: boolean;
 }
 
+/** With what a layer is compared, and how closely. */
+interface Comparison {
+  id: string;
+  comparedWith: string | null | undefined;
+  compareXattrs: boolean;
+  compareContent: boolean;
+}
+
 /** What is to be done. In a `comparedWith`, undefined is the layer's own parent and null is nothing at all. */
 export type Command =
   | {
@@ -71,14 +79,15 @@ export type Command =
     compression: typeof COMPRESSIONS[number] | undefined;
     times: typeof TIMES[number] | undefined;
     xattrs: readonly XattrNamespace[] | undefined;
+    compareContent: boolean;
     skipErrors: boolean;
     digest: boolean;
   }
   | { kind: "rm"; ids: readonly string[]; force: boolean }
   | { kind: "mount"; id: string; readOnly: boolean; label: string | undefined; options: readonly string[] }
   | { kind: "unmount"; id: string; force: boolean }
-  | { kind: "changes"; id: string; comparedWith: string | null | undefined }
-  | { kind: "size"; id: string; comparedWith: string | null | undefined }
+  | { kind: "changes" } & Comparison
+  | { kind: "size" } & Comparison
   | { kind: "inspect"; id: string }
   | { kind: "exists"; id: string }
   | { kind: "mounts" | "cleanup" | "ls" | "tree" | "info" | "version" }
@@ -209,7 +218,13 @@ function read(name: CommandName, words: Words): Command {
       return { kind: name, id, force: words.has("force") };
     case "changes":
     case "size":
-      return { kind: name, id, comparedWith: comparedWith(words) };
+      return {
+        kind: name,
+        id,
+        comparedWith: comparedWith(words),
+        compareXattrs: words.has("xattrs"),
+        compareContent: words.has("content"),
+      };
     case "inspect":
     case "exists":
       return { kind: name, id };
@@ -278,6 +293,7 @@ function readDiff(id: string, words: Words): Command {
     compression,
     times: chosen(words.value("times"), TIMES, "--times", "diff"),
     xattrs: readXattrNamespaces(words.value("xattrs")),
+    compareContent: words.has("content"),
     skipErrors: words.has("skip-errors"),
     digest: words.has("digest"),
   };

@@ -95,6 +95,8 @@ const COMPARED_WITH: OptionSpec = {
   help: 'compare with this layer, or "" with nothing at all',
   completion: "layer",
 };
+const COMPARE_XATTRS: OptionSpec = { name: "xattrs", help: "other extended attributes count as well" };
+const COMPARE_CONTENT: OptionSpec = { name: "content", help: "read files that look the same" };
 
 const DIGEST: OptionSpec = { name: "digest", help: "print SHA-256 of the plain archive, and of it as it is" };
 
@@ -137,6 +139,7 @@ export const COMMANDS = {
       { name: "compress", value: "NAME", help: "gzip or zstd", completion: COMPRESSIONS },
       { name: "times", value: "NAME", help: "full (to the nanosecond) or seconds", completion: TIMES },
       { name: "xattrs", value: "NS,NS", help: "only attributes of user, security, trusted, system" },
+      COMPARE_CONTENT,
       { name: "skip-errors", help: "leave out, and list, what cannot be archived" },
       DIGEST,
     ],
@@ -219,14 +222,14 @@ export const COMMANDS = {
     group: "Queries",
     summary: "list paths added (A), changed (C), deleted (D)",
     words: [LAYER],
-    options: [COMPARED_WITH],
+    options: [COMPARED_WITH, COMPARE_XATTRS, COMPARE_CONTENT],
     example: "lamina changes job-1",
   },
   size: {
     group: "Queries",
     summary: "print the bytes that a layer adds or changes",
     words: [LAYER],
-    options: [COMPARED_WITH],
+    options: [COMPARED_WITH, COMPARE_XATTRS, COMPARE_CONTENT],
     example: "lamina size job-1",
   },
   info: {

@@ -15,27 +15,26 @@ import { replaceFileQuickly } from "../util/run_file.ts";
 interface CacheEntry {
   /** A new kernel may answer otherwise, and so may this one with other module options after a boot. */
   bootId: string;
-  options: readonly string[];
+  /** The mount options that were asked for. */
+  asked: string;
   features: OverlayFeatures;
 }
 
-/**
- * The features of `home`, from `cacheFile` if that was written since the machine started, for mounts with the same
- * `options`.
- */
+/** The features of `home`, from `cacheFile` if that was written since the machine started, for the same mount options. */
 export function featuresOf(
   home: string,
   cacheFile: string,
   api: MountApi,
-  options: readonly string[] = [],
+  mountOptions: readonly string[],
 ): OverlayFeatures {
+  const asked = mountOptions.join(",");
   const bootId = readTextFile("/proc/sys/kernel/random/boot_id").trim();
   const cached = parse(readTextFileIfExists(cacheFile));
-  if (cached?.bootId === bootId && cached.options?.join() === options.join()) return cached.features;
-  const features = probeOverlay(home, api, options);
+  if (cached?.bootId === bootId && cached.asked === asked) return cached.features;
+  const features = probeOverlay(home, api, mountOptions);
   // Several processes may find a new home at once, and there is no layer yet to lock.
   const temporary = `${cacheFile}.${randomId(10)}`;
-  replaceFileQuickly(cacheFile, JSON.stringify({ bootId, options, features } satisfies CacheEntry), temporary);
+  replaceFileQuickly(cacheFile, JSON.stringify({ bootId, asked, features } satisfies CacheEntry), temporary);
   return features;
 }
 

@@ -1,22 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * What is in a layer: diff, apply, changes and size, taken from the layer's own directory. That is enough
- * where the layer is compared with its own parent.
+ * What is in a layer: diff, apply, changes and size. Where the layer is compared with its own parent, its own directory is
+ * enough (the *native* diff); for all else both layers are mounted and compared.
  *
  * @module
  */
 
-import { AT_FDCWD, close, Fd, O_DIRECTORY, O_RDONLY, openat, renameat2 } from "../../ffi/file.ts";
-import { readDirectory } from "../../ffi/directory.ts";
-import { statat } from "../../ffi/stat.ts";
 import { asStorageError, StorageError } from "../errors.ts";
+import { parseLayerId } from "../layer_id.ts";
 import { overlayXattrs } from "../mount/overlay_features.ts";
-import { isOverlayMounted } from "../mount/unmount.ts";
-import { tryLockDirectory } from "../util/directory_lock.ts";
-import { isSourceFailure, pipeFromStream, pipeToStream, pump, streamOf } from "../util/pipe_stream.ts";
+import { feed, streamWrittenBy } from "./_archive_streams.ts";
+import { beginApply, finishApply, giveUpApply } from "./_layer_apply.ts";
 import type { LayerHome } from "./_layer_home.ts";
-import { makeOwnedDirectory } from "./_owner.ts";
 import type { WorkRunner } from "./_work_runner.ts";
 import type {
   ApplyOptions,
@@ -26,32 +22,39 @@ import type {
   DiffOptions,
   DiffResult,
   FileDescriptor,
-  WorkOptions,
 } from "./driver.ts";
+import type { NaiveDiff } from "./naive_diff.ts";
+
+/** The layers of a home, and how they are compared where their own directories do not tell enough. */
+export interface Layers {
+  readonly home: LayerHome;
+  readonly naiveDiff: NaiveDiff;
+}
 
 /** `diff` of the interface. */
 export async function diffStream(
-  home: LayerHome,
+  { home, naiveDiff }: Layers,
   id: string,
   options: DiffOptions,
 ): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
-  requireReadable(home, id, options.parent);
-  const { writeFd, reader } = await pipeToStream();
-  const abort = new AbortController();
-  const signal = options.signal === undefined ? abort.signal : AbortSignal.any([abort.signal, options.signal]);
-  // The writing end closes with the work: that is the end the reader sees.
-  const work = packTo(home, id, writeFd, { ...options, signal }, home.workers).finally(() => close(writeFd));
-  return streamOf(reader, work, () => abort.abort());
+  const base = baseOf(home, id, options.parent);
+  if (base !== "native") return await naiveDiff.diff(id, base.parent, options);
+  return await streamWrittenBy(
+    (archiveFd, signal) => packTo(home, id, archiveFd, { ...options, signal }, home.workers),
+    options,
+    home.logger,
+  );
 }
 
 /** `diffTo` of the interface. */
 export async function diffTo(
-  home: LayerHome,
+  { home, naiveDiff }: Layers,
   id: string,
   output: FileDescriptor,
   options: DiffOptions,
 ): Promise<DiffResult> {
-  requireReadable(home, id, options.parent);
+  const base = baseOf(home, id, options.parent);
+  if (base !== "native") return await naiveDiff.diffTo(id, base.parent, output, options);
   return await packTo(home, id, output.fd, options, home.runner);
 }
 
@@ -78,58 +81,59 @@ function packTo(
 }
 
 /** `changes` of the interface. */
-export async function changesOf(
-  home: LayerHome,
-  id: string,
-  { parent, ...work }: CompareOptions,
-): Promise<Change[]> {
-  requireReadable(home, id, parent);
+export async function changesOf({ home, naiveDiff }: Layers, id: string, options: CompareOptions): Promise<Change[]> {
+  const base = baseOf(home, id, options.parent);
+  if (base !== "native") return await naiveDiff.changes(id, base.parent, options);
   return await home.runner.run("changes", {
     upperDir: home.layout.diffDir(id),
     lowerDirs: home.layout.lowerDirs(id),
     overlayXattrs: overlayXattrs(home.features),
-  }, work);
+    xattrs: options.compareXattrs,
+    content: options.compareContent,
+  }, options);
 }
 
 /** `diffSize` of the interface. */
-export async function sizeOf(home: LayerHome, id: string, { parent, ...work }: CompareOptions): Promise<number> {
-  requireReadable(home, id, parent);
-  return await home.runner.run("size", { directory: home.layout.diffDir(id) }, work);
+export async function sizeOf({ home, naiveDiff }: Layers, id: string, options: CompareOptions): Promise<number> {
+  const base = baseOf(home, id, options.parent);
+  if (base !== "native") return await naiveDiff.diffSize(id, base.parent, options);
+  return await home.runner.run("size", { directory: home.layout.diffDir(id) }, options);
 }
 
-/** What reading a layer needs: all of it, and no more than its own directory tells. */
-function requireReadable(home: LayerHome, id: string, parent: string | null | undefined): void {
-  requireNative(home, id, parent);
-  home.requireWhole(id);
-}
-
-/** @throws {StorageError} `layer_not_found`; `not_supported` where the layer's own directory does not tell enough. */
-function requireNative(home: LayerHome, id: string, parent: string | null | undefined): void {
+/**
+ * How the layer is compared: by its own directory, or with the tree of another layer, or with nothing at all.
+ *
+ * @throws {StorageError} `layer_not_found`, or that the layer cannot be read.
+ */
+function baseOf(
+  home: LayerHome,
+  id: string,
+  parent: string | null | undefined,
+): "native" | { parent: string | undefined } {
   home.requireLayer(id);
   const own = home.layout.parentOf(id);
-  if (parent !== undefined && (parent ?? undefined) !== own) {
-    const base = parent === null ? "nothing" : `"${parent}"`;
-    throw new StorageError("not_supported", `Cannot compare layer "${id}" with ${base}: that is not its parent`, {
-      hint: own === undefined
-        ? `"${id}" has no parent: leave --parent out`
-        : `its parent is "${own}": leave --parent out`,
-    });
-  }
-  const refusal = home.features.nativeDiffRefusal ?? home.layout.nativeDiffRefusal(id);
-  if (refusal !== undefined) {
-    throw new StorageError("not_supported", `Cannot tell what layer "${id}" changed: ${refusal}`);
-  }
+  const base = parent === undefined ? own : parent === null ? undefined : parseLayerId(parent);
+  home.requireWhole(id);
+  return base === own && home.nativeDiffRefusal(id) === undefined ? "native" : { parent: base };
 }
 
 /** `applyDiff` of the interface. */
 export async function applyDiff(
-  home: LayerHome,
+  { home, naiveDiff }: Layers,
   id: string,
   diff: ReadableStream<Uint8Array> | FileDescriptor,
-  { parent, xattrs, limits, devices, allowMissingEnd, digest, ...work }: ApplyOptions,
+  options: ApplyOptions,
 ): Promise<ApplyResult> {
-  requireNative(home, id, parent);
+  const { parent, xattrs, limits, devices, allowMissingEnd, digest, ...work } = options;
+  requireOwnParent(home, id, parent);
   home.requireContent(id);
+  const refusal = home.layout.nativeDiffRefusal(id);
+  if (refusal !== undefined) {
+    throw new StorageError("layer_not_empty", `Cannot apply a diff to layer "${id}": ${refusal}`, {
+      hint: "make a new layer for it",
+    });
+  }
+  if (home.features.nativeDiffRefusal !== undefined) return await naiveDiff.applyDiff(id, diff, options);
   const { layout } = home;
   using _applying = await beginApply(home, id);
   try {
@@ -151,86 +155,19 @@ export async function applyDiff(
     await finishApply(home, id);
     return result;
   } catch (error) {
-    await home.runner.run("remove", { directory: layout.dir(id), name: APPLYING }).catch((failure) =>
-      home.logger.warn(`cannot clear ${layout.applyingDir(id)} away: ${failure.message}`)
-    );
+    await giveUpApply(home, id);
     throw asStorageError(error, `Cannot apply a diff to layer "${id}"`);
   }
 }
 
-const APPLYING = ".lamina-applying";
-
-/**
- * Makes the directory that is filled, and returns its lock. The layer's own lock is held only meanwhile: an archive may
- * come slowly, and nobody should have to wait for it.
- */
-async function beginApply(home: LayerHome, id: string): Promise<Disposable> {
-  const { layout } = home;
-  const path = layout.applyingDir(id);
-  using _lock = await home.lock(id);
-  requireEmpty(home, id);
-  const left = tryLockDirectory(path, "exclusive");
-  if (left === "busy") {
-    throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": another one is being applied`);
-  }
-  if (left !== undefined) {
-    left[Symbol.dispose]();
-    home.logger.info(`clearing away an apply to layer "${id}" that was interrupted`);
-    await home.runner.run("remove", { directory: layout.dir(id), name: APPLYING });
-  }
-  const root = statat(AT_FDCWD, layout.diffDir(id));
-  makeOwnedDirectory(path, root.mode & 0o7777, root);
-  const lock = tryLockDirectory(path, "exclusive");
-  if (lock === undefined || lock === "busy") {
-    throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": ${path} is locked by somebody else`);
-  }
-  return lock;
-}
-
-/** Puts the whole content in place. */
-async function finishApply(home: LayerHome, id: string): Promise<void> {
-  using _lock = await home.lock(id);
-  requireEmpty(home, id);
-  // rename(2) replaces an empty directory in one step, and no other.
-  renameat2(AT_FDCWD, home.layout.applyingDir(id), AT_FDCWD, home.layout.diffDir(id));
-}
-
-function requireEmpty(home: LayerHome, id: string): void {
-  if (isOverlayMounted(home.layout.mergedDir(id))) {
-    throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": it is mounted`);
-  }
-  using directory = new Fd(openat(AT_FDCWD, home.layout.diffDir(id), O_RDONLY | O_DIRECTORY));
-  let isEmpty = true;
-  readDirectory(directory.fd, () => isEmpty = false);
-  if (isEmpty) return;
-  throw new StorageError("layer_not_empty", `Cannot apply a diff to layer "${id}": it has content already`, {
-    hint: "make a new layer for it",
+function requireOwnParent(home: LayerHome, id: string, parent: string | null | undefined): void {
+  home.requireLayer(id);
+  const own = home.layout.parentOf(id);
+  if (parent === undefined || (parent ?? undefined) === own) return;
+  const base = parent === null ? "nothing" : `"${parent}"`;
+  throw new StorageError("not_supported", `Cannot apply a diff to layer "${id}" over ${base}: that is not its parent`, {
+    hint: own === undefined
+      ? `"${id}" has no parent: leave --parent out`
+      : `its parent is "${own}": leave --parent out`,
   });
-}
-
-/** Gives `diff` to `use` as a descriptor. A stream goes through a pipe, whose other end is filled meanwhile. */
-async function feed<T>(
-  diff: ReadableStream<Uint8Array> | FileDescriptor,
-  { signal }: WorkOptions,
-  use: (archiveFd: number) => Promise<T>,
-): Promise<T> {
-  if (!(diff instanceof ReadableStream)) return await use(diff.fd);
-  const { readFd, writer } = await pipeFromStream();
-  const stop = new AbortController();
-  const stopSignal = signal === undefined ? stop.signal : AbortSignal.any([stop.signal, signal]);
-  const fed = pump(diff, writer, stopSignal).then(() => undefined, (error: unknown) => error);
-  let result: T;
-  try {
-    result = await use(readFd);
-  } catch (error) {
-    stop.abort();
-    close(readFd);
-    const pumpError = await fed;
-    if (signal?.aborted) throw new StorageError("aborted", "The operation was aborted", { cause: error });
-    // A source that fails ends the archive early; its own error says more than "cut short".
-    throw isSourceFailure(pumpError) ? pumpError : error;
-  }
-  close(readFd);
-  await fed;
-  return result;
 }

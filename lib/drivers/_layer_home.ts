@@ -124,6 +124,23 @@ export class LayerHome implements Disposable {
     return this.#mounts;
   }
 
+  /** Which interface of the kernel mounts. */
+  get mountApi(): MountApi {
+    return this.#settings.mountApi;
+  }
+
+  /** Why the layer's own directory does not tell all that it changed; undefined if it does. */
+  nativeDiffRefusal(id: string): string | undefined {
+    return this.features.nativeDiffRefusal ?? this.layout.nativeDiffRefusal(id);
+  }
+
+  /** Where mounts are made that nobody else sees. */
+  get asideDir(): string {
+    const asideDir = `${this.#runDir()}/aside`;
+    makeRunDirectory(asideDir);
+    return asideDir;
+  }
+
   /** An empty directory, to lie below a layer that has nothing else below it. */
   get emptyDir(): string {
     const emptyDir = `${this.#runDir()}/empty`;

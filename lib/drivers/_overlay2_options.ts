@@ -14,6 +14,8 @@ import { parseBoolean, quotaNotSupported, splitOption } from "./_driver_options.
 export interface Overlay2Options {
   /** Accepted for old configurations: the kernel is tried, not asked for its version. */
   overrideKernelCheck: boolean;
+  /** Further options of every mount, as the kernel spells them. */
+  mountOptions: string[];
   /** Limit on a read-write layer in bytes; 0 is none. */
   sizeBytes: number;
 }
@@ -24,19 +26,22 @@ export interface Overlay2Options {
  * @throws {StorageError} `invalid_argument`: no `=`, an unknown key, a value that is none; `not_supported`: a size.
  */
 export function parseOverlay2Options(options: readonly string[]): Overlay2Options {
-  const parsed: Overlay2Options = { overrideKernelCheck: false, sizeBytes: 0 };
+  const parsed: Overlay2Options = { overrideKernelCheck: false, mountOptions: [], sizeBytes: 0 };
   for (const option of options) {
     const [key, value] = splitOption(option);
     switch (key) {
       case "overlay2.override_kernel_check":
         parsed.overrideKernelCheck = parseBoolean(key, value);
         break;
+      case "overlay2.mountopt":
+        parsed.mountOptions.push(...value.split(",").map((word) => word.trim()).filter((word) => word !== ""));
+        break;
       case "overlay2.size":
         parsed.sizeBytes = parseSize(value);
         break;
       default:
         throw new StorageError("invalid_argument", `overlay2: unknown option ${key}`, {
-          hint: "there are overlay2.size and overlay2.override_kernel_check",
+          hint: "there are overlay2.size, overlay2.mountopt and overlay2.override_kernel_check",
         });
     }
   }

@@ -14,9 +14,10 @@ import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { isOverlayMounted, unmountBelow } from "../mount/unmount.ts";
 import { lockDirectory } from "../util/directory_lock.ts";
 import { DirectoryGetter } from "./_diff_getter.ts";
-import { applyDiff, changesOf, diffStream, diffTo, sizeOf } from "./_layer_content.ts";
+import { applyDiff, changesOf, diffStream, diffTo, type Layers, sizeOf } from "./_layer_content.ts";
 import { createLayer, removeLayer } from "./_layer_create.ts";
 import type { LayerHome } from "./_layer_home.ts";
+import { naiveDiffHost } from "./_layer_trees.ts";
 import type {
   ApplyOptions,
   ApplyResult,
@@ -35,6 +36,7 @@ import type {
   RemoveOptions,
   StatusEntry,
 } from "./driver.ts";
+import { NaiveDiff } from "./naive_diff.ts";
 
 /** A driver but for its options and its mounts. */
 export abstract class OverlayDriver implements GraphDriver {
@@ -43,16 +45,23 @@ export abstract class OverlayDriver implements GraphDriver {
   /** What `get` of this object mounted and `put` did not give back, by how many times. */
   readonly #held = new Map<string, number>();
 
+  readonly #layers: Layers;
+
   constructor(protected readonly layerHome: LayerHome) {
     this.name = layerHome.format.driver;
     this.home = layerHome.layout.home;
+    const naiveDiff = new NaiveDiff(naiveDiffHost(layerHome, (id) => this.overlayOf(id, { readOnly: true })));
+    this.#layers = { home: layerHome, naiveDiff };
   }
 
   /** Checks the id and the options of a new layer. */
   protected abstract checkNewLayer(id: string, options: CreateOptions, isReadWrite: boolean): void;
 
-  /** What `get` mounts; undefined where a layer is shown as it lies. */
-  protected abstract overlayOf(id: string, options: GetOptions): OverlayMount | undefined;
+  /** Whether `get` shows the layer as it lies. */
+  protected abstract isShownAsItLies(id: string, options: GetOptions): boolean;
+
+  /** What `get` mounts otherwise. */
+  protected abstract overlayOf(id: string, options: GetOptions): OverlayMount;
 
   abstract createFromTemplate(id: string, template: string, options?: CreateOptions): Promise<void>;
   abstract status(): Promise<StatusEntry[]>;
@@ -89,9 +98,9 @@ export abstract class OverlayDriver implements GraphDriver {
     const { layout } = this.layerHome;
     using _lock = await this.layerHome.lock(id);
     this.layerHome.requireWhole(id);
-    const overlay = this.overlayOf(id, options);
-    if (overlay === undefined) return { id, path: layout.diffDir(id), [Symbol.asyncDispose]: nothingToDo };
+    if (this.isShownAsItLies(id, options)) return { id, path: layout.diffDir(id), [Symbol.asyncDispose]: nothingToDo };
     const mergedDir = layout.mergedDir(id);
+    const overlay = this.overlayOf(id, options);
     try {
       this.layerHome.mounts.acquire(id, mergedDir, overlay, this.layerHome.owner());
     } catch (error) {
@@ -160,11 +169,11 @@ export abstract class OverlayDriver implements GraphDriver {
   }
 
   diff(id: string, options: DiffOptions = {}): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
-    return attempt(`Cannot read layer "${id}"`, () => diffStream(this.layerHome, parseLayerId(id), options));
+    return attempt(`Cannot read layer "${id}"`, () => diffStream(this.#layers, parseLayerId(id), options));
   }
 
   diffTo(id: string, output: FileDescriptor, options: DiffOptions = {}): Promise<DiffResult> {
-    return attempt(`Cannot read layer "${id}"`, () => diffTo(this.layerHome, parseLayerId(id), output, options));
+    return attempt(`Cannot read layer "${id}"`, () => diffTo(this.#layers, parseLayerId(id), output, options));
   }
 
   applyDiff(
@@ -173,15 +182,15 @@ export abstract class OverlayDriver implements GraphDriver {
     options: ApplyOptions = {},
   ): Promise<ApplyResult> {
     const action = `Cannot apply a diff to layer "${id}"`;
-    return attempt(action, () => applyDiff(this.layerHome, parseLayerId(id), diff, options));
+    return attempt(action, () => applyDiff(this.#layers, parseLayerId(id), diff, options));
   }
 
   diffSize(id: string, options: CompareOptions = {}): Promise<number> {
-    return attempt(`Cannot read layer "${id}"`, () => sizeOf(this.layerHome, parseLayerId(id), options));
+    return attempt(`Cannot read layer "${id}"`, () => sizeOf(this.#layers, parseLayerId(id), options));
   }
 
   changes(id: string, options: CompareOptions = {}): Promise<Change[]> {
-    return attempt(`Cannot read layer "${id}"`, () => changesOf(this.layerHome, parseLayerId(id), options));
+    return attempt(`Cannot read layer "${id}"`, () => changesOf(this.#layers, parseLayerId(id), options));
   }
 
   diffGetter(unsafeId: string): Promise<DiffGetter> {

@@ -9,21 +9,27 @@
 
 import { isErrno } from "../../ffi/errno.ts";
 import { AT_FDCWD, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat } from "../../ffi/file.ts";
-import { changes, type PathChange } from "../archive/changes.ts";
+import { changes, type ChangesOptions, type PathChange } from "../archive/changes.ts";
+import { changedSize, compare, type CompareTreesOptions } from "../archive/compare.ts";
 import { type Compression, openCompressedOutput, openPlainArchive } from "../archive/compression.ts";
 import type { StartHelper } from "../archive/helper_thread.ts";
 import { pack, type PackOptions, type PackResult } from "../archive/pack.ts";
+import { packChanges, type PackChangesOptions } from "../archive/pack_changes.ts";
 import { treeSize } from "../archive/tree_size.ts";
 import { unpack, type UnpackOptions, type UnpackResult } from "../archive/unpack.ts";
-import type { OverlayXattrNamespace } from "../archive/whiteout.ts";
 import { outputClosed, rootCause, type StorageError } from "../errors.ts";
-import type { IdMaps } from "../id_map.ts";
 import { removeTree } from "../util/remove_tree.ts";
 import type { WorkControl } from "../util/work_control.ts";
 
 /** SHA-256 of the archive as it came or went, where it was asked for: compressed if that is what it was. */
 interface ArchiveDigest {
   archiveDigest: string | undefined;
+}
+
+/** Directories that are compared; without `older` all of `newer` counts as added. */
+interface TwoTrees {
+  newer: string;
+  older: string | undefined;
 }
 
 /** What each task is given and gives back. */
@@ -39,9 +45,18 @@ export interface Tasks {
     result: PackResult & ArchiveDigest;
   };
   changes: {
-    args: { upperDir: string; lowerDirs: string[]; overlayXattrs: OverlayXattrNamespace };
+    args: { upperDir: string; lowerDirs: string[] } & Omit<ChangesOptions, "control">;
     result: PathChange[];
   };
+  packChanges: {
+    args:
+      & TwoTrees
+      & { archiveFd: number; compression: Compression | undefined }
+      & Omit<PackChangesOptions, "control" | "startHelper">;
+    result: PackResult & ArchiveDigest;
+  };
+  compare: { args: TwoTrees & Omit<CompareTreesOptions, "control">; result: PathChange[] };
+  changedSize: { args: TwoTrees & Omit<CompareTreesOptions, "control">; result: number };
   size: { args: { directory: string }; result: number };
   remove: { args: { directory: string; name: string }; result: void };
 }
@@ -72,10 +87,42 @@ function orClosed<T>(write: () => T, compressorFailure?: () => StorageError | un
   }
 }
 
+/** Has `write` fill a plain archive, and brings it to `archiveFd` as it is to be there. */
+async function packInto(
+  archiveFd: number,
+  compression: Compression | undefined,
+  { digest, control, startHelper: start }: Pick<PackOptions, "digest" | "startHelper"> & { control: WorkControl },
+  write: (fd: number) => PackResult,
+): Promise<PackResult & ArchiveDigest> {
+  if (compression === undefined) {
+    const result = orClosed(() => write(archiveFd));
+    return { ...result, archiveDigest: result.diffId };
+  }
+  using output = openCompressedOutput(archiveFd, compression, { digest, start });
+  await output.ready;
+  return orClosed(() => {
+    const result = write(output.fd);
+    output.finish(() => control.tick(result.entries, result.bytes));
+    return { ...result, archiveDigest: output.digest() };
+  }, () => output.failure());
+}
+
+function openTrees({ newer, older }: TwoTrees): Disposable & { newer: Fd; older: Fd | undefined } {
+  using undo = new DisposableStack();
+  const newerFd = undo.use(openDirectory(newer));
+  const olderFd = older === undefined ? undefined : undo.use(openDirectory(older));
+  const both = undo.move();
+  return { newer: newerFd, older: olderFd, [Symbol.dispose]: () => both.dispose() };
+}
+
 const TASKS: { [N in TaskName]: TaskFunction<N> } = {
   async unpack({ archiveFd, directory, ...options }, control, start): Promise<UnpackResult & ArchiveDigest> {
     using root = openDirectory(directory);
-    using archive = openPlainArchive(archiveFd, { digest: options.digest, start });
+    using archive = openPlainArchive(archiveFd, {
+      digest: options.digest,
+      start,
+      onWait: () => control.tick(0, 0),
+    });
     await archive.ready;
     const result = unpack(archive, root.fd, { ...options, control, startHelper: start });
     return { ...result, archiveDigest: archive.digest() ?? result.diffId };
@@ -83,20 +130,32 @@ const TASKS: { [N in TaskName]: TaskFunction<N> } = {
   async pack({ directory, archiveFd, compression, ...options }, control, start): Promise<PackResult & ArchiveDigest> {
     using root = openDirectory(directory);
     const packOptions = { ...options, control, startHelper: start };
-    if (compression === undefined) {
-      const result = orClosed(() => pack(root.fd, archiveFd, packOptions));
-      return { ...result, archiveDigest: result.diffId };
-    }
-    using output = openCompressedOutput(archiveFd, compression, { digest: options.digest, start });
-    await output.ready;
-    return orClosed(() => {
-      const result = pack(root.fd, output.fd, packOptions);
-      output.finish();
-      return { ...result, archiveDigest: output.digest() };
-    }, () => output.failure());
+    return await packInto(archiveFd, compression, packOptions, (fd) => pack(root.fd, fd, packOptions));
   },
-  changes({ upperDir, lowerDirs, overlayXattrs }, control): PathChange[] {
-    return changes(upperDir, lowerDirs, { overlayXattrs, control });
+  async packChanges(
+    { newer, older, archiveFd, compression, ...options },
+    control,
+    start,
+  ): Promise<PackResult & ArchiveDigest> {
+    using trees = openTrees({ newer, older });
+    const packOptions = { ...options, control, startHelper: start };
+    return await packInto(
+      archiveFd,
+      compression,
+      packOptions,
+      (fd) => packChanges(trees.newer.fd, trees.older?.fd, fd, packOptions),
+    );
+  },
+  compare({ newer, older, ...options }, control): PathChange[] {
+    using trees = openTrees({ newer, older });
+    return compare(trees.newer.fd, trees.older?.fd, { ...options, control });
+  },
+  changedSize({ newer, older, ...options }, control): number {
+    using trees = openTrees({ newer, older });
+    return changedSize(trees.newer.fd, trees.older?.fd, { ...options, control });
+  },
+  changes({ upperDir, lowerDirs, ...options }, control): PathChange[] {
+    return changes(upperDir, lowerDirs, { ...options, control });
   },
   size({ directory }, control): number {
     using root = openDirectory(directory);

@@ -13,7 +13,6 @@
 import { AT_FDCWD, existsat } from "../../ffi/file.ts";
 import { StorageError } from "../errors.ts";
 import { parseLayerId } from "../layer_id.ts";
-import { baseOptions } from "../mount/overlay_features.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { makeRunDirectory } from "../util/run_file.ts";
 import { ContainersLayout, LINK_DIR_MODE } from "./_containers_layout.ts";
@@ -116,10 +115,16 @@ export class ContainersOverlayDriver extends OverlayDriver {
     });
   }
 
+  protected isShownAsItLies(): boolean {
+    return false;
+  }
+
   protected overlayOf(id: string, { mountOptions = [], mountLabel = "", readOnly = false }: GetOptions): OverlayMount {
     const layout = this.#layout;
-    const chosen = mountOptions.length === 0 ? [...this.#mountOptions] : this.#withMetacopy(mountOptions);
-    const options = [...baseOptions(this.layerHome.prepare()), ...chosen];
+    // What was written with metacopy can only be read with it: that is among the home's own options.
+    const always = this.layerHome.prepare().mountOptions;
+    const chosen = mountOptions.length === 0 ? this.#mountOptions : mountOptions;
+    const options = [...always, ...chosen.filter((option) => !always.includes(option))];
     if (mountLabel !== "") options.push(`context=${mountLabel}`);
     const lowerDirs = layout.mountLowers(id);
     if (lowerDirs.length === 0) lowerDirs.push(this.#emptyDir(id));
@@ -128,11 +133,6 @@ export class ContainersOverlayDriver extends OverlayDriver {
       return { lowerDirs: [layout.diffDir(id), ...lowerDirs], upper: undefined, options };
     }
     return { lowerDirs, upper: { upperDir: layout.diffDir(id), workDir: layout.workDir(id) }, options };
-  }
-
-  /** What was written with metacopy can only be read with it. */
-  #withMetacopy(options: readonly string[]): string[] {
-    return this.#mountOptions.includes(METACOPY) && !options.includes(METACOPY) ? [...options, METACOPY] : [...options];
   }
 
   #emptyDir(id: string): string {
@@ -159,8 +159,6 @@ export class ContainersOverlayDriver extends OverlayDriver {
     });
   }
 }
-
-const METACOPY = "metacopy=on";
 
 /** Whether a mount option of the configuration can be used; storage.conf asks for metacopy on every kernel. */
 function isKnown(option: string, { logger }: HomeSettings): boolean {

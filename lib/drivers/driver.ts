@@ -139,10 +139,19 @@ export interface WorkOptions {
 export interface CompareOptions extends WorkOptions {
   /** The id of the other layer, or `null`. */
   parent?: string | null;
+  /**
+   * Whether other extended attributes than `security.capability` count, which alone does by Docker's rules. A diff holds
+   * all that differ, and those of `xattrs` where that is given, without being told.
+   */
+  compareXattrs?: boolean;
+  /** Reads files of which nothing else differs: one can be rewritten with the same size and be given its old time. */
+  compareContent?: boolean;
 }
 
 /** How an archive is taken in. */
-export interface ApplyOptions extends CompareOptions {
+export interface ApplyOptions extends WorkOptions {
+  /** The layer's own parent, if it is given. */
+  parent?: string | null;
   /** What to do with extended attributes that cannot be set, by namespace; left out, that is an error. */
   xattrs?: XattrPolicies;
   /** How much the archive may ask for; each limit left out has a default that no honest layer meets. */
@@ -319,11 +328,11 @@ export interface GraphDriver extends AsyncDisposable {
   getMetadata(id: string): Promise<LayerMetadata>;
 
   /**
-   * The layer's changes as a tar stream: deleted names as `.wh.` entries, the same bytes each time. Cancelling the
-   * stream ends the work.
+   * The layer's changes as a tar stream: deleted names as `.wh.` entries, the same bytes each time. Read the
+   * stream to its end or cancel it: until then the work waits, and keeps the process alive.
    *
-   * @throws {StorageError} `layer_not_found`, `not_supported` (a parent that is not the layer's own). What goes wrong
-   * later is the stream's error: a diff never ends well without being whole.
+   * @throws {StorageError} `layer_not_found`. What goes wrong later is the stream's error: a diff never ends well without
+   * being whole.
    */
   diff(id: string, options?: DiffOptions): Promise<ReadableStream<Uint8Array<ArrayBuffer>>>;
 
@@ -347,7 +356,7 @@ export interface GraphDriver extends AsyncDisposable {
   /**
    * Bytes of the files that a layer adds or changes, hard links once.
    *
-   * @throws {StorageError} `layer_not_found`, `not_supported`.
+   * @throws {StorageError} `layer_not_found`.
    */
   diffSize(id: string, options?: CompareOptions): Promise<number>;
 
@@ -355,7 +364,7 @@ export interface GraphDriver extends AsyncDisposable {
    * The paths that a layer adds, changes or deletes, in the order of their bytes. A directory above a change is listed
    * as modified.
    *
-   * @throws {StorageError} `layer_not_found`, `not_supported`.
+   * @throws {StorageError} `layer_not_found`.
    */
   changes(id: string, options?: CompareOptions): Promise<Change[]>;
 

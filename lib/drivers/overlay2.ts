@@ -10,7 +10,6 @@
 import { AT_FDCWD, Fd, O_DIRECTORY, O_RDWR, O_TMPFILE, openat, tryLseek } from "../../ffi/file.ts";
 import { StorageError } from "../errors.ts";
 import { parseLayerId } from "../layer_id.ts";
-import { baseOptions } from "../mount/overlay_features.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { checkLayerOptions } from "./_driver_options.ts";
 import type { LayerFormat } from "./_layer_format.ts";
@@ -46,8 +45,8 @@ export type Overlay2Settings = HomeSettings & { options: readonly string[] };
 export class Overlay2Driver extends OverlayDriver {
   /** @throws {StorageError} `invalid_argument`, `not_supported`: the options. */
   constructor(settings: Overlay2Settings) {
-    parseOverlay2Options(settings.options);
-    super(new LayerHome(settings, FORMAT, new LayerLayout(settings.home)));
+    const { mountOptions } = parseOverlay2Options(settings.options);
+    super(new LayerHome(settings, FORMAT, new LayerLayout(settings.home), mountOptions));
   }
 
   protected checkNewLayer(_id: string, { storageOptions }: CreateOptions, isReadWrite: boolean): void {
@@ -74,11 +73,14 @@ export class Overlay2Driver extends OverlayDriver {
     }
   }
 
+  protected isShownAsItLies(id: string, { readOnly }: GetOptions): boolean {
+    return readOnly !== true && this.layerHome.layout.lowers(id).length === 0;
+  }
+
   /** A committed layer is a lower layer of others: it is shown on top of its own lowers, and nothing can be written. */
-  protected overlayOf(id: string, options: GetOptions): OverlayMount | undefined {
+  protected overlayOf(id: string, options: GetOptions): OverlayMount {
     const { layout } = this.layerHome;
-    if (layout.lowers(id).length === 0 && options.readOnly !== true) return undefined;
-    const all = [...baseOptions(this.layerHome.prepare()), ...mountOptions(options)];
+    const all = [...this.layerHome.prepare().mountOptions, ...mountOptions(options)];
     const lowerDirs = layout.mountLowers(id);
     const upperDir = layout.diffDir(id);
     if (options.readOnly !== true && !layout.isCommitted(id)) {

@@ -10,7 +10,6 @@ import { DT_UNKNOWN, readDirectory } from "../../ffi/directory.ts";
 import { isErrno, SyscallError } from "../../ffi/errno.ts";
 import {
   AT_FDCWD,
-  existsat,
   Fd,
   mkdirat,
   O_CREAT,
@@ -36,8 +35,8 @@ import { unmountLazily } from "./unmount.ts";
 export interface OverlayFeatures {
   /** Docker's name of the file system that the layers lie on. */
   backingFileSystem: string;
-  /** Whether `index=off` is to be given: the kernel knows the option, and a layer may be mounted over several others. */
-  indexOff: boolean;
+  /** The options that every mount has: see {@linkcode probeOverlay}. */
+  mountOptions: string[];
   /** Whether mounts are made with `userxattr`: in a user namespace overlayfs keeps its marks in `user.overlay.*`. */
   userxattr: boolean;
   /** Whether a change of metadata alone copies no content. */
@@ -51,9 +50,29 @@ export function overlayXattrs(features: OverlayFeatures): "trusted" | "user" {
   return features.userxattr ? "user" : "trusted";
 }
 
-/** The options that every mount of a driver has. */
-export function baseOptions(features: Pick<OverlayFeatures, "indexOff" | "userxattr">): string[] {
-  return [...(features.indexOff ? ["index=off"] : []), ...(features.userxattr ? ["userxattr"] : [])];
+/**
+ * What is switched off, whatever the module's defaults are: with an index, no layer could lie below two mounts; with the
+ * other two, an upper directory alone would not tell what changed. Newest kernels first (4.19, 4.13, 4.10).
+ */
+const SWITCHED_OFF: readonly (readonly string[])[] = [
+  ["index=off", "redirect_dir=off", "metacopy=off"],
+  ["index=off", "redirect_dir=off"],
+  ["redirect_dir=off"],
+  [],
+];
+/** With `userxattr` the kernel allows neither redirect_dir nor metacopy, and does not want to hear of them. */
+const SWITCHED_OFF_BESIDE_USERXATTR: readonly (readonly string[])[] = [["userxattr", "index=off"]];
+
+/** The options to try, the best first. What the user asks for is not switched off. */
+function optionsToTry(asked: readonly string[], userxattr: boolean): string[][] {
+  const keys = new Set(asked.map((option) => option.split("=", 1)[0]!));
+  // A copy of metadata alone finds its content by a redirect.
+  if (asked.includes("metacopy=on")) keys.add("redirect_dir");
+  const switchedOff = userxattr ? SWITCHED_OFF_BESIDE_USERXATTR : SWITCHED_OFF;
+  return switchedOff.map((options) => [
+    ...options.filter((option) => !keys.has(option.split("=", 1)[0]!)),
+    ...asked,
+  ]);
 }
 
 const INITIAL_USER_NAMESPACE = /^\s*0\s+0\s+4294967295\s*$/m;
@@ -63,26 +82,25 @@ function isInUserNamespace(): boolean {
 }
 
 /**
- * Tries an overlay in `home`, which exists.
+ * Tries an overlay in `home`, which exists, with the options `asked` for and those that keep diffs simple.
  *
- * @param mountOptions What mounts will be given beside the options found out here.
  * @throws {StorageError} `incompatible_filesystem`: overlayfs takes no upper directory there, or names have no type;
- * `not_supported`: the kernel has no overlayfs; `permission_denied`.
+ * `not_supported`: the kernel has no overlayfs; `invalid_argument`: an option that is asked for; `permission_denied`.
  */
-export function probeOverlay(home: string, api: MountApi, mountOptions: readonly string[] = []): OverlayFeatures {
+export function probeOverlay(home: string, api: MountApi, asked: readonly string[] = []): OverlayFeatures {
   const backingFileSystem = statfs(home).name;
-  const options = {
-    indexOff: existsat(AT_FDCWD, "/sys/module/overlay/parameters/index"),
-    userxattr: isInUserNamespace(),
-  };
+  const userxattr = isInUserNamespace();
   using probe = new Probe(home);
   try {
-    probe.build(options.userxattr);
+    probe.build(userxattr);
     probe.requireEntryTypes();
-    probe.mount([...baseOptions(options), ...mountOptions], api);
-    const nativeDiffRefusal = probe.nativeDiffRefusal();
-    return { backingFileSystem, ...options, usingMetacopy: probe.usesMetacopy(), nativeDiffRefusal };
+    const mountOptions = probe.mountAnyhow(asked, userxattr, api);
+    const redirects = probe.nativeDiffRefusal();
+    const usingMetacopy = probe.usesMetacopy();
+    const nativeDiffRefusal = redirects ?? (usingMetacopy ? "the kernel uses metacopy" : undefined);
+    return { backingFileSystem, mountOptions, userxattr, usingMetacopy, nativeDiffRefusal };
   } catch (error) {
+    if (isStorageError(error, "invalid_argument")) throw error;
     throw unusable(error, home, backingFileSystem);
   }
 }
@@ -143,7 +161,27 @@ class Probe implements Disposable {
     }
   }
 
-  mount(options: string[], api: MountApi): void {
+  /** Mounts with as many of the options as the kernel knows; returns them. */
+  mountAnyhow(asked: readonly string[], userxattr: boolean, api: MountApi): string[] {
+    let refusal: unknown;
+    for (const options of optionsToTry(asked, userxattr)) {
+      try {
+        this.#mount(options, api);
+        return options;
+      } catch (error) {
+        if (!isStorageError(error, "mount_failed") || !isErrno(error.cause, "EINVAL")) throw error;
+        refusal ??= error;
+      }
+    }
+    if (asked.length === 0) throw refusal;
+    throw new StorageError(
+      "invalid_argument",
+      `Cannot mount with the options "${asked.join(",")}": ${(refusal as StorageError).message}`,
+      { cause: refusal },
+    );
+  }
+
+  #mount(options: string[], api: MountApi): void {
     const lowerDirs = [`${this.#dir}/middle`, `${this.#dir}/lower`];
     const upper = { upperDir: `${this.#dir}/upper`, workDir: `${this.#dir}/work` };
     mountOverlay({ lowerDirs, upper, options }, `${this.#dir}/merged`, api);

@@ -40,9 +40,11 @@ const DIFF = {
   compression: undefined,
   times: undefined,
   xattrs: undefined,
+  compareContent: false,
   skipErrors: false,
   digest: false,
 } as const;
+const CHANGES = { id: "a", comparedWith: undefined, compareXattrs: false, compareContent: false } as const;
 const APPLY = {
   kind: "apply",
   id: "a",
@@ -100,8 +102,10 @@ const COMMAND_CASES: readonly [line: string, command: CommandLine["command"]][] 
   ["diff a --parent b", { ...DIFF, comparedWith: "b" }],
   ["diff a --parent ''", { ...DIFF, comparedWith: null }],
   ["diff a --parent=", { ...DIFF, comparedWith: null }],
-  ["changes a", { kind: "changes", id: "a", comparedWith: undefined }],
-  ["size a --parent ''", { kind: "size", id: "a", comparedWith: null }],
+  ["changes a", { ...CHANGES, kind: "changes" }],
+  ["changes a --xattrs", { ...CHANGES, kind: "changes", compareXattrs: true }],
+  ["changes a --content", { ...CHANGES, kind: "changes", compareContent: true }],
+  ["size a --parent ''", { ...CHANGES, kind: "size", comparedWith: null }],
   ["rm a b 7", { kind: "rm", ids: ["a", "b", "7"], force: false }],
   ["rm --force a", { kind: "rm", ids: ["a"], force: true }],
   ["mount a", MOUNT],

@@ -9,11 +9,12 @@
 import "../_helpers/warm_libc.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { AT_FDCWD, Fd, O_CREAT, O_RDONLY, O_RDWR, openat } from "../../ffi/file.ts";
-import type { GraphDriver } from "../../lib/drivers/driver.ts";
+import { lsetxattr } from "../../ffi/xattr.ts";
+import type { CompareOptions, GraphDriver } from "../../lib/drivers/driver.ts";
 import { openDriver, type OpenOptions } from "../../lib/drivers/registry.ts";
 import { StorageError } from "../../lib/errors.ts";
 import { assertFails } from "../_helpers/assert_fails.ts";
-import { isMountPoint } from "../_helpers/mount_points.ts";
+import { isMountPoint, mountPointsBelow } from "../_helpers/mount_points.ts";
 import { namesIn } from "../_helpers/names_in.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
@@ -45,6 +46,11 @@ const BASE: readonly TarItem[] = [
   { path: "bin/su", data: "su", mode: 0o4755, mtime: 1000 },
   { path: "bin/hard", type: "1", link: "bin/su" },
 ];
+
+/** What is still mounted that nobody asked for. */
+function mountsOutside(driver: GraphDriver): string[] {
+  return mountPointsBelow(driver.home.slice(0, driver.home.lastIndexOf("/root")));
+}
 
 /** In what drivers differ. */
 export interface Expectations {
@@ -124,6 +130,72 @@ export function driverSuite(name: string, options: OpenOptions, { templates }: E
     await using job = await driver.get("job", { readOnly: true });
     await using copy = await driver.get("copy", { readOnly: true });
     await assertSameTree(job.path, copy.path);
+  });
+
+  test("a layer is compared with any other, or with nothing", async (store) => {
+    const { driver } = store;
+    await withBase(store);
+    await driver.create("middle", { parent: "base" });
+    await driver.applyDiff("middle", streamOf(tarOf([{ path: "etc/new", data: "1234" }, { path: "bin/.wh.hard" }])));
+    await driver.createReadWrite("top", { parent: "middle" });
+    await driver.create("other");
+    await driver.applyDiff("other", streamOf(tarOf([{ path: "etc", data: "no directory" }])));
+    {
+      await using top = await driver.get("top");
+      await Deno.remove(`${top.path}/etc/passwd`);
+      // The layer is mounted, and is seen as it is now.
+      assertEquals(await driver.changes("top", { parent: "base" }), [
+        { path: "/bin", kind: "modify" },
+        { path: "/bin/hard", kind: "delete" },
+        { path: "/etc", kind: "modify" },
+        { path: "/etc/new", kind: "add" },
+        { path: "/etc/passwd", kind: "delete" },
+      ]);
+    }
+    assertEquals(await driver.diffSize("top", { parent: "base" }), 4);
+    assertEquals((await driver.changes("top", { parent: null })).map(({ path, kind }) => `${kind} ${path}`), [
+      "add /bin",
+      "add /bin/su",
+      "add /etc",
+      "add /etc/hosts",
+      "add /etc/new",
+    ]);
+    assertEquals(await driver.diffSize("base", { parent: null }), 17);
+    assertEquals((await driver.changes("other", { parent: "top" })).map(({ path, kind }) => `${kind} ${path}`), [
+      "delete /bin",
+      "modify /etc",
+    ]);
+    for (const [parent, base] of [["base", "base"], [null, undefined], ["other", "other"]] as const) {
+      const copy = `copy-on-${base}`;
+      await driver.create(copy, base === undefined ? {} : { parent: base });
+      await driver.applyDiff(copy, await driver.diff("top", { parent }));
+      await using expected = await driver.get("top", { readOnly: true });
+      await using actual = await driver.get(copy, { readOnly: true });
+      await assertSameTree(actual.path, expected.path);
+    }
+    assertEquals(mountsOutside(driver), []);
+  });
+
+  test("a difference that Docker's rules miss is found on request", async (store) => {
+    const { driver } = store;
+    await withBase(store);
+    await driver.createReadWrite("job", { parent: "base" });
+    {
+      await using job = await driver.get("job");
+      const before = await Deno.stat(`${job.path}/etc/hosts`);
+      await Deno.writeTextFile(`${job.path}/etc/hosts`, "127.0.0.2\n");
+      await Deno.utime(`${job.path}/etc/hosts`, before.atime!, before.mtime!);
+      lsetxattr(`${job.path}/bin/su`, "user.note", new Uint8Array([1]));
+    }
+    const modified = async (options: CompareOptions): Promise<string[]> =>
+      (await driver.changes("job", options)).map(({ path }) => path);
+    await driver.create("twin", { parent: "base" });
+    await driver.create("above", { parent: "job" });
+    for (const parent of ["base", "twin"]) {
+      assertEquals(await modified({ parent }), []);
+      assertEquals(await modified({ parent, compareXattrs: true }), ["/bin", "/bin/su"]);
+      assertEquals(await modified({ parent, compareContent: true }), ["/etc", "/etc/hosts"]);
+    }
   });
 
   test("diff() gives the same bytes each time, and as diffTo() does", async (store) => {
@@ -289,7 +361,13 @@ export function driverSuite(name: string, options: OpenOptions, { templates }: E
     await assertFails(driver.diff("no-such-layer"), "layer_not_found");
     await assertFails(driver.changes("no-such-layer"), "layer_not_found");
     await assertFails(driver.getMetadata("no-such-layer"), "layer_not_found");
-    await assertFails(driver.diffSize("base", { parent: "x" }), "not_supported");
+    for (const parent of ["x", "../base", ""]) {
+      const code = parent === "x" ? "layer_not_found" : "invalid_argument";
+      await assertFails(driver.diffSize("base", { parent }), code);
+      await assertFails(driver.changes("base", { parent }), code);
+      await assertFails(driver.diff("base", { parent }), code);
+    }
+    await assertFails(driver.applyDiff("base", streamOf(tarOf(BASE)), { parent: "x" }), "not_supported");
     await assertFails(driver.applyDiff("base", streamOf(tarOf(BASE))), "layer_not_empty");
     for (const id of ["", ".", "..", "l", "a/b", "/a", "a\0b", ".hidden", "-x", "x".repeat(256)]) {
       await assertFails(driver.create(id), "invalid_argument");
@@ -318,8 +396,7 @@ export function driverSuite(name: string, options: OpenOptions, { templates }: E
     const error = await assertRejects(() => driver.applyDiff("layer", failing), StorageError);
     assert(error.message.includes("the network is gone"), error.message);
     assertEquals(await list(), before);
-    await driver.applyDiff("layer", streamOf(tarOf(BASE)));
-    assertEquals(await driver.diffSize("layer"), 17);
+    assertEquals((await driver.applyDiff("layer", streamOf(tarOf(BASE)))).sizeBytes, 17);
   });
 
   test("while an apply is at work nobody else uses its layer, and others are free", async (store) => {
@@ -345,8 +422,7 @@ export function driverSuite(name: string, options: OpenOptions, { templates }: E
     }
     abort.abort();
     await assertFails(applying, "aborted");
-    await driver.applyDiff("slow", streamOf(bytes));
-    assertEquals(await driver.diffSize("slow"), 17);
+    assertEquals((await driver.applyDiff("slow", streamOf(bytes))).sizeBytes, 17);
   });
 
   test("progress is told, and a diff that nobody reads on ends", async (store) => {

@@ -16,11 +16,12 @@ const LETTERS: Readonly<Record<ChangeKind, string>> = { add: "A", modify: "C", d
 
 /** Lists changes, one path a line. */
 export async function changes(command: CommandOf<"changes">, context: Context): Promise<void> {
-  const { id, comparedWith } = command;
+  const { id, comparedWith, compareXattrs, compareContent } = command;
   const { output } = context;
   const driver = await context.openDriver();
-  const compared = comparedWith === undefined ? {} : { parent: comparedWith };
-  const list = await withProgress(output, (work) => driver.changes(id, { ...compared, ...work }));
+  const parent = comparedWith === undefined ? {} : { parent: comparedWith };
+  const options = { ...parent, compareXattrs, compareContent };
+  const list = await withProgress(output, (work) => driver.changes(id, { ...options, ...work }));
   if (output.json) output.printJson(list);
   else output.printLines(list.map(({ path, kind }) => `${LETTERS[kind]} ${path}`));
 }

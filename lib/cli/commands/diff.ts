@@ -11,7 +11,6 @@ import { formatSize } from "../../units.ts";
 import { OutputFile } from "../../util/open_file.ts";
 import type { CommandOf } from "../args.ts";
 import type { Context } from "../context.ts";
-import type { Output } from "../output.ts";
 import { withProgress } from "../progress.ts";
 import { UsageError } from "../usage_error.ts";
 import { digestLines } from "../digest_lines.ts";
@@ -42,10 +41,11 @@ export async function diff(command: CommandOf<"diff">, context: Context): Promis
 }
 
 async function diffTo(fd: number, command: CommandOf<"diff">, { output, openDriver }: Context): Promise<DiffResult> {
-  const { id, comparedWith, compression, times, xattrs, skipErrors, digest } = command;
+  const { id, comparedWith, compression, times, xattrs, compareContent, skipErrors, digest } = command;
   const options: DiffOptions = {
     digest,
     skipErrors,
+    compareContent,
     ...(comparedWith === undefined ? {} : { parent: comparedWith }),
     ...(compression === undefined ? {} : { compression }),
     ...(times === undefined ? {} : { times }),

@@ -12,11 +12,12 @@ import { withProgress } from "../progress.ts";
 
 /** Prints bytes. */
 export async function size(command: CommandOf<"size">, context: Context): Promise<void> {
-  const { id, comparedWith } = command;
+  const { id, comparedWith, compareXattrs, compareContent } = command;
   const { output } = context;
   const driver = await context.openDriver();
-  const compared = comparedWith === undefined ? {} : { parent: comparedWith };
-  const sizeBytes = await withProgress(output, (work) => driver.diffSize(id, { ...compared, ...work }));
+  const parent = comparedWith === undefined ? {} : { parent: comparedWith };
+  const options = { ...parent, compareXattrs, compareContent };
+  const sizeBytes = await withProgress(output, (work) => driver.diffSize(id, { ...options, ...work }));
   if (output.json) output.printJson({ id, sizeBytes });
   else output.printLines([String(sizeBytes)]);
 }

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Whether two files of the same name differ, by Docker's rules or, on request, by stricter ones.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import { Fd, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, openat, read, readlinkat } from "../../ffi/file.ts";
+import { S_IFLNK, S_IFMT, S_IFREG, type Stat } from "../../ffi/stat.ts";
+import { lgetxattr } from "../../ffi/xattr.ts";
+import { type ByteString, CName } from "../util/byte_string.ts";
+import { type ExportedXattrs, SourceXattrs } from "./_source_xattrs.ts";
+import type { OverlayXattrNamespace } from "./whiteout.ts";
+import type { XattrNamespace } from "./xattr_filter.ts";
+
+/** What counts as a difference beside mode, owner, device, size, time and capability. */
+export interface DifferenceRules {
+  /** Also extended attributes: all that an archive would carry, or those of some namespaces. */
+  xattrs?: boolean | readonly XattrNamespace[] | undefined;
+  /** Also the bytes of files, and the targets of links, where nothing else differs. */
+  content?: boolean | undefined;
+}
+
+/** A name in an open directory, and what statx(2) said of it. */
+export interface Place {
+  readonly fd: number;
+  readonly stat: Stat;
+}
+
+const CHUNK_SIZE = 256 * 1024;
+
+/** Compares files. */
+export class FileComparer {
+  readonly #xattrs: SourceXattrs | undefined;
+  readonly #comparesContent: boolean;
+  readonly #tick: () => void;
+  readonly #path = new CName();
+  #chunks: [Uint8Array, Uint8Array] | undefined;
+
+  constructor(rules: DifferenceRules, overlayXattrs: OverlayXattrNamespace, tick: () => void) {
+    const { xattrs = false, content = false } = rules;
+    if (xattrs !== false) this.#xattrs = new SourceXattrs(overlayXattrs, xattrs === true ? undefined : xattrs);
+    this.#comparesContent = content;
+    this.#tick = tick;
+  }
+
+  /** Whether `name` differs between two directories. */
+  differs(newer: Place, older: Place, name: ByteString): boolean {
+    if (statDiffers(newer.stat, older.stat)) return true;
+    // Whatever changes an attribute changes this time, and nobody can set it back.
+    if (!newer.stat.isUnchangedSince(older.stat) && this.xattrsDiffer(newer.fd, older.fd, name)) return true;
+    return this.#comparesContent && !newer.stat.isSameFile(older.stat) && this.#contentDiffers(newer, older, name);
+  }
+
+  /** Whether the attributes that are looked at differ. */
+  xattrsDiffer(newerFd: number, olderFd: number, name: ByteString): boolean {
+    if (this.#xattrs === undefined) return !sameBytes(this.#capability(newerFd, name), this.#capability(olderFd, name));
+    return !sameXattrs(this.#xattrs.ofName(newerFd, name), this.#xattrs.ofName(olderFd, name));
+  }
+
+  #capability(fd: number, name: ByteString): Uint8Array | undefined {
+    return lgetxattr(this.#path.fill(`/proc/self/fd/${fd}/${name}`), "security.capability");
+  }
+
+  #contentDiffers(newer: Place, older: Place, name: ByteString): boolean {
+    const leaf = this.#path.fill(name);
+    const type = newer.stat.mode & S_IFMT;
+    if (type === S_IFLNK) return !sameBytes(readlinkat(newer.fd, leaf), readlinkat(older.fd, leaf));
+    if (type !== S_IFREG || newer.stat.size === 0) return false;
+    const [a, b] = this.#chunks ??= [new Uint8Array(CHUNK_SIZE), new Uint8Array(CHUNK_SIZE)];
+    // NONBLOCK: should the name have become a fifo meanwhile, opening it must not wait for somebody to write.
+    const flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
+    using newFile = new Fd(openat(newer.fd, leaf, flags));
+    using oldFile = new Fd(openat(older.fd, leaf, flags));
+    for (;;) {
+      const length = readFully(newFile.fd, a);
+      if (readFully(oldFile.fd, b) !== length) return true;
+      if (length === 0) return false;
+      if (!sameBytes(a.subarray(0, length), b.subarray(0, length))) return true;
+      this.#tick();
+    }
+  }
+}
+
+/** Fills `buffer` as far as the file goes. */
+function readFully(fd: number, buffer: Uint8Array): number {
+  let length = 0;
+  while (length < buffer.length) {
+    const count = read(fd, buffer.subarray(length));
+    if (count === 0) break;
+    length += count;
+  }
+  return length;
+}
+
+/**
+ * Whether two files count as different, by Docker's rules: type, mode, owner or device; and, but for directories, size
+ * or time of modification.
+ */
+export function statDiffers(a: Stat, b: Stat): boolean {
+  if (a.mode !== b.mode || a.uid !== b.uid || a.gid !== b.gid) return true;
+  if (a.rdevMajor !== b.rdevMajor || a.rdevMinor !== b.rdevMinor) return true;
+  if (a.isDirectory) return false;
+  return a.size !== b.size || !sameTime(a, b);
+}
+
+/** A time without nanoseconds may be one that an archive cut off, and equals any time of its second. */
+export function sameTime(a: Stat, b: Stat): boolean {
+  if (a.mtimeSeconds !== b.mtimeSeconds) return false;
+  return a.mtimeNanoseconds === b.mtimeNanoseconds || a.mtimeNanoseconds === 0 || b.mtimeNanoseconds === 0;
+}
+
+function sameBytes(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return Buffer.compare(a, b) === 0;
+}
+
+function sameXattrs(a: ExportedXattrs, b: ExportedXattrs): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  if (a.size !== b.size) return false;
+  return [...a].every(([name, value]) => sameBytes(value, b.get(name)));
+}

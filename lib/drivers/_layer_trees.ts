@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Layers as whole trees: how one is seen, or filled, through a mount that nobody else knows of.
+ *
+ * @module
+ */
+
+import { AT_FDCWD, Fd, O_DIRECTORY, O_RDONLY, openat, tryMkdirat } from "../../ffi/file.ts";
+import { mount, MS_BIND } from "../../ffi/mount.ts";
+import { mountAside, pathOf } from "../mount/mount_aside.ts";
+import { overlayXattrs } from "../mount/overlay_features.ts";
+import { mountOverlay, type OverlayMount } from "../mount/overlay_mount.ts";
+import { isOverlayMounted } from "../mount/unmount.ts";
+import { removeTree } from "../util/remove_tree.ts";
+import { beginApply, finishApply, giveUpApply } from "./_layer_apply.ts";
+import type { LayerHome } from "./_layer_home.ts";
+import type { NaiveDiffHost, SeenTree, StagedTree } from "./naive_diff.ts";
+
+/** What the naive diff needs of a home. `overlayOf` tells what mount shows a layer without letting anybody write to it. */
+export function naiveDiffHost(home: LayerHome, overlayOf: (id: string) => OverlayMount): NaiveDiffHost {
+  return {
+    see: (id) => seeTree(home, overlayOf, id),
+    stage: (id) => stageTree(home, id),
+    runner: home.runner,
+    get workers() {
+      return home.workers;
+    },
+    idMaps: home.idMaps,
+    get overlayXattrs() {
+      return overlayXattrs(home.features);
+    },
+    logger: home.logger,
+  };
+}
+
+async function seeTree(
+  home: LayerHome,
+  overlayOf: (id: string) => OverlayMount,
+  id: string,
+): Promise<SeenTree> {
+  const { layout } = home;
+  home.requireLayer(id);
+  using _lock = await home.lock(id);
+  home.requireWhole(id);
+  const merged = layout.mergedDir(id);
+  const root = mountAside(home.asideDir, (target) => {
+    // Bound without what is mounted in it: a container's own mounts are not the layer's.
+    if (isOverlayMounted(merged)) mount(merged, target, null, MS_BIND, null);
+    else mountOverlay(overlayOf(id), target, home.mountApi);
+  });
+  return {
+    path: pathOf(root),
+    [Symbol.asyncDispose](): Promise<void> {
+      root[Symbol.dispose]();
+      return Promise.resolve();
+    },
+  };
+}
+
+const WORK = ".lamina-applying-work";
+const WORK_MODE = 0o700;
+
+/** The kernel finds out which changes it takes to make the tree that the archive wants. */
+async function stageTree(home: LayerHome, id: string): Promise<StagedTree> {
+  const { layout } = home;
+  const upperDir = layout.applyingDir(id);
+  const workDir = `${layout.dir(id)}/${WORK}`;
+  await using undo = new AsyncDisposableStack();
+  undo.use(await beginApply(home, id));
+  const isGiven = { up: true };
+  undo.defer(async () => {
+    if (isGiven.up) await giveUpApply(home, id);
+  });
+  removeWork(layout.dir(id));
+  tryMkdirat(AT_FDCWD, workDir, WORK_MODE);
+  undo.defer(() => removeWork(layout.dir(id)));
+  const lowerDirs = layout.mountLowers(id);
+  if (lowerDirs.length === 0) lowerDirs.push(home.emptyDir);
+  const overlay = { lowerDirs, upper: { upperDir, workDir }, options: home.prepare().mountOptions };
+  const root = undo.use(mountAside(home.asideDir, (target) => mountOverlay(overlay, target, home.mountApi)));
+  const all = undo.move();
+  return {
+    path: pathOf(root),
+    contentDir: upperDir,
+    async commit(): Promise<void> {
+      root[Symbol.dispose]();
+      await finishApply(home, id);
+      isGiven.up = false;
+    },
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  };
+}
+
+function removeWork(layerDir: string): void {
+  using directory = new Fd(openat(AT_FDCWD, layerDir, O_RDONLY | O_DIRECTORY));
+  removeTree(directory.fd, WORK);
+}
