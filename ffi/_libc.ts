@@ -23,6 +23,7 @@ export const SYS = {
   fsmount: 432n,
   openat2: 437n,
   mount_setattr: 442n,
+  listxattrat: 465n,
 } as const;
 
 const SYMBOLS = {
@@ -231,6 +232,18 @@ const SYMBOLS = {
       "buffer", /* const void *value */
       "usize", /* size_t size */
       "i32", /* int flags */
+    ],
+    result: "i32",
+  },
+  listxattrat: {
+    name: "syscall",
+    parameters: [
+      "i64", /* SYS_listxattrat */
+      "i32", /* int dirfd */
+      "buffer", /* const char *path */
+      "u32", /* unsigned at_flags */
+      "buffer", /* char *list */
+      "usize", /* size_t size */
     ],
     result: "i32",
   },

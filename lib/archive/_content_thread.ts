@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * A second thread for the contents of an archive's files, or for its digest.
+ * A second thread for the contents of an archive's files.
  *
  * @module
  */
@@ -10,14 +10,22 @@ import { StorageError } from "../errors.ts";
 import { type ByteString, textOfBytes } from "../util/byte_string.ts";
 import type { ChunkRing, ChunkUser } from "../util/chunk_ring.ts";
 import { JobQueue, MOST_JOBS } from "../util/job_queue.ts";
-import { digestAt, postDigest, postHash } from "./_content_jobs.ts";
 import type { RunningHelper, StartHelper } from "./helper_thread.ts";
 
 /**
  * Bytes of an archive from which on a second thread for its files pays. It takes 15 ms to start, in which some 5 MB get
  * through, and then saves a quarter of the time.
  */
-export const WORTH_A_THREAD = 32 * 1024 * 1024;
+const WORTH_A_THREAD = 32 * 1024 * 1024;
+
+/**
+ * From which byte of an archive on a second thread pays: none where no core is free for it.
+ *
+ * @param others Threads and programs that work on the archive beside the first thread.
+ */
+export function secondThreadStart(others: number): number {
+  return navigator.hardwareConcurrency >= 2 + others ? WORTH_A_THREAD : Infinity;
+}
 
 /** The thread, and which files it was handed. */
 export class ContentThread implements ChunkUser, Disposable {
@@ -73,38 +81,6 @@ export class ContentThread implements ChunkUser, Disposable {
   /** Ends it when it has done, and closed, everything that it was handed. */
   [Symbol.dispose](): void {
     this.queue.close();
-    this.#thread.terminate();
-  }
-}
-
-/** The SHA-256 digest of a stream, computed while the stream goes through `ring`. */
-export class StreamDigest implements Disposable {
-  readonly #queue: JobQueue;
-  readonly #thread: RunningHelper;
-  readonly #ring: ChunkRing;
-
-  constructor(ring: ChunkRing, start: StartHelper, onWait: () => void) {
-    this.#ring = ring;
-    this.#queue = new JobQueue(onWait);
-    this.#thread = start({ kind: "content", queue: this.#queue.memory, memory: ring.memory });
-    ring.addUser(this.#queue);
-  }
-
-  /** The next bytes of the stream. */
-  add(offset: number, length: number): void {
-    postHash(this.#queue, offset, length);
-  }
-
-  /** `sha256:` and hexadecimal digits. Nothing may be in the ring any more. */
-  finish(): string {
-    postDigest(this.#queue, 0);
-    this.#queue.waitFor(this.#queue.posted);
-    if (this.#queue.failedJob !== undefined) throw this.#queue.failure();
-    return digestAt(this.#ring.memory, 0);
-  }
-
-  [Symbol.dispose](): void {
-    this.#queue.close();
     this.#thread.terminate();
   }
 }

@@ -8,19 +8,17 @@
  */
 
 import { performJobs } from "../util/job_queue.ts";
-import { CONTENT_WORKER, ContentJobs, type ContentRequest } from "./_content_jobs.ts";
+import { CONTENT_WORKER, type ContentRequest, performContentJob } from "./_content_jobs.ts";
 
 interface WorkerScope {
   name?: string;
   onmessage?: (event: MessageEvent<ContentRequest>) => void;
-  close(): void;
 }
 
 const scope = globalThis as unknown as WorkerScope;
 if (scope.name === CONTENT_WORKER) {
   scope.onmessage = ({ data }): void => {
-    const jobs = new ContentJobs(data.memory);
-    performJobs(data.queue, (words, at) => jobs.perform(words, at));
-    scope.close();
+    const memory = new Uint8Array(data.memory);
+    performJobs(data.queue, (words, at) => performContentJob(memory, words, at));
   };
 }

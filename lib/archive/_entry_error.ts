@@ -26,5 +26,33 @@ export function entryError(error: unknown, unsafePath: ByteString): StorageError
       hint: "unmount what is mounted inside the tree (findmnt shows it) and try again",
     });
   }
+  // In a user namespace that is what the kernel says of an owner without a number outside.
+  if (isErrno(error, "EINVAL") && error.syscall.startsWith("fchown")) {
+    return new StorageError("permission_denied", `${action}: its owner cannot be given: ${error.message}`, {
+      cause: error,
+      hint: "run as root, or in a user namespace whose maps cover the archive's owners (/etc/subuid, /etc/subgid)",
+    });
+  }
   return asStorageError(error, action);
+}
+
+/** The error for the device that would be a whiteout. */
+export function whiteoutDevice(path: ByteString): StorageError {
+  return new StorageError(
+    "invalid_archive",
+    `Cannot unpack "${textOfBytes(path)}": a character device 0:0 would hide a file of the layers below`,
+    { hint: "in a tar a deleted file is an entry named .wh.NAME" },
+  );
+}
+
+/** The error for an entry in a directory that cannot be one. */
+export function belowWhiteout(path: ByteString): StorageError {
+  return new StorageError("invalid_archive", `Cannot unpack "${textOfBytes(path)}": it lies below a whiteout`);
+}
+
+/** The error for a device where the caller wants none. */
+export function deviceRefused(path: ByteString): StorageError {
+  return new StorageError("permission_denied", `Cannot unpack "${textOfBytes(path)}": devices are refused`, {
+    hint: "do not ask to refuse devices if you trust this archive",
+  });
 }

@@ -33,11 +33,11 @@ export interface FilterRequest extends FilterSettings {
 
 const DONE = 1;
 const FAILED = 2;
-const CELLS = 8;
+const CELLS = 12;
 const DIGEST_LENGTH = 32;
 const FAILURE_AT = CELLS + DIGEST_LENGTH;
 
-/** A cell for the outcome, one that tells that the pipe is closed, the digest, and the failure. */
+/** A cell for the outcome, one that tells that the pipe is closed, one that stops the Worker, the digest, the failure. */
 export class FilterState {
   readonly memory: SharedArrayBuffer;
   readonly #cells: Int32Array;
@@ -71,9 +71,19 @@ export class FilterState {
     Atomics.notify(this.#cells, 1);
   }
 
-  /** Blocks until the Worker ended, or `timeoutMs` are over. */
-  wait(timeoutMs: number = Infinity): void {
-    Atomics.wait(this.#cells, 1, 0, timeoutMs);
+  /** Has the Worker end, whatever it waits for. */
+  stop(): void {
+    Atomics.store(this.#cells, 2, 1);
+  }
+
+  /** Whether the Worker is to end. */
+  get isStopped(): boolean {
+    return Atomics.load(this.#cells, 2) !== 0;
+  }
+
+  /** Blocks until the Worker ended, or `timeoutMs` are over; whether it ended. */
+  wait(timeoutMs: number = Infinity): boolean {
+    return Atomics.wait(this.#cells, 1, 0, timeoutMs) !== "timed-out";
   }
 
   /** What the Worker failed with, if it did. */

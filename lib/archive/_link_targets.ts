@@ -87,16 +87,16 @@ export class LinkTargets {
     return this.#directories.require(parentOf(target));
   }
 
-  /** Whether this archive deleted `target` or a directory it is in. */
+  /** Whether this archive deleted or replaced `target` or a directory it is in. */
   #isDeleted(target: ByteString): boolean {
     for (let path = target; path !== ""; path = parentOf(path)) {
       const directory = this.#directories.find(parentOf(path));
       if (directory === undefined) continue;
       const name = leafOf(path);
       if (tryStatx(directory.fd, this.#leaf.fill(name), AT_SYMLINK_NOFOLLOW, this.#stat) < 0) continue;
-      if (this.#stat.isOverlayWhiteout) return true;
+      if (!this.#stat.isDirectory) return true;
       const place = new CName().fill(`/proc/self/fd/${directory.fd}/${name}`);
-      if (this.#stat.isDirectory && isOpaqueValue(lgetxattr(place, this.#opaqueXattr))) return true;
+      if (isOpaqueValue(lgetxattr(place, this.#opaqueXattr))) return true;
     }
     return false;
   }

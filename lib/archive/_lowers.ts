@@ -6,6 +6,7 @@
  * @module
  */
 
+import { ERRNO, failure, hex } from "../../ffi/errno.ts";
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat } from "../../ffi/file.ts";
 import { Stat, tryStatx } from "../../ffi/stat.ts";
 import { fgetxattr } from "../../ffi/xattr.ts";
@@ -28,6 +29,7 @@ type Answer = LowerName | "unknown" | "hidden";
 export class Lowers {
   readonly #lowerDirs: readonly string[];
   readonly #opaqueXattr: string;
+  readonly #leaf = new CName();
 
   constructor(lowerDirs: readonly string[], overlayXattrs: OverlayXattrNamespace) {
     this.#lowerDirs = lowerDirs;
@@ -45,23 +47,29 @@ export class Lowers {
   }
 
   #ask(lowerDir: string, parts: readonly ByteString[]): Answer {
-    let directory = openDirectory(AT_FDCWD, lowerDir);
     // An opaque directory hides what lies under it in the layers further below.
     let nothing: "unknown" | "hidden" = "unknown";
-    const name = new CName();
-    for (const [i, part] of parts.entries()) {
-      const stat = new Stat();
-      const leaf = name.fill(part);
-      const isThere = tryStatx(directory.fd, leaf, AT_SYMLINK_NOFOLLOW, stat) === 0;
-      if (isThere && i === parts.length - 1 && !stat.isOverlayWhiteout) return new LowerName(directory, part, stat);
-      const next = isThere && stat.isDirectory ? openDirectory(directory.fd, leaf) : undefined;
+    let directory = openDirectory(AT_FDCWD, lowerDir);
+    try {
+      for (const [i, part] of parts.entries()) {
+        const stat = new Stat();
+        const leaf = this.#leaf.fill(part);
+        const result = tryStatx(directory.fd, leaf, AT_SYMLINK_NOFOLLOW, stat);
+        if (result === -ERRNO.ENOENT) return nothing;
+        if (result < 0) throw failure(-result, "statx", directory.fd, part, hex(AT_SYMLINK_NOFOLLOW));
+        if (i === parts.length - 1 && !stat.isOverlayWhiteout) {
+          return new LowerName(new Fd(directory.release()), part, stat);
+        }
+        if (!stat.isDirectory) return "hidden";
+        const parent = directory;
+        directory = openDirectory(parent.fd, leaf);
+        parent[Symbol.dispose]();
+        if (isOpaqueValue(fgetxattr(directory.fd, this.#opaqueXattr))) nothing = "hidden";
+      }
+      return nothing;
+    } finally {
       directory[Symbol.dispose]();
-      if (!isThere) return nothing;
-      if (next === undefined) return "hidden";
-      if (isOpaqueValue(fgetxattr(next.fd, this.#opaqueXattr))) nothing = "hidden";
-      directory = next;
     }
-    return nothing;
   }
 }
 

@@ -12,7 +12,7 @@ import type { ByteString } from "../util/byte_string.ts";
 import { copyFile } from "../util/copy_file.ts";
 import { type FdReader, SENDFILE_FROM } from "../util/fd_reader.ts";
 import { CHMOD, CHOWN, LAST, postWrite } from "./_content_jobs.ts";
-import { ContentThread, WORTH_A_THREAD } from "./_content_thread.ts";
+import { ContentThread } from "./_content_thread.ts";
 import type { EntryXattrs } from "./_entry_xattrs.ts";
 import type { TarEntry } from "./header.ts";
 import type { StartHelper } from "./helper_thread.ts";
@@ -41,14 +41,15 @@ export class NewFiles implements Disposable {
     xattrs: EntryXattrs,
     start: StartHelper,
     tick: () => void,
-    secondThreadFrom: number | undefined,
+    secondThreadFrom: number,
   ) {
     this.#input = input;
     this.#reader = reader;
     this.#xattrs = xattrs;
     this.#start = start;
     this.#tick = tick;
-    this.#secondThreadFrom = secondThreadFrom ?? (input.sizeHint >= WORTH_A_THREAD ? 0 : WORTH_A_THREAD);
+    // What is known to come need not be waited for.
+    this.#secondThreadFrom = Math.max(0, secondThreadFrom - input.sizeHint);
   }
 
   /** Writes the entry's data to the new file `fd`, gives it what else the entry says, and closes it. */

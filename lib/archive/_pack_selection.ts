@@ -6,10 +6,27 @@
  * @module
  */
 
-import { readDirectory } from "../../ffi/directory.ts";
+import { DT_UNKNOWN, readDirectory } from "../../ffi/directory.ts";
 import { type ByteString, byteString } from "../util/byte_string.ts";
 import type { PathChange } from "./changes.ts";
 import { type CompareTreesOptions, TreeComparison } from "./compare.ts";
+
+/** A name, a NUL, and the type that the directory says: as one string, it sorts as the name alone would. */
+export type TypedName = string;
+
+function typedName(name: ByteString, type: number): TypedName {
+  return `${name}\0${String.fromCharCode(type)}`;
+}
+
+/** The name alone. */
+export function nameOf(typed: TypedName): ByteString {
+  return typed.slice(0, -2);
+}
+
+/** A type of `ffi/directory.ts`. */
+export function typeOf(typed: TypedName): number {
+  return typed.charCodeAt(typed.length - 1);
+}
 
 /** Tells the packer what to do. */
 export interface PackSelection {
@@ -20,7 +37,7 @@ export interface PackSelection {
   /** Whether the root has to be told of, also where it is as that of any new layer. */
   readonly needsRoot: boolean;
   /** The names to pack in the open directory `fd`, whose path is `prefix` (`""`, or ending in `/`), in the order of bytes. */
-  namesIn(fd: number, prefix: ByteString): readonly ByteString[];
+  namesIn(fd: number, prefix: ByteString): readonly TypedName[];
   /** What happened to `path`, whose last part is `name`; undefined where that is not known. */
   kindOf(path: ByteString, name: ByteString): PathChange["kind"] | undefined;
 }
@@ -30,15 +47,15 @@ export const WHOLE_TREE: PackSelection = {
   isUpper: true,
   isEmpty: false,
   needsRoot: false,
-  namesIn(fd: number): ByteString[] {
-    const names: ByteString[] = [];
-    readDirectory(fd, (buffer, start, end) => names.push(byteString(buffer, start, end)));
+  namesIn(fd: number): TypedName[] {
+    const names: TypedName[] = [];
+    readDirectory(fd, (buffer, start, end, type) => names.push(typedName(byteString(buffer, start, end), type)));
     return names.sort();
   },
   kindOf: () => undefined,
 };
 
-const NOTHING: readonly ByteString[] = [];
+const NOTHING: readonly TypedName[] = [];
 
 /** What differs between two trees. */
 export class ChangedNames implements PackSelection {
@@ -57,9 +74,9 @@ export class ChangedNames implements PackSelection {
     this.needsRoot = olderFd !== undefined;
   }
 
-  namesIn(_fd: number, prefix: ByteString): readonly ByteString[] {
+  namesIn(_fd: number, prefix: ByteString): readonly TypedName[] {
     const kinds = this.#kinds.get(prefix);
-    return kinds === undefined ? NOTHING : [...kinds.keys()].sort();
+    return kinds === undefined ? NOTHING : [...kinds.keys()].sort().map((name) => typedName(name, DT_UNKNOWN));
   }
 
   kindOf(path: ByteString, name: ByteString): PathChange["kind"] | undefined {

@@ -11,7 +11,7 @@ import { StorageError } from "../errors.ts";
 import { type ByteString, textOfBytes } from "../util/byte_string.ts";
 import { type FdWriter, SENDFILE_FROM } from "../util/fd_writer.ts";
 import { LAST, postRead } from "./_content_jobs.ts";
-import { ContentThread, WORTH_A_THREAD } from "./_content_thread.ts";
+import { ContentThread } from "./_content_thread.ts";
 import type { StartHelper } from "./helper_thread.ts";
 
 /** Reads files one after the other. Disposing it waits until none of them is open any more. */
@@ -23,7 +23,7 @@ export class SourceFiles implements Disposable {
   readonly #secondThreadFrom: number;
   #thread: ContentThread | undefined;
 
-  constructor(output: FdWriter, start: StartHelper, tick: () => void, secondThreadFrom: number = WORTH_A_THREAD) {
+  constructor(output: FdWriter, start: StartHelper, tick: () => void, secondThreadFrom: number) {
     this.#output = output;
     this.#start = start;
     this.#tick = tick;

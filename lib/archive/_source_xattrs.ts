@@ -6,7 +6,7 @@
  * @module
  */
 
-import { fgetxattr, flistxattr, lgetxattr, llistxattr } from "../../ffi/xattr.ts";
+import { fgetxattr, flistxattr, lgetxattr, llistxattr, tryListxattrat } from "../../ffi/xattr.ts";
 import { StorageError } from "../errors.ts";
 import { type ByteString, CName, textOfBytes } from "../util/byte_string.ts";
 import { leafOf } from "./entry_path.ts";
@@ -45,8 +45,11 @@ export class SourceXattrs {
 
   /** Those of a link or device, which cannot be opened for them: through its parent's descriptor in /proc it has a name. */
   ofName(parentFd: number, path: ByteString): ExportedXattrs {
-    const place = this.#place.fill(`/proc/self/fd/${parentFd}/${leafOf(path)}`);
-    return this.#read(llistxattr(place), path, (name) => lgetxattr(place, name));
+    const leaf = leafOf(path);
+    const names = tryListxattrat(parentFd, this.#place.fill(leaf));
+    if (names?.length === 0) return undefined;
+    const place = this.#place.fill(`/proc/self/fd/${parentFd}/${leaf}`);
+    return this.#read(names ?? llistxattr(place), path, (name) => lgetxattr(place, name));
   }
 
   #read(

@@ -8,6 +8,7 @@
  */
 
 import { readDirectory } from "../../ffi/directory.ts";
+import { ERRNO, failure, hex } from "../../ffi/errno.ts";
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat } from "../../ffi/file.ts";
 import { Stat, tryStatx } from "../../ffi/stat.ts";
 import { fgetxattr } from "../../ffi/xattr.ts";
@@ -84,7 +85,7 @@ class ChangeFinder {
   #compare(upperFd: number, prefix: ByteString, name: ByteString, lowers: readonly Fd[]): void {
     const path = prefix + name;
     const stat = new Stat();
-    if (tryStatx(upperFd, this.#leaf.fill(name), AT_SYMLINK_NOFOLLOW, stat) < 0) return;
+    if (!look(upperFd, this.#leaf.fill(name), stat)) return;
     const lower = this.#findLower(lowers, name);
     try {
       if (stat.isOverlayWhiteout) {
@@ -106,7 +107,7 @@ class ChangeFinder {
     let found: LowerName | undefined;
     for (const { fd } of lowers) {
       const leaf = this.#leaf.fill(name);
-      if (tryStatx(fd, leaf, AT_SYMLINK_NOFOLLOW, this.#stat) < 0) continue;
+      if (!look(fd, leaf, this.#stat)) continue;
       // What stands above it decides: a deletion or a file ends the search, a directory is merged with those below.
       if (this.#stat.isOverlayWhiteout) break;
       if (found !== undefined && !this.#stat.isDirectory) break;
@@ -148,6 +149,15 @@ class ChangeFinder {
       this.#found.set(parent, "modify");
     }
   }
+}
+
+/** Whether there is such a name; `stat` then tells what it is. */
+function look(dirfd: number, leaf: Uint8Array, stat: Stat): boolean {
+  const result = tryStatx(dirfd, leaf, AT_SYMLINK_NOFOLLOW, stat);
+  if (result < 0 && result !== -ERRNO.ENOENT) {
+    throw failure(-result, "statx", dirfd, leaf, hex(AT_SYMLINK_NOFOLLOW));
+  }
+  return result === 0;
 }
 
 function namesIn(fd: number): ByteString[] {

@@ -8,6 +8,7 @@
  */
 
 import { close, pipe2, read, trySetPipeSize } from "../../ffi/file.ts";
+import { waitUntilReadable } from "../../ffi/poll.ts";
 import { StorageError } from "../errors.ts";
 import { type FilterSettings, FilterState } from "./_filter.ts";
 import { type RunningHelper, type StartHelper, startHelper } from "./helper_thread.ts";
@@ -26,6 +27,8 @@ const ZSTD_SKIPPABLE = [0x2a, 0x4d, 0x18] as const;
 const MAGIC_LENGTH = 6;
 const PIPE_SIZE = 1024 * 1024;
 const QUIET_END_MS = 1000;
+/** How often a wait is interrupted to see whether it is still wanted. */
+const LOOK_MS = 50;
 const READY = Promise.resolve();
 
 /** What the first bytes of an archive say it is compressed with; "none" for everything unknown. */
@@ -42,8 +45,10 @@ export interface PlainArchive extends Disposable {
   ready: Promise<void>;
   /** What was read from the archive to recognise it, and comes before what `fd` gives. */
   head: Uint8Array;
-  /** To be called at the archive's end: throws what went wrong in decompressing. */
-  finish(): void;
+  /** Whether another thread or program is at work on it. */
+  isFiltered: boolean;
+  /** To be called at the archive's end: throws what went wrong in decompressing. `onWait` as with the other kind. */
+  finish(onWait: () => void): void;
   /** SHA-256 of the compressed archive, where it was asked for; undefined if it is not compressed. */
   digest(): string | undefined;
   /** Why it may have ended early: what went wrong in decompressing so far. */
@@ -55,6 +60,8 @@ export interface FilterOptions {
   /** Whether the digest of the compressed side is computed on the way. */
   digest?: boolean | undefined;
   start?: StartHelper | undefined;
+  /** Called some twenty times a second while others are waited for; what it throws ends the wait. */
+  onWait?: (() => void) | undefined;
 }
 
 /**
@@ -64,13 +71,22 @@ export interface FilterOptions {
  */
 export function openPlainArchive(
   fd: number,
-  { digest = false, start = startHelper }: FilterOptions = {},
+  { digest = false, start = startHelper, onWait }: FilterOptions = {},
 ): PlainArchive {
-  const head = readHead(fd);
+  const head = readHead(fd, onWait);
   const compression = recogniseCompression(head);
   if (compression === "none") {
     const nothing = (): undefined => undefined;
-    return { fd, head, ready: READY, finish: nothing, digest: nothing, failure: nothing, [Symbol.dispose]: nothing };
+    return {
+      fd,
+      head,
+      ready: READY,
+      isFiltered: false,
+      finish: nothing,
+      digest: nothing,
+      failure: nothing,
+      [Symbol.dispose]: nothing,
+    };
   }
   if (compression !== "gzip" && compression !== "zstd") {
     throw new StorageError("not_supported", `Cannot read the archive: it is compressed with ${compression}`, {
@@ -78,12 +94,14 @@ export function openPlainArchive(
     });
   }
   const { readFd, writeFd } = openPipe();
-  const filter = new Filter({ action: "decompress", compression, head, readFd: fd, writeFd, digest }, start);
+  const settings: FilterSettings = { action: "decompress", compression, head, readFd: fd, writeFd, digest };
+  const filter = new Filter(settings, start);
   return {
     fd: readFd,
     head: new Uint8Array(),
     ready: filter.ready,
-    finish: (): void => filter.finish(),
+    isFiltered: true,
+    finish: (onWait): void => filter.finish(onWait),
     digest: () => digest ? filter.digest : undefined,
     failure: () => filter.failure(),
     [Symbol.dispose](): void {
@@ -99,8 +117,8 @@ export interface CompressedOutput extends Disposable {
   fd: number;
   /** As {@linkcode PlainArchive.ready}. */
   ready: Promise<void>;
-  /** To be called when everything is written: waits until it is out. */
-  finish(): void;
+  /** To be called when everything is written: waits until it is out. `onWait` is called meanwhile, and may throw. */
+  finish(onWait: () => void): void;
   /** SHA-256 of the compressed archive, where it was asked for. */
   digest(): string | undefined;
   /** Why it may have stopped taking anything: what went wrong in compressing so far. */
@@ -111,11 +129,12 @@ export interface CompressedOutput extends Disposable {
 export function openCompressedOutput(
   fd: number,
   compression: Compression,
-  { digest = false, start = startHelper }: FilterOptions = {},
+  { digest = false, start = startHelper }: Omit<FilterOptions, "onWait"> = {},
 ): CompressedOutput {
   const { readFd, writeFd } = openPipe();
   const head = new Uint8Array();
-  const filter = new Filter({ action: "compress", compression, head, readFd, writeFd: fd, digest }, start);
+  const settings: FilterSettings = { action: "compress", compression, head, readFd, writeFd: fd, digest };
+  const filter = new Filter(settings, start);
   let isOpen = true;
   const closeInput = (): void => {
     if (isOpen) close(writeFd);
@@ -124,9 +143,9 @@ export function openCompressedOutput(
   return {
     fd: writeFd,
     ready: filter.ready,
-    finish(): void {
+    finish(onWait): void {
       closeInput();
-      filter.finish();
+      filter.finish(onWait);
     },
     digest: () => digest ? filter.digest : undefined,
     failure: () => filter.failure(),
@@ -150,8 +169,8 @@ class Filter {
     return this.#worker.ready;
   }
 
-  finish(): void {
-    this.#state.wait();
+  finish(onWait: () => void): void {
+    while (!this.#state.wait(LOOK_MS)) onWait();
     this.#worker.terminate();
     const failure = this.failure();
     if (failure !== undefined) throw failure;
@@ -165,8 +184,9 @@ class Filter {
     return this.#state.failure();
   }
 
-  /** For work that failed: the Worker has its pipe closed and ends, unless it waits for an input that does not come. */
+  /** For work that failed: the Worker ends at once, unless it waits for a file system or device that is stuck. */
   finishQuietly(): void {
+    this.#state.stop();
     this.#state.wait(QUIET_END_MS);
     this.#worker.terminate();
   }
@@ -178,10 +198,11 @@ function openPipe(): { readFd: number; writeFd: number } {
   return pipe;
 }
 
-function readHead(fd: number): Uint8Array {
+function readHead(fd: number, onWait?: () => void): Uint8Array {
   const head = new Uint8Array(MAGIC_LENGTH);
   let length = 0;
   while (length < MAGIC_LENGTH) {
+    while (onWait !== undefined && !waitUntilReadable(fd, LOOK_MS)) onWait();
     const got = read(fd, head.subarray(length));
     if (got === 0) break;
     length += got;

@@ -10,7 +10,8 @@
 
 import { StorageError } from "../errors.ts";
 import { type ByteString, textOfBytes } from "../util/byte_string.ts";
-import type { TarEntry } from "./header.ts";
+import { cleanPath } from "./entry_path.ts";
+import { type TarEntry, TypeFlag } from "./header.ts";
 
 /** Limits of one archive. */
 export interface ArchiveLimits {
@@ -68,7 +69,7 @@ export class LimitGuard {
     if (path.length > pathLength || entry.unsafeLinkPath.length > pathLength) {
       throw exceeded("pathLength", pathLength, describe(path));
     }
-    if (path.length > depth && path.split("/").length - 1 > depth) throw exceeded("depth", depth, describe(path));
+    if (path.length > depth && levelsOf(entry) > depth) throw exceeded("depth", depth, describe(path));
     this.#sizeBytes += entry.size;
     if (this.#sizeBytes > sizeBytes) throw exceeded("sizeBytes", sizeBytes, describe(path));
     if (entry.xattrs === undefined) return;
@@ -76,6 +77,12 @@ export class LimitGuard {
     for (const [name, value] of entry.xattrs) bytes += name.length + value.length;
     if (bytes > xattrBytes) throw exceeded("xattrBytes", xattrBytes, describe(path));
   }
+}
+
+/** Directories in each other that the entry is in, or is. However it is written: "./a//b/" is as deep as "a/b". */
+function levelsOf({ unsafePath, typeFlag }: TarEntry): number {
+  const parts = cleanPath(unsafePath).split("/").length;
+  return typeFlag === TypeFlag.DIRECTORY ? parts : parts - 1;
 }
 
 const SHOWN_LENGTH = 100;

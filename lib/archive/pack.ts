@@ -10,30 +10,22 @@
  * @module
  */
 
+import { DT_DIR, DT_REG } from "../../ffi/directory.ts";
+import { isErrno } from "../../ffi/errno.ts";
 import { Fd, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, openat, readlinkat } from "../../ffi/file.ts";
-import {
-  fstat,
-  lstatat,
-  S_IFBLK,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFIFO,
-  S_IFLNK,
-  S_IFMT,
-  S_IFREG,
-  S_IFSOCK,
-  Stat,
-} from "../../ffi/stat.ts";
-import { asStorageError, StorageError } from "../errors.ts";
-import { type IdMaps, toContainer } from "../id_map.ts";
+import { fstat, lstatat, S_IFBLK, S_IFCHR, S_IFIFO, S_IFLNK, S_IFMT, S_IFSOCK, Stat } from "../../ffi/stat.ts";
+import { asStorageError, isStorageError, StorageError } from "../errors.ts";
+import type { IdMaps } from "../id_map.ts";
 import { type ByteString, byteString, CName, textOfBytes } from "../util/byte_string.ts";
 import { FdWriter } from "../util/fd_writer.ts";
 import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
-import { StreamDigest } from "./_content_thread.ts";
+import { secondThreadStart } from "./_content_thread.ts";
+import { mapOwnerToContainer } from "./_entry_owner.ts";
 import { Lowers } from "./_lowers.ts";
-import { type PackSelection, WHOLE_TREE } from "./_pack_selection.ts";
+import { nameOf, type PackSelection, type TypedName, typeOf, WHOLE_TREE } from "./_pack_selection.ts";
 import { SourceFiles } from "./_source_files.ts";
 import { SourceXattrs } from "./_source_xattrs.ts";
+import { StreamDigest } from "./_stream_digest.ts";
 import { TarEntry, TypeFlag } from "./header.ts";
 import { type StartHelper, startHelper } from "./helper_thread.ts";
 import { MOST_LEVELS } from "./limits.ts";
@@ -49,6 +41,8 @@ export interface PackOptions {
   idMaps?: IdMaps | undefined;
   /** The layers below, uppermost first: they tell whether a socket replaced something, and a directory hides anything. */
   lowerDirs?: readonly string[] | undefined;
+  /** The mode that the root of a new layer has, 0755 by default: with nothing in it there is nothing to archive. */
+  newRootMode?: number | undefined;
   /** Leaves out what cannot be archived, and lists it, instead of failing. */
   skipErrors?: boolean | undefined;
   /** `seconds` cuts times to whole seconds, as Docker does; `full`, the default, keeps them to the nanosecond. */
@@ -85,8 +79,7 @@ export interface PackResult {
 }
 
 const WHITEOUT_MODE = 0o600;
-/** A root directory that says nothing a new layer would not have anyway. */
-const PLAIN_ROOT_MODE = 0o755;
+const NEW_ROOT_MODE = 0o755;
 
 /**
  * Writes everything in the directory `rootFd` to `archiveFd` as a tar.
@@ -127,6 +120,7 @@ class Packer implements Disposable {
   readonly #idMaps: IdMaps | undefined;
   readonly #skipsErrors: boolean;
   readonly #wholeSeconds: boolean;
+  readonly #newRootMode: number;
   readonly #control: WorkControl;
   readonly #tick: () => void;
   readonly #digest: StreamDigest | undefined;
@@ -145,7 +139,8 @@ class Packer implements Disposable {
     this.#control = options.control ?? UNWATCHED;
     this.#output = new FdWriter(archiveFd, this.#tick);
     this.#writer = new TarWriter(this.#output);
-    this.#files = new SourceFiles(this.#output, start, this.#tick, options.secondThreadFrom);
+    const secondThreadFrom = options.secondThreadFrom ?? secondThreadStart(options.digest ? 1 : 0);
+    this.#files = new SourceFiles(this.#output, start, this.#tick, secondThreadFrom);
     this.#xattrs = new SourceXattrs(namespace, options.xattrs);
     // Without layers below there is nothing to ask, and what the layer says of them is kept as it is.
     const lowerDirs = options.lowerDirs ?? [];
@@ -153,6 +148,7 @@ class Packer implements Disposable {
     this.#idMaps = options.idMaps;
     this.#skipsErrors = options.skipErrors ?? false;
     this.#wholeSeconds = options.times === "seconds";
+    this.#newRootMode = options.newRootMode ?? NEW_ROOT_MODE;
     this.#digest = options.digest ? new StreamDigest(this.#output.ring, start, this.#tick) : undefined;
     if (this.#digest !== undefined) this.#output.setTap(this.#digest);
   }
@@ -185,7 +181,7 @@ class Packer implements Disposable {
   /** A layer in which nothing was done is the well-known empty archive of 1024 zero bytes. */
   #packRoot(fd: number, isEmpty: boolean): void {
     const stat = fstat(fd, this.#stat);
-    const isPlain = (stat.mode & 0o7777) === PLAIN_ROOT_MODE && stat.uid === 0 && stat.gid === 0;
+    const isPlain = (stat.mode & 0o7777) === this.#newRootMode && stat.uid === 0 && stat.gid === 0;
     const { xattrs, isOpaque } = this.#xattrs.ofDirectory(fd, ".");
     const isUsual = isPlain && !isOpaque && xattrs === undefined && this.#idMaps === undefined;
     if (isEmpty && isUsual && !this.selection.needsRoot) return;
@@ -220,16 +216,17 @@ class Packer implements Disposable {
     return lower !== undefined;
   }
 
-  #packNames(fd: number, prefix: ByteString, names: readonly ByteString[], level: number): void {
-    for (const name of names) {
+  #packNames(fd: number, prefix: ByteString, names: readonly TypedName[], level: number): void {
+    for (const typed of names) {
+      const name = nameOf(typed);
       const path = prefix + name;
       const { entries } = this.#writer;
       try {
-        this.#packName(fd, path, name, level);
+        this.#packName(fd, path, name, typeOf(typed), level);
       } catch (error) {
         const failure = asStorageError(error, `Cannot archive "${textOfBytes(path)}"`);
         // With its header out, a name can no longer be left out.
-        if (!this.#skipsErrors || this.#writer.entries > entries) throw failure;
+        if (!this.#skipsErrors || !isFilesFault(error) || this.#writer.entries > entries) throw failure;
         this.#skip(path, failure);
       }
       this.#tick();
@@ -242,12 +239,10 @@ class Packer implements Disposable {
     if (this.#linked.get(this.#stat.fileKey) === path) this.#linked.delete(this.#stat.fileKey);
   }
 
-  #packName(parentFd: number, path: ByteString, name: ByteString, level: number): void {
+  /** @param type What the directory says of the name. Files are opened before they are looked at: one call less. */
+  #packName(parentFd: number, path: ByteString, name: ByteString, type: number, level: number): void {
     const kind = this.selection.kindOf(path, name);
     if (kind === "delete") return this.#packWhiteoutOf(path, name);
-    const leaf = this.#leaf.fill(name);
-    const stat = lstatat(parentFd, leaf, this.#stat);
-    if (stat.isOverlayWhiteout) return this.#packWhiteoutOf(path, name);
     if (name.startsWith(OCI_WHITEOUT_PREFIX)) {
       throw new StorageError(
         "not_supported",
@@ -255,19 +250,23 @@ class Packer implements Disposable {
         { hint: "rename or remove it" },
       );
     }
-    const type = stat.mode & S_IFMT;
-    if (type === S_IFDIR) return this.#packDirectory(parentFd, path, leaf, level);
-    if (type === S_IFSOCK) return this.#skipSocket(path, name, kind === "modify");
+    const leaf = this.#leaf.fill(name);
+    if (type === DT_REG) return this.#packFile(parentFd, path, leaf);
+    if (type === DT_DIR) return this.#packDirectory(parentFd, path, leaf, level);
+    const stat = lstatat(parentFd, leaf, this.#stat);
+    if (stat.isOverlayWhiteout) return this.#packWhiteoutOf(path, name);
+    if (stat.isDirectory) return this.#packDirectory(parentFd, path, leaf, level);
+    if (stat.isFile) return this.#packFile(parentFd, path, leaf);
+    if ((stat.mode & S_IFMT) === S_IFSOCK) return this.#skipSocket(path, name, kind === "modify");
     if (stat.nlink > 1 && this.#packLink(path)) return;
-    if (type === S_IFREG) return this.#packFile(parentFd, path, leaf);
-    this.#packSpecial(parentFd, path, leaf, type);
+    this.#packSpecial(parentFd, path, leaf, stat.mode & S_IFMT);
   }
 
   /** What the socket replaced must not come back where the archive is applied. */
   #skipSocket(path: ByteString, name: ByteString, isReplacement: boolean): void {
-    this.#skippedSockets.push(textOfBytes(path));
     using lower = this.#lowers?.find(path);
     if (isReplacement || lower !== undefined) this.#packWhiteoutOf(path, name);
+    this.#skippedSockets.push(textOfBytes(path));
   }
 
   /** Whether the file in `#stat` was written before, under another name. */
@@ -286,7 +285,9 @@ class Packer implements Disposable {
   #packFile(parentFd: number, path: ByteString, leaf: Uint8Array<ArrayBuffer>): void {
     // NONBLOCK: should the name have become a fifo meanwhile, opening it must not wait for somebody to write.
     using file = new Fd(openat(parentFd, leaf, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
-    const { size } = this.#stat;
+    const { size, isFile, nlink } = fstat(file.fd, this.#stat);
+    if (!isFile) throw changedMeanwhile(path);
+    if (nlink > 1 && this.#packLink(path)) return;
     this.#fill(TypeFlag.FILE, path);
     this.#entry.size = size;
     this.#entry.xattrs = this.#xattrs.ofOpen(file.fd, path);
@@ -339,8 +340,9 @@ class Packer implements Disposable {
     entry.unsafePath = path;
     entry.unsafeLinkPath = "";
     entry.mode = stat.mode & 0o7777;
-    entry.uid = this.#idMaps === undefined ? stat.uid : toContainer(stat.uid, this.#idMaps.uidMaps);
-    entry.gid = this.#idMaps === undefined ? stat.gid : toContainer(stat.gid, this.#idMaps.gidMaps);
+    entry.uid = stat.uid;
+    entry.gid = stat.gid;
+    if (this.#idMaps !== undefined) mapOwnerToContainer(entry, this.#idMaps);
     entry.size = 0;
     entry.mtimeSeconds = stat.mtimeSeconds;
     entry.mtimeNanoseconds = this.#wholeSeconds ? 0 : stat.mtimeNanoseconds;
@@ -355,3 +357,13 @@ const SPECIAL_TYPES: ReadonlyMap<number, number> = new Map([
   [S_IFBLK, TypeFlag.BLOCK_DEVICE],
   [S_IFIFO, TypeFlag.FIFO],
 ]);
+
+/** What may be wrong with a file, and not with the machine or with us. */
+function isFilesFault(error: unknown): boolean {
+  if (isStorageError(error)) return error.code === "not_supported" || error.code === "invalid_argument";
+  return isErrno(error, "EACCES", "EPERM", "EIO", "ENOENT", "ENOTDIR", "ELOOP", "ENXIO", "ESTALE", "EUCLEAN", "E2BIG");
+}
+
+function changedMeanwhile(path: ByteString): StorageError {
+  return new StorageError("system_error", `Cannot archive "${textOfBytes(path)}": it was replaced while it was read`);
+}

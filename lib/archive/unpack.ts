@@ -29,20 +29,22 @@ import { getegid, geteuid } from "../../ffi/process.ts";
 import { lstatat, S_IFBLK, S_IFCHR, S_IFIFO, Stat } from "../../ffi/stat.ts";
 import { asStorageError, StorageError } from "../errors.ts";
 import { type IdMaps, toHost } from "../id_map.ts";
-import { type ByteString, CName, textOfBytes } from "../util/byte_string.ts";
+import { type ByteString, CName } from "../util/byte_string.ts";
 import { FdReader } from "../util/fd_reader.ts";
 import { removeTree } from "../util/remove_tree.ts";
 import { currentUmask } from "../util/umask.ts";
 import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
-import { StreamDigest } from "./_content_thread.ts";
+import { secondThreadStart } from "./_content_thread.ts";
 import { Directories, type OpenDirectory } from "./_directories.ts";
-import { entryError } from "./_entry_error.ts";
+import { belowWhiteout, deviceRefused, entryError, whiteoutDevice } from "./_entry_error.ts";
+import { mapOwnerToHost } from "./_entry_owner.ts";
 import { EntryXattrs } from "./_entry_xattrs.ts";
 import { LateDirectories, withoutDefaultAcl } from "./_late_directories.ts";
 import { MergedWhiteouts } from "./_merged_whiteouts.ts";
 import { LinkTargets } from "./_link_targets.ts";
 import { Lowers } from "./_lowers.ts";
 import { NewFiles } from "./_new_files.ts";
+import { StreamDigest } from "./_stream_digest.ts";
 import { UpperWhiteouts } from "./_upper_whiteouts.ts";
 import type { WhiteoutTarget } from "./_whiteout_target.ts";
 import type { PlainArchive } from "./compression.ts";
@@ -52,7 +54,13 @@ import { type StartHelper, startHelper } from "./helper_thread.ts";
 import { type ArchiveLimits, LimitGuard } from "./limits.ts";
 import { TarReader } from "./reader.ts";
 import { treeSize } from "./tree_size.ts";
-import { isInsideAufsDirectory, ociNameOf, opaqueXattr, type OverlayXattrNamespace } from "./whiteout.ts";
+import {
+  isBelowWhiteout,
+  isInsideAufsDirectory,
+  ociNameOf,
+  opaqueXattr,
+  type OverlayXattrNamespace,
+} from "./whiteout.ts";
 import type { DroppedXattr, XattrPolicies } from "./xattr_filter.ts";
 
 /** How an archive is unpacked. */
@@ -110,9 +118,7 @@ const OWNER_RWX = 0o700;
 export function unpack(archive: PlainArchive, rootFd: number, options: UnpackOptions = {}): UnpackResult {
   using unpacker = new Unpacker(archive, rootFd, options);
   try {
-    const result = unpacker.run();
-    archive.finish();
-    return result;
+    return unpacker.run();
   } catch (error) {
     // An archive that cannot be decompressed ends early, which the tar reader can only take for a cut.
     throw archive.failure() ?? asStorageError(error, "Cannot unpack the archive");
@@ -146,7 +152,7 @@ class Unpacker implements Disposable {
   /** Something was replaced, so the running sum is no longer the size. */
   #sizeIsKnown = true;
 
-  constructor(archive: PlainArchive, readonly rootFd: number, options: UnpackOptions) {
+  constructor(readonly archive: PlainArchive, readonly rootFd: number, options: UnpackOptions) {
     this.#idMaps = options.idMaps;
     this.#limits = new LimitGuard(options.limits);
     this.#xattrs = new EntryXattrs(options.xattrs);
@@ -165,7 +171,8 @@ class Unpacker implements Disposable {
     const start = options.startHelper ?? startHelper;
     this.#digest = options.digest ? new StreamDigest(this.#input.ring, start, this.#tick) : undefined;
     if (this.#digest !== undefined) this.#input.setTap(this.#digest);
-    const { secondThreadFrom } = options;
+    const others = (archive.isFiltered ? 1 : 0) + (this.#digest === undefined ? 0 : 1);
+    const secondThreadFrom = options.secondThreadFrom ?? secondThreadStart(others);
     this.#files = new NewFiles(this.#input, this.#reader, this.#xattrs, start, this.#tick, secondThreadFrom);
     const root = options.idMaps === undefined ? { uid: 0, gid: 0 } : {
       uid: toHost(0, options.idMaps.uidMaps),
@@ -213,6 +220,7 @@ class Unpacker implements Disposable {
     this.#files.settle();
     this.#input.flushTap();
     this.#late.finish();
+    this.archive.finish(this.#tick);
     return {
       entries: this.#entries,
       bytes: this.#reader.position,
@@ -236,7 +244,8 @@ class Unpacker implements Disposable {
     const parent = parentOf(path);
     const name = ociNameOf(leaf, path);
     if (name.kind === "aufs" || isInsideAufsDirectory(parent)) return;
-    if (this.#idMaps !== undefined) this.#mapOwner(entry, this.#idMaps);
+    if (isBelowWhiteout(parent)) throw belowWhiteout(path);
+    if (this.#idMaps !== undefined) mapOwnerToHost(entry, this.#idMaps);
     switch (name.kind) {
       case "whiteout":
         return this.#whiteouts.deleteName(this.#directories.require(parent), name.name);
@@ -245,11 +254,6 @@ class Unpacker implements Disposable {
       case "entry":
         return this.#create(entry, path, this.#directories.require(parent));
     }
-  }
-
-  #mapOwner(entry: TarEntry, maps: IdMaps): void {
-    entry.uid = toHost(entry.uid, maps.uidMaps);
-    entry.gid = toHost(entry.gid, maps.gidMaps);
   }
 
   #create(entry: TarEntry, path: ByteString, parent: OpenDirectory): void {
@@ -336,11 +340,7 @@ class Unpacker implements Disposable {
 
   #createNode(entry: TarEntry, path: ByteString, parent: OpenDirectory, type: number): void {
     if (type === S_IFCHR && entry.deviceMajor === 0 && entry.deviceMinor === 0) {
-      throw new StorageError(
-        "invalid_archive",
-        `Cannot unpack "${textOfBytes(path)}": a character device 0:0 would hide a file of the layers below`,
-        { hint: "in a tar a deleted file is an entry named .wh.NAME" },
-      );
+      throw whiteoutDevice(path);
     }
     if (this.#refusesDevices && type !== S_IFIFO) throw deviceRefused(path);
     const leaf = this.#leaf.fill(leafOf(path));
@@ -364,7 +364,7 @@ class Unpacker implements Disposable {
         "Cannot unpack the archive: it would turn the layer's root into something else than a directory",
       );
     }
-    if (this.#idMaps !== undefined) this.#mapOwner(entry, this.#idMaps);
+    if (this.#idMaps !== undefined) mapOwnerToHost(entry, this.#idMaps);
     fchown(this.rootFd, entry.uid, entry.gid);
     if (entry.xattrs !== undefined) this.#xattrs.set(this.rootFd, "/", withoutDefaultAcl(this.#xattrs.of(entry)));
     this.#late.add("", entry, entry.mode);
@@ -391,10 +391,4 @@ class Unpacker implements Disposable {
   #needsOwner(entry: TarEntry, parent: OpenDirectory): boolean {
     return entry.uid !== this.#uid || entry.gid !== this.#gid || parent.isSetgid;
   }
-}
-
-function deviceRefused(path: ByteString): StorageError {
-  return new StorageError("permission_denied", `Cannot unpack "${textOfBytes(path)}": devices are refused`, {
-    hint: "do not ask to refuse devices if you trust this archive",
-  });
 }

@@ -55,6 +55,11 @@ export function isInsideAufsDirectory(parent: ByteString): boolean {
   return parent.includes(AUFS_PREFIX) && parent.split("/").some((part) => part.startsWith(AUFS_PREFIX));
 }
 
+/** Whether a directory on the way to an entry has the name of a whiteout, which no directory can have in a layer. */
+export function isBelowWhiteout(parent: ByteString): boolean {
+  return parent.includes(OCI_WHITEOUT_PREFIX) && parent.split("/").some((part) => part.startsWith(OCI_WHITEOUT_PREFIX));
+}
+
 /** The attribute that makes a directory opaque, and its value. */
 export function opaqueXattr(namespace: OverlayXattrNamespace): string {
   return `${namespace}.overlay.opaque`;

@@ -35,11 +35,11 @@ export function isHostXattr(name: string): boolean {
  */
 export type XattrPolicy = "require" | "best-effort" | "drop";
 
-/** The namespaces of xattr(7). */
-export const XATTR_NAMESPACES = ["user", "trusted", "security", "system"] as const;
+/** A namespace of xattr(7). */
+export type XattrNamespace = "user" | "trusted" | "security" | "system";
 
-/** One of them. */
-export type XattrNamespace = typeof XATTR_NAMESPACES[number];
+/** All of them. */
+export const XATTR_NAMESPACES: readonly XattrNamespace[] = ["user", "trusted", "security", "system"];
 
 /** A policy for each namespace; `require` where there is none: a layer without its capabilities or ACLs is another one. */
 export type XattrPolicies = Readonly<Partial<Record<XattrNamespace, XattrPolicy>>>;

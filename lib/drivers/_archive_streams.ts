@@ -9,18 +9,26 @@
 import { close } from "../../ffi/file.ts";
 import { StorageError } from "../errors.ts";
 import { isSourceFailure, pipeFromStream, pipeToStream, pump, streamOf } from "../util/pipe_stream.ts";
-import type { FileDescriptor, WorkOptions } from "./driver.ts";
+import type { Logger } from "../log.ts";
+import type { DiffResult, FileDescriptor, WorkOptions } from "./driver.ts";
 
-/** What `write` writes to its descriptor, as a stream. `write` runs in another thread, and ends when its signal says so. */
+/**
+ * What `write` writes to its descriptor, as a stream. `write` runs in another thread, and ends when its signal says so.
+ * A stream has no place for the files that were left out: who wants them as data writes to a descriptor.
+ */
 export async function streamWrittenBy(
+  write: (archiveFd: number, signal: AbortSignal) => Promise<DiffResult>,
   { signal }: WorkOptions,
-  write: (archiveFd: number, signal: AbortSignal) => Promise<unknown>,
+  logger: Logger,
 ): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
   const { writeFd, reader } = await pipeToStream();
   const abort = new AbortController();
   const either = signal === undefined ? abort.signal : AbortSignal.any([abort.signal, signal]);
   // The writing end closes with the work: that is the end the reader sees.
   const work = write(writeFd, either).finally(() => close(writeFd));
+  work.then(({ skipped }) => {
+    for (const { path, reason } of skipped) logger.warn(`left out ${path}: ${reason}`);
+  }, () => {});
   return streamOf(reader, work, () => abort.abort());
 }
 
@@ -48,5 +56,7 @@ export async function feed<T>(
   }
   close(readFd);
   await fed;
+  // The signal ends a stream early, and what was behind the archive's end is then not known.
+  if (signal?.aborted) throw new StorageError("aborted", "The operation was aborted");
   return result;
 }

@@ -93,7 +93,7 @@ function orClosed<T>(write: () => T, compressorFailure?: () => StorageError | un
 async function packInto(
   archiveFd: number,
   compression: Compression | undefined,
-  { digest, startHelper: start }: Pick<PackOptions, "digest" | "startHelper">,
+  { digest, control, startHelper: start }: Pick<PackOptions, "digest" | "startHelper"> & { control: WorkControl },
   write: (fd: number) => PackResult,
 ): Promise<PackResult & ArchiveDigest> {
   if (compression === undefined) {
@@ -104,7 +104,7 @@ async function packInto(
   await output.ready;
   return orClosed(() => {
     const result = write(output.fd);
-    output.finish();
+    output.finish(() => control.tick(result.entries, result.bytes));
     return { ...result, archiveDigest: output.digest() };
   }, () => output.failure());
 }
@@ -120,7 +120,11 @@ function openTrees({ newer, older }: TwoTrees): Disposable & { newer: Fd; older:
 const TASKS: { [N in TaskName]: TaskFunction<N> } = {
   async unpack({ archiveFd, directory, ...options }, control, start): Promise<UnpackResult & ArchiveDigest> {
     using root = openDirectory(directory);
-    using archive = openPlainArchive(archiveFd, { digest: options.digest, start });
+    using archive = openPlainArchive(archiveFd, {
+      digest: options.digest,
+      start,
+      onWait: () => control.tick(0, 0),
+    });
     await archive.ready;
     const result = unpack(archive, root.fd, { ...options, control, startHelper: start });
     return { ...result, archiveDigest: archive.digest() ?? result.diffId };

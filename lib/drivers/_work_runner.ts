@@ -7,7 +7,7 @@
  * @module
  */
 
-import { type RunningHelper, startHelper } from "../archive/helper_thread.ts";
+import { HelperPool, type RunningHelper, type StartHelper } from "../archive/helper_thread.ts";
 import { StorageError } from "../errors.ts";
 import { DirectControl, SharedControl } from "../util/work_control.ts";
 import { runTask, type TaskName, type Tasks } from "./_work.ts";
@@ -53,6 +53,7 @@ interface IdleWorker {
  */
 export class WorkerRunner implements WorkRunner {
   readonly #idle: IdleWorker[] = [];
+  readonly #helpers = new HelperPool(IDLE_MS);
   #isDisposed = false;
 
   async run<N extends TaskName>(
@@ -64,7 +65,7 @@ export class WorkerRunner implements WorkRunner {
     const control = new SharedControl();
     using _watch = watch(control, options);
     const worker = this.#takeWorker();
-    const reply = await exchange(worker, { name, args, control: control.memory });
+    const reply = await exchange(worker, { name, args, control: control.memory }, this.#helpers.start);
     this.#giveBack(worker);
     if ("error" in reply) throw received(reply.error);
     return reply.result as Tasks[N]["result"];
@@ -72,6 +73,7 @@ export class WorkerRunner implements WorkRunner {
 
   [Symbol.dispose](): void {
     this.#isDisposed = true;
+    this.#helpers[Symbol.dispose]();
     for (const { worker, timer } of this.#idle.splice(0)) {
       clearTimeout(timer);
       worker.terminate();
@@ -98,13 +100,13 @@ export class WorkerRunner implements WorkRunner {
 }
 
 /** Sends a task and waits for its end; meanwhile starts the threads that it asks for. */
-function exchange(worker: Worker, request: TaskRequest): Promise<TaskReply> {
+function exchange(worker: Worker, request: TaskRequest, start: StartHelper): Promise<TaskReply> {
   return new Promise<TaskReply>((resolve, reject) => {
     const helpers: RunningHelper[] = [];
     worker.onmessage = ({ data }: MessageEvent<TaskReply | HelperAsked>): void => {
       if ("helper" in data) {
         // Deno 2.9 takes a second to start a Worker from a Worker; from here it takes 15 ms.
-        const helper = startHelper(data.helper);
+        const helper = start(data.helper);
         helpers.push(helper);
         helper.ready.then(() => worker.postMessage({ helperStarted: data.number } satisfies HelperStarted), reject);
         return;

@@ -328,8 +328,8 @@ export interface GraphDriver extends AsyncDisposable {
   getMetadata(id: string): Promise<LayerMetadata>;
 
   /**
-   * The layer's changes as a tar stream: deleted names as `.wh.` entries, the same bytes each time. Cancelling the
-   * stream ends the work.
+   * The layer's changes as a tar stream: deleted names as `.wh.` entries, the same bytes each time. Read the
+   * stream to its end or cancel it: until then the work waits, and keeps the process alive.
    *
    * @throws {StorageError} `layer_not_found`. What goes wrong later is the stream's error: a diff never ends well without
    * being whole.

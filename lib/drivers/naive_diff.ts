@@ -10,6 +10,7 @@
 
 import type { OverlayXattrNamespace } from "../archive/whiteout.ts";
 import type { IdMaps } from "../id_map.ts";
+import type { Logger } from "../log.ts";
 import { feed, streamWrittenBy } from "./_archive_streams.ts";
 import type { TaskName, Tasks } from "./_work.ts";
 import type { WorkRunner } from "./_work_runner.ts";
@@ -50,6 +51,7 @@ export interface NaiveDiffHost {
   readonly workers: WorkRunner;
   readonly idMaps: IdMaps | undefined;
   readonly overlayXattrs: OverlayXattrNamespace;
+  readonly logger: Logger;
 }
 
 /** The verbs of a driver that ask for a difference. A parent that is undefined is nothing at all. */
@@ -63,10 +65,14 @@ export class NaiveDiff {
     options: DiffOptions,
   ): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
     const trees = await this.#see(id, parent);
-    return await streamWrittenBy(options, async (archiveFd, signal) => {
-      await using _trees = trees;
-      await this.#pack(trees, archiveFd, { ...options, signal }, this.host.workers);
-    });
+    return await streamWrittenBy(
+      async (archiveFd, signal) => {
+        await using _trees = trees;
+        return await this.#pack(trees, archiveFd, { ...options, signal }, this.host.workers);
+      },
+      options,
+      this.host.logger,
+    );
   }
 
   /** `diffTo` of a driver. */

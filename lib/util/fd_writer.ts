@@ -6,17 +6,14 @@
  * @module
  */
 
-import { ERRNO, failure } from "../../ffi/errno.ts";
-import { AT_FDCWD, close, O_NONBLOCK, O_WRONLY, read, tryOpenat, trySendfile, tryWrite } from "../../ffi/file.ts";
-import { waitUntilWritable } from "../../ffi/poll.ts";
-import { fstat, S_IFIFO, S_IFMT, Stat } from "../../ffi/stat.ts";
+import { ERRNO } from "../../ffi/errno.ts";
+import { read, trySendfile } from "../../ffi/file.ts";
 import type { ByteString } from "./byte_string.ts";
 import { ChunkRing, type ChunkUser } from "./chunk_ring.ts";
+import { OutputFd } from "./output_fd.ts";
 
 export const SENDFILE_FROM = 128 * 1024;
 const SENDFILE_AT_MOST = 16 * 1024 * 1024;
-/** How often a wait for the reader of a pipe is interrupted to see whether the output is still wanted. */
-const LOOK_MS = 50;
 
 /** Gets every byte that is written, once and in order, as places in {@linkcode FdWriter.ring}. */
 export interface OutputTap {
@@ -49,18 +46,16 @@ export class FdWriter implements Disposable {
   readonly #waiting: WaitingChunk[] = [];
   #filler: Filler | undefined;
   #tap: OutputTap | undefined;
-  readonly #fd: number;
-  readonly #ownFd: number | undefined;
+  readonly #output: OutputFd;
   #sendfileWorks = true;
 
   /** @param onWait Called some twenty times a second while a pipe takes nothing; what it throws ends the wait. */
-  constructor(fd: number, readonly onWait: () => void = (): void => {}) {
-    this.#ownFd = reopenPipe(fd);
-    this.#fd = this.#ownFd ?? fd;
+  constructor(fd: number, onWait: () => void = (): void => {}) {
+    this.#output = new OutputFd(fd, onWait);
   }
 
   [Symbol.dispose](): void {
-    if (this.#ownFd !== undefined) close(this.#ownFd);
+    this.#output[Symbol.dispose]();
   }
 
   /** Whether large pieces go from file to file inside the kernel. */
@@ -129,10 +124,10 @@ export class FdWriter implements Disposable {
     if (count >= SENDFILE_FROM && this.bypassesBuffer) {
       this.flush();
       while (copied < count) {
-        const sent = trySendfile(this.#fd, fdIn, Math.min(count - copied, SENDFILE_AT_MOST));
+        const sent = trySendfile(this.#output.fd, fdIn, Math.min(count - copied, SENDFILE_AT_MOST));
         if (sent === 0) return copied;
         if (sent === -ERRNO.EAGAIN) {
-          this.#awaitReader();
+          this.#output.awaitReader();
           continue;
         }
         if (sent < 0) {
@@ -193,25 +188,6 @@ export class FdWriter implements Disposable {
   #write(from: number, to: number): void {
     if (from === to) return;
     this.#tap?.add(from, to - from);
-    for (let at = from; at < to;) {
-      const count = tryWrite(this.#fd, this.bytes.subarray(at, to));
-      if (count >= 0) at += count;
-      else if (count === -ERRNO.EAGAIN) this.#awaitReader();
-      else if (count !== -ERRNO.EINTR) throw failure(-count, "write", this.#fd, "…", to - at);
-    }
+    this.#output.write(this.bytes.subarray(from, to));
   }
-
-  #awaitReader(): void {
-    while (!waitUntilWritable(this.#fd, LOOK_MS)) this.onWait();
-  }
-}
-
-/**
- * A pipe once more, so that writing to it can be waited for and given up: O_NONBLOCK on the descriptor at hand would
- * change it for everybody who shares it. Undefined for everything else, and where it cannot be done.
- */
-function reopenPipe(fd: number): number | undefined {
-  if ((fstat(fd, new Stat()).mode & S_IFMT) !== S_IFIFO) return undefined;
-  const own = tryOpenat(AT_FDCWD, `/proc/self/fd/${fd}`, O_WRONLY | O_NONBLOCK);
-  return own < 0 ? undefined : own;
 }

@@ -87,7 +87,8 @@ export class JobQueue {
    * @throws {StorageError} `system_error`: there is nobody to do it.
    */
   waitFor(job: number): void {
-    for (let done = this.#done(), since = 0; done < job; done = this.#done()) {
+    let since = 0;
+    for (let done = this.#done(); done < job; done = this.#done()) {
       this.onWait();
       this.#sleep(done);
       if (this.isAlive) continue;

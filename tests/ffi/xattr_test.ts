@@ -2,7 +2,7 @@
 
 import "../_helpers/warm_libc.ts";
 import { ERRNO } from "../../ffi/errno.ts";
-import { AT_FDCWD, Fd, O_RDWR, openat } from "../../ffi/file.ts";
+import { AT_FDCWD, Fd, O_DIRECTORY, O_RDONLY, O_RDWR, openat } from "../../ffi/file.ts";
 import {
   fgetxattr,
   flistxattr,
@@ -10,6 +10,7 @@ import {
   llistxattr,
   lsetxattr,
   tryFsetxattr,
+  tryListxattrat,
   tryLremovexattr,
   tryLsetxattr,
 } from "../../ffi/xattr.ts";
@@ -121,6 +122,22 @@ Deno.test("llistxattr() and flistxattr() list none, one, and more names than the
   for (const name of names) lsetxattr(fixture.file, name, new Uint8Array(1));
   assertEquals([...llistxattr(fixture.file)].sort(), names.toSorted());
   assertEquals([...flistxattr(fixture.fd)].sort(), names.toSorted());
+});
+
+testNeeding([needsRoot], "tryListxattrat() lists what llistxattr() does, of a link and of many names", () => {
+  using fixture = new Fixture();
+  using directory = new Fd(openat(AT_FDCWD, fixture.directory.path, O_RDONLY | O_DIRECTORY));
+  const [link, many] = [fixture.directory.join("link"), fixture.directory.join("many")];
+  Deno.symlinkSync("many", link);
+  Deno.writeTextFileSync(many, "");
+  // A kernel before 6.13 has no such call.
+  if (tryListxattrat(directory.fd, "link") === undefined) return;
+  assertEquals(tryListxattrat(directory.fd, "link"), []);
+  lsetxattr(link, "trusted.link", new Uint8Array(1));
+  assertEquals([...tryListxattrat(directory.fd, "link")!], ["trusted.link"]);
+  for (let i = 0; i < 30; i++) lsetxattr(many, `user.${"n".repeat(40)}${i}`, new Uint8Array(1));
+  assertEquals(tryListxattrat(directory.fd, "many"), llistxattr(many));
+  assertErrno(() => tryListxattrat(directory.fd, "missing"), "ENOENT");
 });
 
 testNeeding([needsRoot], "attributes of a symbolic link are its own", () => {
