@@ -29,13 +29,13 @@ import {
 import { open_tree } from "../../ffi/mount_api.ts";
 import { statat } from "../../ffi/stat.ts";
 import { StorageError } from "../errors.ts";
-import { baseOptions, overlayXattrs } from "../mount/overlay_features.ts";
+import { overlayXattrs } from "../mount/overlay_features.ts";
 import { mountOverlay } from "../mount/overlay_mount.ts";
 import { isOverlayMounted, unmountLazily } from "../mount/unmount.ts";
 import { replaceFile } from "../util/atomic_write.ts";
 import { tryLockDirectory } from "../util/directory_lock.ts";
 import { randomId } from "../util/random_id.ts";
-import type { OverlayHome } from "./_legacy_home.ts";
+import type { LegacyHome } from "./_legacy_home.ts";
 import { makeOwnedDirectory } from "./_owner.ts";
 import type { WorkOptions } from "./driver.ts";
 import { NaiveDiff, type SeenTree, type StagedTree } from "./naive_diff.ts";
@@ -46,7 +46,7 @@ const PARENT_MODE = 0o600;
 const PRIVATE_MODE = 0o700;
 
 /** Comparing and filling layers of `home`. `work` watches what comes before the work itself: the copy of the parent. */
-export function naiveDiffOf(home: OverlayHome, work: WorkOptions = {}): NaiveDiff {
+export function naiveDiffOf(home: LegacyHome, work: WorkOptions = {}): NaiveDiff {
   return new NaiveDiff({
     see: (id) => see(home, id),
     stage: (id) => stage(home, id, work),
@@ -55,12 +55,15 @@ export function naiveDiffOf(home: OverlayHome, work: WorkOptions = {}): NaiveDif
       return home.workers;
     },
     idMaps: home.idMaps,
-    overlayXattrs: overlayXattrs(home.features),
+    get overlayXattrs() {
+      return overlayXattrs(home.features);
+    },
+    logger: home.logger,
   });
 }
 
 /** Shows a layer without a place in the file system that somebody would have to clear away. */
-async function see(home: OverlayHome, id: string): Promise<SeenTree> {
+async function see(home: LegacyHome, id: string): Promise<SeenTree> {
   using _lock = await home.lock(id);
   home.requireWhole(id);
   const { layout } = home;
@@ -70,13 +73,13 @@ async function see(home: OverlayHome, id: string): Promise<SeenTree> {
 }
 
 /** A mount of the layer that lives as long as the descriptor. */
-function mountUnseen(home: OverlayHome, id: string): Fd {
+function mountUnseen(home: LegacyHome, id: string): Fd {
   const { layout } = home;
   const place = `${home.runDir}/seen-${randomId(10)}`;
   mkdirat(AT_FDCWD, place, PRIVATE_MODE);
   try {
     const lowerDirs = [layout.upperDir(id), layout.rootDir(layout.lowerId(id))];
-    mountOverlay({ lowerDirs, upper: undefined, options: baseOptions(home.features) }, place, home.mountApi);
+    mountOverlay({ lowerDirs, upper: undefined, options: home.features.mountOptions }, place, home.mountApi);
     return new Fd(openat(AT_FDCWD, place, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   } finally {
     if (isOverlayMounted(place)) unmountLazily(place);
@@ -90,7 +93,7 @@ function pathOf({ fd }: Fd): string {
 }
 
 /** Begins new content for the layer `id`. */
-async function stage(home: OverlayHome, id: string, work: WorkOptions): Promise<StagedTree> {
+async function stage(home: LegacyHome, id: string, work: WorkOptions): Promise<StagedTree> {
   await using undo = new AsyncDisposableStack();
   undo.use(await beginApply(home, id));
   undo.defer(() => clearStaged(home, id));
@@ -114,7 +117,7 @@ async function stage(home: OverlayHome, id: string, work: WorkOptions): Promise<
  * Makes the directory in which content is made, and returns its lock. The layer's own lock is held only meanwhile: an
  * archive may come slowly, and nobody should have to wait for it.
  */
-async function beginApply(home: OverlayHome, id: string): Promise<Disposable> {
+async function beginApply(home: LegacyHome, id: string): Promise<Disposable> {
   const path = home.layout.applyingDir(id);
   using _lock = await home.lock(id);
   home.requireContent(id);
@@ -137,7 +140,7 @@ async function beginApply(home: OverlayHome, id: string): Promise<Disposable> {
 }
 
 /** @throws {StorageError} `layer_in_use`, `layer_not_empty`. */
-async function requireFillable(home: OverlayHome, id: string): Promise<void> {
+async function requireFillable(home: LegacyHome, id: string): Promise<void> {
   const { layout } = home;
   if (isOverlayMounted(layout.mergedDir(id))) {
     throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": it is mounted`);
@@ -149,7 +152,7 @@ async function requireFillable(home: OverlayHome, id: string): Promise<void> {
 }
 
 /** Whether the layer holds nothing but what it got from its parent. */
-async function isUntouched(home: OverlayHome, id: string): Promise<boolean> {
+async function isUntouched(home: LegacyHome, id: string): Promise<boolean> {
   const { layout } = home;
   const copiedFrom = layout.isImage(id) ? undefined : layout.recordedParent(id);
   if (copiedFrom === undefined) return isEmpty(layout.contentDir(id));
@@ -172,7 +175,7 @@ interface Staged {
   commit(): Promise<void>;
 }
 
-async function stageRoot(home: OverlayHome, id: string, work: WorkOptions): Promise<Staged> {
+async function stageRoot(home: LegacyHome, id: string, work: WorkOptions): Promise<Staged> {
   const { layout } = home;
   const path = `${layout.applyingDir(id)}/root`;
   const parent = layout.isImage(id) ? undefined : layout.lowerId(id);
@@ -195,14 +198,14 @@ async function stageRoot(home: OverlayHome, id: string, work: WorkOptions): Prom
   };
 }
 
-async function stageUpper(home: OverlayHome, id: string, work: WorkOptions): Promise<Staged> {
+async function stageUpper(home: LegacyHome, id: string, work: WorkOptions): Promise<Staged> {
   const { layout } = home;
   const applying = layout.applyingDir(id);
   for (const name of ["upper", "work", "merged"]) mkdirat(AT_FDCWD, `${applying}/${name}`, PRIVATE_MODE);
   const [upperDir, workDir, mergedDir] = [`${applying}/upper`, `${applying}/work`, `${applying}/merged`];
   await home.runner.run("copy", { source: layout.upperDir(id), target: upperDir, mode: "copy" }, work);
   const lowerDirs = [layout.rootDir(layout.lowerId(id))];
-  const options = baseOptions(home.features);
+  const options = home.features.mountOptions;
   mountOverlay({ lowerDirs, upper: { upperDir, workDir }, options }, mergedDir, home.mountApi);
   return {
     path: mergedDir,
@@ -217,12 +220,12 @@ async function stageUpper(home: OverlayHome, id: string, work: WorkOptions): Pro
 }
 
 /** Takes the mount down in which a diff is, or was, applied. */
-export function unmountStaged(home: OverlayHome, id: string): void {
+export function unmountStaged(home: LegacyHome, id: string): void {
   const mergedDir = `${home.layout.applyingDir(id)}/merged`;
   if (isOverlayMounted(mergedDir)) unmountLazily(mergedDir);
 }
 
-async function clearStaged(home: OverlayHome, id: string): Promise<void> {
+async function clearStaged(home: LegacyHome, id: string): Promise<void> {
   const { layout } = home;
   try {
     unmountStaged(home, id);

@@ -19,7 +19,7 @@ import { replaceFile, writeNewFile } from "../util/atomic_write.ts";
 import { lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { randomId } from "../util/random_id.ts";
 import { unmountStaged } from "./_legacy_content.ts";
-import type { OverlayHome } from "./_legacy_home.ts";
+import type { LegacyHome } from "./_legacy_home.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
 import type { RemoveOptions } from "./driver.ts";
 
@@ -35,7 +35,7 @@ type Build = (staging: string, owner: Owner) => void | Promise<void>;
 
 /** Makes the layer `id`, empty, on `parent`. */
 export async function createLayer(
-  home: OverlayHome,
+  home: LegacyHome,
   id: string,
   parent: string | undefined,
   idMaps: IdMaps | undefined,
@@ -59,7 +59,7 @@ export async function createLayer(
 
 /** Makes the layer `id` with the content and the parent of `template`. */
 export async function copyLayer(
-  home: OverlayHome,
+  home: LegacyHome,
   id: string,
   template: string,
   idMaps: IdMaps | undefined,
@@ -82,7 +82,7 @@ export async function copyLayer(
 
 /** Builds a layer aside and puts it in place. */
 async function buildLayer(
-  home: OverlayHome,
+  home: LegacyHome,
   id: string,
   parent: string | undefined,
   idMaps: IdMaps | undefined,
@@ -112,7 +112,7 @@ async function buildLayer(
   }
 }
 
-async function lockParent(home: OverlayHome, parent: string): Promise<Disposable> {
+async function lockParent(home: LegacyHome, parent: string): Promise<Disposable> {
   const lock = await lockDirectory(home.layout.dir(parent), "exclusive");
   if (lock !== undefined) return lock;
   throw new StorageError("parent_not_found", `There is no layer "${parent}" in ${home.layout.home} to be the parent`, {
@@ -122,7 +122,7 @@ async function lockParent(home: OverlayHome, parent: string): Promise<Disposable
 
 /** A mount shows the root as its upper directory has it: a parent's own mode, owner and time must not get lost. */
 function makeUpper(
-  home: OverlayHome,
+  home: LegacyHome,
   staging: string,
   parent: string,
   owner: Owner,
@@ -143,7 +143,7 @@ function makeRest(staging: string, lowerId: string, owner: Owner): void {
 
 /** Copies a layer that lies over an image. `lower-id` tells the parent only where that is the image itself. */
 async function copyMounted(
-  home: OverlayHome,
+  home: LegacyHome,
   staging: string,
   from: string,
   recordedParent: string | undefined,
@@ -155,12 +155,12 @@ async function copyMounted(
   if (recordedParent !== undefined) writeNewFile(`${staging}/.lamina-parent`, recordedParent, OUR_FILE_MODE);
 }
 
-function layerExists(home: OverlayHome, id: string): StorageError {
+function layerExists(home: LegacyHome, id: string): StorageError {
   return new StorageError("layer_exists", `There is a layer "${id}" in ${home.layout.home} already`);
 }
 
 /** Makes the mount point again that unmounting took away: Docker before 1.13 mounts only where there is one. */
-export function restoreMountPoint(home: OverlayHome, id: string): void {
+export function restoreMountPoint(home: LegacyHome, id: string): void {
   if (home.layout.isImage(id)) return;
   try {
     makeOwnedDirectory(home.layout.mergedDir(id), MERGED_MODE, home.owner());
@@ -170,7 +170,7 @@ export function restoreMountPoint(home: OverlayHome, id: string): void {
 }
 
 /** Removes the layer `id`, if there is one. */
-export async function removeLayer(home: OverlayHome, id: string, { force = false }: RemoveOptions): Promise<void> {
+export async function removeLayer(home: LegacyHome, id: string, { force = false }: RemoveOptions): Promise<void> {
   const { layout } = home;
   const aside = `.lamina-remove-${randomId(10)}`;
   {
@@ -186,7 +186,7 @@ export async function removeLayer(home: OverlayHome, id: string, { force = false
   await home.runner.run("remove", { directory: layout.home, name: aside });
 }
 
-function requireUnused(home: OverlayHome, id: string, force: boolean): void {
+function requireUnused(home: LegacyHome, id: string, force: boolean): void {
   const child = home.layout.findChildOf(id);
   if (child !== undefined) {
     throw new StorageError("layer_in_use", `Cannot remove layer "${id}": it is the parent of "${child}"`, {

@@ -19,7 +19,9 @@ import { type DirectoryLock, lockDirectory, tryLockDirectory } from "../util/dir
 import { makeDirectories, makeRunDirectory } from "../util/run_file.ts";
 import { featuresOf } from "./_features_cache.ts";
 import { LayerMounts } from "./_layer_mounts.ts";
-import { OverlayLayout } from "./_legacy_layout.ts";
+import type { HomeSettings } from "./_layer_home.ts";
+import { LegacyLayout } from "./_legacy_layout.ts";
+import type { DriverHome } from "./_graph_driver.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
 import { WorkerRunner, type WorkRunner } from "./_work_runner.ts";
 
@@ -29,19 +31,9 @@ const HOME_MODE = 0o755;
 /** File systems that Docker's driver refuses, by the names that statfs gives them. */
 const REFUSED: ReadonlySet<string> = new Set(["aufs", "btrfs", "ecryptfs", "nfs", "overlayfs", "zfs"]);
 
-/** How a home is opened. */
-export interface OverlayHomeSettings {
-  home: string;
-  runRoot: string;
-  idMaps: IdMaps | undefined;
-  mountApi: MountApi;
-  logger: Logger;
-  runner: WorkRunner;
-}
-
 /** What the methods of the driver share. */
-export class OverlayHome implements Disposable {
-  readonly layout: OverlayLayout;
+export class LegacyHome implements DriverHome {
+  readonly layout: LegacyLayout;
   /** Where work runs whose input and output are descriptors. */
   readonly runner: WorkRunner;
   readonly logger: Logger;
@@ -52,8 +44,8 @@ export class OverlayHome implements Disposable {
   #mounts: LayerMounts | undefined;
   #features: OverlayFeatures | undefined;
 
-  constructor({ home, runRoot, idMaps, mountApi, logger, runner }: OverlayHomeSettings) {
-    this.layout = new OverlayLayout(home);
+  constructor({ home, runRoot, idMaps, mountApi, logger, runner }: HomeSettings) {
+    this.layout = new LegacyLayout(home);
     this.runner = runner;
     this.logger = logger;
     this.idMaps = idMaps;
@@ -109,7 +101,7 @@ export class OverlayHome implements Disposable {
           { hint: "use a directory on ext4, XFS or tmpfs, or the driver overlay2" },
         );
       }
-      return featuresOf(home, `${this.runDir}/features`, this.mountApi);
+      return featuresOf(home, `${this.runDir}/features`, this.mountApi, []);
     } catch (error) {
       throw asStorageError(error, `Cannot keep overlay layers in ${home}`);
     }
@@ -167,6 +159,11 @@ export class OverlayHome implements Disposable {
     throw new StorageError("store_damaged", `Cannot use layer "${id}": ${missing} is missing${why}`, {
       hint: `put it back, or remove the layer: lamina rm ${id}`,
     });
+  }
+
+  /** @throws {StorageError} `store_damaged`: a directory that the layer is mounted from is missing. */
+  requireDirectories(id: string): void {
+    this.requireContent(id);
   }
 
   /**

@@ -38,7 +38,7 @@ import { textOf } from "../util/text.ts";
 const SIGNS = ["root", "lower-id", "upper"] as const;
 
 /** Reads and names the files of one home. */
-export class OverlayLayout {
+export class LegacyLayout {
   constructor(readonly home: string) {}
 
   dir(id: string): string {
@@ -102,7 +102,11 @@ export class OverlayLayout {
   lowerId(id: string): string {
     const text = readTextFileIfExists(this.lowerIdFile(id));
     if (text !== undefined && isLayerId(text)) return text;
-    const state = text === undefined ? "is missing" : text === "" ? "is empty" : "holds something else than a layer's id";
+    const state = text === undefined
+      ? "is missing"
+      : text === ""
+      ? "is empty"
+      : "holds something else than a layer's id";
     throw new StorageError("store_damaged", `Cannot use layer "${id}": ${this.lowerIdFile(id)} ${state}`, {
       hint: `write the id of the image below into it, without a newline, or remove the layer: lamina rm ${id}`,
     });
