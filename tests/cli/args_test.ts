@@ -9,6 +9,7 @@ const DEFAULTS: Settings = {
   runRoot: undefined,
   home: undefined,
   driver: undefined,
+  dockerRoot: undefined,
   storageOptions: [],
   mountApi: undefined,
   json: false,

@@ -181,6 +181,66 @@ testNeeding(NEEDS, "lamina reads the store of a dockerd, beside it and after it"
   });
 });
 
+testNeeding(NEEDS, "with --docker-root layers have the names that dockerd gave images and containers", async (test) => {
+  await using directory = await TempDir.make();
+  const dataRoot = Dockerd.dataRoot(directory);
+  const store = TestStore.at(directory, ["--docker-root", dataRoot]);
+  await using dockerd = await Dockerd.start(directory);
+  await makeImages(dockerd, directory);
+  await dockerd.docker(["tag", "lamina/demo:1", "lamina/demo:latest"]);
+  const layers = await saveLayers(dockerd, dataRoot, "lamina/demo:1", directory.join("saved"));
+  const [base, top] = [layers[0]!.id, layers.at(-1)!.id];
+  const web = await containerLayer(dockerd, dataRoot, "web");
+
+  await test.step("tree and ls show them", async () => {
+    const tree = (await store.ok(["tree"])).split("\n");
+    const expected = [
+      `${base} [image lamina/base:1]`,
+      `${top} [image lamina/demo:1, lamina/demo:latest]`,
+      `${web}-init [container web, init]`,
+      `${web} [container web]`,
+    ];
+    for (const label of expected) assert(tree.some((line) => line.endsWith(label)), `${label} in ${tree.join("\n")}`);
+    assertEquals((await store.ok(["ls"])).trimEnd().split("\n").filter((line) => line.startsWith(base)), [
+      expected[0]!,
+    ]);
+  });
+
+  await test.step("commands take them", async () => {
+    const container = await dockerd.docker(["inspect", "--format={{.Id}}", "web"]);
+    const inspected = await store.json(["inspect", "web"]) as { id: string; docker: unknown };
+    assertEquals(inspected.id, web);
+    assertEquals(inspected.docker, [{ kind: "container", id: container, names: ["web"] }]);
+    assertEquals((await store.json(["inspect", container.slice(0, 12)]) as { id: string }).id, web);
+    const image = await dockerd.docker(["inspect", "--format={{.Id}}", "lamina/demo"]);
+    for (const name of ["lamina/demo", "docker.io/lamina/demo:1", image, image.slice("sha256:".length, 19), top]) {
+      assertEquals((await store.json(["inspect", name]) as { id: string }).id, top, name);
+    }
+    assertEquals(await store.ok(["changes", "web"]), await store.ok(["changes", web]));
+    assertEquals((await store.ok(["changes", "web", "--parent", "lamina/demo"])).includes("/.dockerenv"), true);
+    assertEquals((await store.lamina(["exists", "lamina/demo:1"])).code, EXIT.ok);
+    assertEquals((await store.lamina(["exists", "lamina/demo:2"])).code, EXIT.failed);
+    assertEquals((await store.lamina(["size", "lamina/demo:2"])).code, EXIT.notFound);
+  });
+
+  await test.step("a word that means a container and an image is refused", async () => {
+    await dockerd.docker(["tag", "lamina/base:1", "web"]);
+    const { code, stderr } = await store.lamina(["inspect", "web"]);
+    assertEquals(code, EXIT.badInput);
+    assert(stderr.includes(`container web (${web})`) && stderr.includes(`image web:latest (${base})`), stderr);
+    await dockerd.docker(["rmi", "web"]);
+  });
+
+  await test.step("a layer of lamina's goes on an image by its name, and only that one can be removed", async () => {
+    await store.ok(["create", "job", "--parent", "lamina/demo:1", "--read-write"]);
+    assertEquals((await store.json(["inspect", "job"]) as { parent: string }).parent, top);
+    for (const name of ["web", "lamina/base:1", `${web}-init`, layers[1]!.id]) {
+      assertEquals((await store.lamina(["rm", "--force", "job", name])).code, EXIT.refused, name);
+    }
+    await store.ok(["rm", "job"]);
+  });
+});
+
 testNeeding(NEEDS, "layers that lamina adds to a dockerd's store disturb nobody, and go without a trace", async () => {
   await using shared = await SharedStore.make();
   const { directory, store, dataRoot } = shared;
