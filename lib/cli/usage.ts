@@ -96,8 +96,8 @@ const COMPARED_WITH: OptionSpec = {
   help: 'compare with this layer, or "" with nothing at all',
   completion: "layer",
 };
-const COMPARE_XATTRS: OptionSpec = { name: "compare-xattrs", help: "other extended attributes count as well" };
-const COMPARE_CONTENT: OptionSpec = { name: "compare-content", help: "read files that look the same" };
+const COMPARE_XATTRS: OptionSpec = { name: "xattrs", help: "other extended attributes count as well" };
+const COMPARE_CONTENT: OptionSpec = { name: "content", help: "read files that look the same" };
 
 const DIGEST: OptionSpec = { name: "digest", help: "print SHA-256 of the plain archive, and of it as it is" };
 
