@@ -104,14 +104,14 @@ export class DockerMetadata {
    * The layer that `word` means: the name of a container, an image as `docker` takes it, an id of either, or the
    * beginning of one. undefined if it means nothing.
    *
-   * @param isLayer Whether it is the id of a layer as well, which it then means.
+   * @param isLayer Whether it is the id of a layer as well: what else it means must then be the same one.
    * @throws {StorageError} `invalid_argument`: it means several layers; `layer_not_found`: an image without content.
    */
   find(word: string, isLayer: boolean): string | undefined {
     const exact = this.#known.filter(({ owner }) => isExactly(owner, word));
     const found = exact.length > 0 || isLayer ? exact : this.#known.filter(({ owner }) => beginsWith(owner, word));
     const meanings = new Map(
-      found.map(({ owner, layerId }) => [layerId, `${owner.kind} ${owner.names[0] ?? owner.id}`]),
+      found.map(({ owner, layerId }) => [layerId, `${owner.kind} ${nameFor(owner, word)}`]),
     );
     if (isLayer && !meanings.has(word)) meanings.set(word, "layer");
     if (meanings.size > 1) {

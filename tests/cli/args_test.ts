@@ -157,6 +157,9 @@ const SETTINGS_CASES: readonly [line: string, settings: Partial<Settings>, env?:
   ["ls", {}, { LAMINA_ROOT: "", LAMINA_DRIVER: "" }],
   ["ls --root /r --run-root /q", { root: "/r", runRoot: "/q" }, { LAMINA_ROOT: "/e", LAMINA_RUN_ROOT: "/f" }],
   ["ls --home /h", { home: "/h" }, { LAMINA_ROOT: "/e" }],
+  ["ls --docker-root /d", { dockerRoot: "/d", root: "/d" }, { LAMINA_ROOT: "/e" }],
+  ["ls --docker-root /d --root /r", { dockerRoot: "/d", root: "/r" }],
+  ["ls --docker-root /d --home /h", { dockerRoot: "/d", home: "/h" }],
 ];
 
 for (const [line, settings, env] of SETTINGS_CASES) {
