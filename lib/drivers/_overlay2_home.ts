@@ -38,6 +38,8 @@ export interface HomeSettings {
   mountOptions: readonly string[];
   logger: Logger;
   runner: WorkRunner;
+  /** Called with the home before it is used, and may refuse it. */
+  checkHome?: (home: string) => void;
 }
 
 /** What the methods of the driver share. */
@@ -105,6 +107,7 @@ export class Overlay2Home implements Disposable {
     if (this.#features === undefined) {
       const { home } = this.layout;
       try {
+        this.#settings.checkHome?.(home);
         this.#features = featuresOf(
           home,
           `${this.#runDir()}/features`,

@@ -17,6 +17,7 @@ import { DirectoryGetter } from "./_diff_getter.ts";
 import { applyDiff, changesOf, diffStream, diffTo, sizeOf } from "./_overlay2_content.ts";
 import { createLayer, removeLayer } from "./_overlay2_create.ts";
 import { type HomeSettings, Overlay2Home } from "./_overlay2_home.ts";
+import { checkHome, leavePrivateHome } from "./_overlay2_checks.ts";
 import { overlayOf } from "./_overlay2_trees.ts";
 import { checkLayerOptions, parseOverlay2Options } from "./_overlay2_options.ts";
 import type {
@@ -42,21 +43,30 @@ import type {
 const MAX_DEPTH = 128;
 
 /** How the driver is opened: as any home, and with the options of `overlay2`. */
-export type Overlay2Settings = Omit<HomeSettings, "maxDepth" | "mountOptions"> & { options: readonly string[] };
+export type Overlay2Settings = Omit<HomeSettings, "maxDepth" | "mountOptions" | "checkHome"> & {
+  options: readonly string[];
+};
 
 /** The driver. */
 export class Overlay2Driver implements GraphDriver {
   readonly name = "overlay2";
   readonly home: string;
   readonly #home: Overlay2Home;
+  readonly #isPrivate: boolean;
   /** What `get` of this object mounted and `put` did not give back, by how many times. */
   readonly #held = new Map<string, number>();
 
   /** @throws {StorageError} `invalid_argument`, `not_supported`: the options. */
   constructor(settings: Overlay2Settings) {
-    const { mountOptions } = parseOverlay2Options(settings.options);
+    const { mountOptions, ...checks } = parseOverlay2Options(settings.options);
     this.home = settings.home;
-    this.#home = new Overlay2Home({ ...settings, mountOptions, maxDepth: MAX_DEPTH });
+    this.#home = new Overlay2Home({
+      ...settings,
+      mountOptions,
+      maxDepth: MAX_DEPTH,
+      checkHome: (home) => checkHome(home, checks, settings.logger),
+    });
+    this.#isPrivate = checks.privateHome;
   }
 
   create(id: string, options: CreateOptions = {}): Promise<void> {
@@ -248,6 +258,7 @@ export class Overlay2Driver implements GraphDriver {
       }
       // What else somebody mounted below the home.
       unmountBelow(this.home);
+      if (this.#isPrivate) leavePrivateHome(this.home);
     });
   }
 
