@@ -2,6 +2,7 @@
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { type CommandLine, parseCommandLine, type Settings } from "../../lib/cli/args.ts";
+import { DRIVER_CHOICES } from "../../lib/cli/usage.ts";
 import { UsageError } from "../../lib/cli/usage_error.ts";
 
 const DEFAULTS: Settings = {
@@ -197,7 +198,7 @@ const WRONG_CASES: readonly [line: string, message: string, hint?: string][] = [
   ["completions tcsh", '"lamina completions" does not take "tcsh"', "it takes bash, zsh, fish"],
   ["create a b", 'unexpected word "b" for "lamina create"'],
   ["ls a", 'unexpected word "a" for "lamina ls"'],
-  ["ls --driver btrfs", '--driver does not take "btrfs"', "it takes overlay2"],
+  ["ls --driver btrfs", '--driver does not take "btrfs"', `it takes ${DRIVER_CHOICES.join(", ")}`],
   ["ls --mount-api news", '--mount-api does not take "news"', "it takes auto, new, classic"],
   ["diff a -o f --compress xz", '--compress does not take "xz"', "it takes gzip, zstd"],
   ["diff a --json", "--json needs -o FILE: standard output holds the archive"],
