@@ -47,7 +47,7 @@ export function changes(upperDir: string, lowerDirs: readonly string[], options:
   using upper = openDirectory(AT_FDCWD, upperDir);
   const lowers = lowerDirs.map((directory) => openDirectory(AT_FDCWD, directory));
   try {
-    finder.walk(upper.fd, "/", lowers);
+    finder.walk(upper.fd, "/", lowers, false);
   } finally {
     disposeAll(lowers);
   }
@@ -74,15 +74,17 @@ class ChangeFinder {
     return paths.map((path) => ({ path: textOfBytes(path), kind: this.#found.get(path)! }));
   }
 
-  walk(upperFd: number, prefix: ByteString, lowers: readonly Fd[]): void {
+  /** @param isInOpaque Whether a directory above is opaque: what the layers below have here is hidden as well. */
+  walk(upperFd: number, prefix: ByteString, lowers: readonly Fd[], isInOpaque: boolean): void {
     const names = namesIn(upperFd);
     this.#control.tick(this.#found.size, 0);
     // The root cannot be opaque: there it would mean nothing.
-    if (prefix !== "/" && lowers.length > 0 && this.#isOpaque(upperFd)) this.#addHidden(prefix, lowers, new Set(names));
-    for (const name of names) this.#compare(upperFd, prefix, name, lowers);
+    const isOpaque = isInOpaque || (prefix !== "/" && lowers.length > 0 && this.#isOpaque(upperFd));
+    if (isOpaque) this.#addHidden(prefix, lowers, new Set(names));
+    for (const name of names) this.#compare(upperFd, prefix, name, lowers, isOpaque);
   }
 
-  #compare(upperFd: number, prefix: ByteString, name: ByteString, lowers: readonly Fd[]): void {
+  #compare(upperFd: number, prefix: ByteString, name: ByteString, lowers: readonly Fd[], isInOpaque: boolean): void {
     const path = prefix + name;
     const stat = new Stat();
     if (!look(upperFd, this.#leaf.fill(name), stat)) return;
@@ -96,7 +98,7 @@ class ChangeFinder {
       else if (this.#files.differs({ fd: upperFd, stat }, lower, name)) this.#add(path, "modify");
       if (!stat.isDirectory) return;
       using directory = openDirectory(upperFd, this.#leaf.fill(name));
-      this.walk(directory.fd, `${path}/`, lower?.directories ?? []);
+      this.walk(directory.fd, `${path}/`, lower?.directories ?? [], isInOpaque);
     } finally {
       if (lower !== undefined) disposeAll(lower.directories);
     }

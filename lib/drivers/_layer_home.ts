@@ -35,6 +35,8 @@ export interface HomeSettings {
   mountApi: MountApi;
   logger: Logger;
   runner: WorkRunner;
+  /** Called with the home before it is used, and may refuse it. */
+  checkHome?: (home: string) => void;
 }
 
 /** What the methods of the driver share. */
@@ -107,6 +109,7 @@ export class LayerHome implements DriverHome {
     if (this.#features === undefined) {
       const { home } = this.layout;
       try {
+        this.#settings.checkHome?.(home);
         this.#features = featuresOf(home, `${this.#runDir()}/features`, this.#settings.mountApi, this.kernelOptions);
       } catch (error) {
         throw asStorageError(error, `Cannot keep overlay layers in ${home}`);

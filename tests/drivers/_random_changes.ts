@@ -81,6 +81,7 @@ const CHANGES: readonly RandomChange[] = [
   { name: "delete", wants: "anything", make: remove },
   { name: "replace by file", wants: "anything", make: (path, random): void => (remove(path), makeFile(path, random)) },
   { name: "replace by directory", wants: "anything", make: (path): void => (remove(path), makeDirectory(path)) },
+  { name: "make again", wants: "anything", make: makeAgain },
   { name: "replace by symlink", wants: "anything", make: (path): void => (remove(path), Deno.symlinkSync("x", path)) },
   { name: "own", wants: "anything", make: (path, random): void => lchownat(AT_FDCWD, path, random.below(3), 7) },
   { name: "set time", wants: "anything", make: setTime },
@@ -106,6 +107,18 @@ function makeDirectory(path: string): void {
 
 function remove(path: string): void {
   Deno.removeSync(path, { recursive: true });
+}
+
+/** Only the directories come back: those in an opaque one are not marked themselves. */
+function makeAgain(path: string): void {
+  const directories = directoriesIn(path);
+  remove(path);
+  for (const directory of directories) makeDirectory(directory);
+}
+
+function directoriesIn(path: string): string[] {
+  if (!Deno.lstatSync(path).isDirectory) return [];
+  return [path, ...[...Deno.readDirSync(path)].flatMap(({ name }) => directoriesIn(`${path}/${name}`))];
 }
 
 function makeSpecial(path: string, random: Random): void {
