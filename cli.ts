@@ -24,6 +24,8 @@ function refuseOtherSystems(): void {
 
 if (import.meta.main) {
   refuseOtherSystems();
+  // A compiled lamina that started itself to mount from another directory: lib/mount/mount_from.ts.
+  if (Deno.build.standalone) await import("./lib/mount/mount_from_child.ts");
   const { runCommandLine } = await import("./lib/cli/run.ts");
   Deno.exit(await runCommandLine(Deno.args));
 }

@@ -15,6 +15,7 @@ export const EXT4_SUPER_MAGIC = 0xef53;
 export const XFS_SUPER_MAGIC = 0x58465342;
 export const BTRFS_SUPER_MAGIC = 0x9123683e;
 export const TMPFS_MAGIC = 0x01021994;
+export const SELINUX_MAGIC = 0xf97cff8c;
 
 /** The names that Docker prints for magic numbers. */
 const NAMES = new Map<number, string>([

@@ -7,51 +7,12 @@
  * @module
  */
 
-import { fileURLToPath } from "node:url";
 import { mountPointsBelow } from "./_helpers/mount_points.ts";
+import { makeDenoDir, PackageServer } from "./_helpers/package_server.ts";
 import { needsOverlay, needsProgram, needsRoot, testNeeding } from "./_helpers/requires.ts";
 import { runOk } from "./_helpers/run.ts";
 import { assertEquals } from "./_helpers/std_assert.ts";
 import { TempDir } from "./_helpers/temp_dir.ts";
-
-const ROOT = fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, "");
-
-interface DenoJson {
-  publish: { include: string[] };
-}
-
-/** Serves the files that `publish.include` of deno.json names; collects requests for anything else. */
-class PackageServer implements AsyncDisposable {
-  readonly refused: string[] = [];
-  readonly #server: Deno.HttpServer<Deno.NetAddr>;
-
-  private constructor(published: readonly string[]) {
-    const isPublished = (path: string): boolean =>
-      published.some((entry) => entry.endsWith("/") ? path.startsWith(entry) : path === entry);
-    this.#server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen(): void {} }, async (request) => {
-      const path = decodeURIComponent(new URL(request.url).pathname).slice(1);
-      if (!isPublished(path)) {
-        this.refused.push(path);
-        return new Response("not published", { status: 404 });
-      }
-      const text = await Deno.readTextFile(`${ROOT}/${path}`);
-      return new Response(text, { headers: { "content-type": "application/typescript" } });
-    });
-  }
-
-  static async start(): Promise<PackageServer> {
-    const { publish } = JSON.parse(await Deno.readTextFile(`${ROOT}/deno.json`)) as DenoJson;
-    return new PackageServer(publish.include);
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${this.#server.addr.port}`;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#server.shutdown();
-  }
-}
 
 /** What a stranger would write. It prints one line of JSON. */
 const PROGRAM = `
@@ -83,16 +44,6 @@ try {
 }
 console.log(JSON.stringify({ entries, motd, changes, left: await driver.exists("base"), code }));
 `;
-
-/** A DENO_DIR of its own, so that modules of past servers do not pile up in the user's; packages of npm are shared. */
-async function makeDenoDir(directory: TempDir): Promise<string> {
-  const { stdout } = await runOk(Deno.execPath(), ["info", "--json"]);
-  const { npmCache } = JSON.parse(stdout) as { npmCache: string };
-  await Deno.mkdir(npmCache, { recursive: true });
-  const denoDir = await directory.mkdir("deno");
-  await Deno.symlink(npmCache, `${denoDir}/npm`);
-  return denoDir;
-}
 
 async function makeRootfs(directory: TempDir): Promise<string> {
   await directory.mkdir("rootfs/etc");

@@ -51,7 +51,7 @@ const DRIVERS: Readonly<Record<DriverName, true>> = { overlay2: true, overlay: t
 export const DRIVER_CHOICES: readonly string[] = Object.keys(DRIVERS);
 
 /** What `--mount-api` takes. */
-export const MOUNT_API_CHOICES = ["auto", "new", "classic"] as const;
+export const MOUNT_API_CHOICES = ["auto", "new", "classic", "from"] as const;
 
 /** Programs that `completions` writes for. */
 export const SHELLS = ["bash", "zsh", "fish"] as const;
@@ -80,7 +80,7 @@ export const GLOBAL_OPTIONS = [
   { name: "driver", value: "NAME", help: "LAMINA_DRIVER, or what the store says", completion: DRIVER_CHOICES },
   { name: "docker-root", value: "DIR", help: "dockerd's data-root: its layers, by its names", completion: "directory" },
   { name: "storage-opt", value: "K=V", repeatable: true, help: "an option of the driver, repeatable" },
-  { name: "mount-api", value: "NAME", help: "how to mount: auto, new or classic", completion: MOUNT_API_CHOICES },
+  { name: "mount-api", value: "NAME", help: "how to mount: auto, new, classic or from", completion: MOUNT_API_CHOICES },
   { name: "json", help: "answer in JSON" },
   { name: "quiet", help: "say nothing but errors and answers" },
   { name: "verbose", help: "say more, and show where an error comes from" },

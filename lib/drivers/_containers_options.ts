@@ -11,6 +11,7 @@ import { AT_FDCWD, existsat } from "../../ffi/file.ts";
 import { statat } from "../../ffi/stat.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { StorageError } from "../errors.ts";
+import { parseMountOptions } from "../mount/mount_options.ts";
 import { absolutePath } from "../util/absolute_path.ts";
 import { parseSize } from "../units.ts";
 import { parseBoolean, quotaNotSupported, splitOption } from "./_driver_options.ts";
@@ -47,7 +48,7 @@ export function parseContainersOptions(options: readonly string[]): ContainersOp
 function readOption(parsed: ContainersOptions, name: string, value: string, key: string): void {
   switch (name) {
     case "mountopt":
-      parsed.mountOptions = value.split(",").map((word) => word.trim()).filter((word) => word !== "");
+      parsed.mountOptions = parseMountOptions([value]);
       return;
     case "imagestore":
     case "additionalimagestore":

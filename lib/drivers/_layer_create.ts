@@ -84,6 +84,7 @@ function lowersOn(home: LayerHome, parent: string): string[] {
   throw new StorageError(
     "max_depth_exceeded",
     `Cannot make a layer on "${parent}": it would lie on ${lowers.length} layers, and the limit is ${home.format.maxDepth}`,
+    home.format.deeperHint === undefined ? {} : { hint: home.format.deeperHint },
   );
 }
 

@@ -15,6 +15,8 @@ export interface LayerFormat {
   readonly driver: string;
   /** How many layers may lie below a layer. */
   readonly maxDepth: number;
+  /** How to have more, where there can be more. */
+  readonly deeperHint?: string;
   readonly homeMode: number;
   readonly linkDirMode: number;
   readonly layerMode: number;

@@ -7,6 +7,8 @@
  */
 
 import { StorageError } from "../errors.ts";
+import { parseMountOptions } from "../mount/mount_options.ts";
+import { MOST_LOWER_DIRS } from "../mount/overlay.ts";
 import { parseSize } from "../units.ts";
 import { parseBoolean, quotaNotSupported, splitOption } from "./_driver_options.ts";
 import type { HomeChecks } from "./_overlay2_checks.ts";
@@ -15,6 +17,8 @@ import type { HomeChecks } from "./_overlay2_checks.ts";
 export interface Overlay2Options extends HomeChecks {
   /** Further options of every mount, as the kernel spells them. */
   mountOptions: string[];
+  /** How many layers may lie below a layer; undefined is Docker's limit. */
+  maxDepth: number | undefined;
   /** Limit on a read-write layer in bytes; 0 is none. */
   sizeBytes: number;
 }
@@ -31,6 +35,7 @@ export function parseOverlay2Options(options: readonly string[]): Overlay2Option
     overrideKernelCheck: false,
     privateHome: false,
     mountOptions: [],
+    maxDepth: undefined,
     sizeBytes: 0,
   };
   for (const option of options) {
@@ -49,17 +54,29 @@ export function parseOverlay2Options(options: readonly string[]): Overlay2Option
         parsed.overrideKernelCheck = parseBoolean(key, value);
         break;
       case "overlay2.mountopt":
-        parsed.mountOptions.push(...value.split(",").map((word) => word.trim()).filter((word) => word !== ""));
+        parsed.mountOptions = parseMountOptions([...parsed.mountOptions, value]);
+        break;
+      case "overlay2.max_depth":
+        parsed.maxDepth = parseDepth(value);
         break;
       case "overlay2.size":
         parsed.sizeBytes = parseSize(value);
         break;
       default:
         throw new StorageError("invalid_argument", `overlay2: unknown option ${key}`, {
-          hint: "there are size, mountopt, private_home, check_backing_fs, check_kernel and override_kernel_check",
+          hint:
+            "there are size, max_depth, mountopt, private_home, check_backing_fs, check_kernel and override_kernel_check",
         });
     }
   }
   if (parsed.sizeBytes > 0) throw quotaNotSupported("overlay2.size");
   return parsed;
+}
+
+function parseDepth(value: string): number {
+  const depth = Number(value);
+  if (/^\d+$/.test(value) && depth >= 1 && depth <= MOST_LOWER_DIRS) return depth;
+  throw new StorageError("invalid_argument", `Cannot use "${value}" for the option overlay2.max_depth`, {
+    hint: `write a number from 1 to ${MOST_LOWER_DIRS}: the kernel stacks no more`,
+  });
 }

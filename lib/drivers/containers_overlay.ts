@@ -13,7 +13,8 @@
 import { AT_FDCWD, existsat } from "../../ffi/file.ts";
 import { StorageError } from "../errors.ts";
 import { parseLayerId } from "../layer_id.ts";
-import type { OverlayMount } from "../mount/overlay_mount.ts";
+import { overrideOptions } from "../mount/mount_options.ts";
+import { type OverlayMount, readOnlyView } from "../mount/overlay.ts";
 import { makeRunDirectory } from "../util/run_file.ts";
 import { ContainersLayout, LINK_DIR_MODE } from "./_containers_layout.ts";
 import { parseContainersOptions } from "./_containers_options.ts";
@@ -21,6 +22,7 @@ import { checkLayerOptions } from "./_driver_options.ts";
 import { attempt } from "./_graph_driver.ts";
 import type { LayerFormat } from "./_layer_format.ts";
 import { type HomeSettings, LayerHome } from "./_layer_home.ts";
+import { optionsOfMount } from "./_mount_options.ts";
 import { OverlayDriver } from "./_overlay_driver.ts";
 import { makeOwnedDirectory } from "./_owner.ts";
 import type {
@@ -120,20 +122,20 @@ export class ContainersOverlayDriver extends OverlayDriver {
     return false;
   }
 
-  protected overlayOf(id: string, { mountOptions = [], mountLabel = "", readOnly = false }: GetOptions): OverlayMount {
+  protected overlayOf(id: string, asked: GetOptions): OverlayMount {
     const layout = this.#layout;
     // What was written with metacopy can only be read with it: that is among the home's own options.
     const always = this.layerHome.prepare().mountOptions;
-    const chosen = mountOptions.length === 0 ? this.#mountOptions : mountOptions;
-    const options = [...always, ...chosen.filter((option) => !always.includes(option))];
-    if (mountLabel !== "") options.push(`context=${mountLabel}`);
+    const isChosen = (asked.mountOptions ?? []).length > 0;
+    const options = optionsOfMount(isChosen ? always : overrideOptions(always, this.#mountOptions), asked);
     const lowerDirs = layout.mountLowers(id);
     if (lowerDirs.length === 0) lowerDirs.push(this.#emptyDir(id));
     if (layout.storeOf(id) !== undefined) makeRunDirectory(layout.mountRoot);
-    if (readOnly || chosen.includes("ro") || layout.isCommitted(id)) {
-      return { lowerDirs: [layout.diffDir(id), ...lowerDirs], upper: undefined, options };
+    const upper = { upperDir: layout.diffDir(id), workDir: layout.workDir(id) };
+    if (asked.readOnly === true || options.includes("ro") || layout.isCommitted(id)) {
+      return readOnlyView(upper, lowerDirs, options);
     }
-    return { lowerDirs, upper: { upperDir: layout.diffDir(id), workDir: layout.workDir(id) }, options };
+    return { lowerDirs, upper, options };
   }
 
   #emptyDir(id: string): string {

@@ -18,6 +18,7 @@ import { naiveDiffOf } from "./_legacy_content.ts";
 import { copyLayer, createLayer, removeLayer, restoreMountPoint } from "./_legacy_create.ts";
 import { LegacyHome } from "./_legacy_home.ts";
 import type { HomeSettings } from "./_layer_home.ts";
+import { optionsOfMount } from "./_mount_options.ts";
 import type {
   ApplyOptions,
   ApplyResult,
@@ -90,17 +91,16 @@ export class LegacyOverlayDriver extends HomeDriver<LegacyHome> {
     return layout.isCommitted(id) || layout.recordedParent(id) !== undefined || layout.findChildOf(id) !== undefined;
   }
 
-  protected overlayOf(id: string, { mountOptions = [], mountLabel = "", readOnly }: GetOptions): OverlayMount {
+  protected overlayOf(id: string, asked: GetOptions): OverlayMount {
     const { layout } = this.layerHome;
-    const options = [...this.layerHome.prepare().mountOptions, ...mountOptions];
-    if (mountLabel !== "") options.push(`context=${mountLabel}`);
+    const options = optionsOfMount(this.layerHome.prepare().mountOptions, asked);
     // Without an upper directory the kernel wants two others.
     if (layout.isImage(id)) {
       return { lowerDirs: [layout.rootDir(id), this.layerHome.emptyDir], upper: undefined, options };
     }
     const lowerDirs = [layout.rootDir(layout.lowerId(id))];
     const upperDir = layout.upperDir(id);
-    if (readOnly === true || layout.isCommitted(id)) {
+    if (asked.readOnly === true || layout.isCommitted(id)) {
       return { lowerDirs: [upperDir, ...lowerDirs], upper: undefined, options };
     }
     return { lowerDirs, upper: { upperDir, workDir: layout.workDir(id) }, options };

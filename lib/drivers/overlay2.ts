@@ -10,13 +10,14 @@
 import { AT_FDCWD, Fd, O_DIRECTORY, O_RDWR, O_TMPFILE, openat, tryLseek } from "../../ffi/file.ts";
 import { StorageError } from "../errors.ts";
 import { parseLayerId } from "../layer_id.ts";
-import type { OverlayMount } from "../mount/overlay_mount.ts";
+import { MOST_LOWER_DIRS, type OverlayMount, readOnlyView } from "../mount/overlay.ts";
 import { checkLayerOptions } from "./_driver_options.ts";
 import { attempt } from "./_graph_driver.ts";
 import type { LayerFormat } from "./_layer_format.ts";
 import { type HomeSettings, LayerHome } from "./_layer_home.ts";
 import { LayerLayout } from "./_layer_layout.ts";
 import { checkHome, leavePrivateHome } from "./_overlay2_checks.ts";
+import { optionsOfMount } from "./_mount_options.ts";
 import { parseOverlay2Options } from "./_overlay2_options.ts";
 import { OverlayDriver } from "./_overlay_driver.ts";
 import { makeOwnedDirectory } from "./_owner.ts";
@@ -28,6 +29,7 @@ const FORMAT: LayerFormat = {
   driver: "overlay2",
   // Docker's limit, for which a page of mount options is just enough.
   maxDepth: 128,
+  deeperHint: `--storage-opt overlay2.max_depth=N allows up to ${MOST_LOWER_DIRS}`,
   homeMode: 0o710,
   linkDirMode: 0o700,
   layerMode: 0o710,
@@ -49,9 +51,10 @@ export class Overlay2Driver extends OverlayDriver {
 
   /** @throws {StorageError} `invalid_argument`, `not_supported`: the options. */
   constructor(settings: Overlay2Settings) {
-    const { mountOptions, ...checks } = parseOverlay2Options(settings.options);
+    const { mountOptions, maxDepth, ...checks } = parseOverlay2Options(settings.options);
+    const format = { ...FORMAT, maxDepth: maxDepth ?? FORMAT.maxDepth };
     const checked = { ...settings, checkHome: (home: string): void => checkHome(home, checks, settings.logger) };
-    super(new LayerHome(checked, FORMAT, new LayerLayout(settings.home), mountOptions));
+    super(new LayerHome(checked, format, new LayerLayout(settings.home), mountOptions));
     this.#isPrivate = checks.privateHome;
   }
 
@@ -86,15 +89,13 @@ export class Overlay2Driver extends OverlayDriver {
   /** A committed layer is a lower layer of others: it is shown on top of its own lowers, and nothing can be written. */
   protected overlayOf(id: string, options: GetOptions): OverlayMount {
     const { layout } = this.layerHome;
-    const all = [...this.layerHome.prepare().mountOptions, ...mountOptions(options)];
+    const all = optionsOfMount(this.layerHome.prepare().mountOptions, options);
     const lowerDirs = layout.mountLowers(id);
-    const upperDir = layout.diffDir(id);
-    if (options.readOnly !== true && !layout.isCommitted(id)) {
-      return { lowerDirs, upper: { upperDir, workDir: layout.workDir(id) }, options: all };
-    }
+    const upper = { upperDir: layout.diffDir(id), workDir: layout.workDir(id) };
+    if (options.readOnly !== true && !layout.isCommitted(id)) return { lowerDirs, upper, options: all };
     // Without an upper directory the kernel wants two others.
     if (lowerDirs.length === 0) lowerDirs.push(this.layerHome.emptyDir);
-    return { lowerDirs: [upperDir, ...lowerDirs], upper: undefined, options: all };
+    return readOnlyView(upper, lowerDirs, all);
   }
 
   status(): Promise<StatusEntry[]> {
@@ -125,8 +126,4 @@ export class Overlay2Driver extends OverlayDriver {
       );
     });
   }
-}
-
-function mountOptions({ mountOptions = [], mountLabel = "" }: GetOptions): string[] {
-  return mountLabel === "" ? [...mountOptions] : [...mountOptions, `context=${mountLabel}`];
 }

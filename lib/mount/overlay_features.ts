@@ -26,10 +26,10 @@ import { statfs } from "../../ffi/statfs.ts";
 import { lgetxattr, lsetxattr } from "../../ffi/xattr.ts";
 import { isStorageError, StorageError } from "../errors.ts";
 import { randomId } from "../util/random_id.ts";
-import { readTextFile } from "../util/read_file.ts";
 import { removeTree } from "../util/remove_tree.ts";
 import { type MountApi, mountOverlay } from "./overlay_mount.ts";
 import { unmountLazily } from "./unmount.ts";
+import { isInUserNamespace } from "./user_namespace.ts";
 
 /** What was found out. Plain data: it is kept in the run root as JSON. */
 export interface OverlayFeatures {
@@ -73,12 +73,6 @@ function optionsToTry(asked: readonly string[], userxattr: boolean): string[][] 
     ...options.filter((option) => !keys.has(option.split("=", 1)[0]!)),
     ...asked,
   ]);
-}
-
-const INITIAL_USER_NAMESPACE = /^\s*0\s+0\s+4294967295\s*$/m;
-
-function isInUserNamespace(): boolean {
-  return !INITIAL_USER_NAMESPACE.test(readTextFile("/proc/self/uid_map"));
 }
 
 /**
@@ -184,7 +178,8 @@ class Probe implements Disposable {
   #mount(options: string[], api: MountApi): void {
     const lowerDirs = [`${this.#dir}/middle`, `${this.#dir}/lower`];
     const upper = { upperDir: `${this.#dir}/upper`, workDir: `${this.#dir}/work` };
-    mountOverlay({ lowerDirs, upper, options }, `${this.#dir}/merged`, api);
+    // The kernel's answers to mount(2) are the same wherever it is called; so no process is started for them.
+    mountOverlay({ lowerDirs, upper, options }, `${this.#dir}/merged`, api === "from" ? "classic" : api);
     this.#isMounted = true;
   }
 

@@ -199,7 +199,7 @@ const WRONG_CASES: readonly [line: string, message: string, hint?: string][] = [
   ["create a b", 'unexpected word "b" for "lamina create"'],
   ["ls a", 'unexpected word "a" for "lamina ls"'],
   ["ls --driver btrfs", '--driver does not take "btrfs"', `it takes ${DRIVER_CHOICES.join(", ")}`],
-  ["ls --mount-api news", '--mount-api does not take "news"', "it takes auto, new, classic"],
+  ["ls --mount-api news", '--mount-api does not take "news"', "it takes auto, new, classic, from"],
   ["diff a -o f --compress xz", '--compress does not take "xz"', "it takes gzip, zstd"],
   ["diff a --json", "--json needs -o FILE: standard output holds the archive"],
   ["ls --root /a --home /b", "--root and --home exclude each other: a home is one driver's directory below a root"],

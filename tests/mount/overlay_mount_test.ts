@@ -4,14 +4,15 @@ import "../_helpers/warm_libc.ts";
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { SyscallError } from "../../ffi/errno.ts";
 import { StorageError } from "../../lib/errors.ts";
-import { mountOverlay, type OverlayMount, overlayMountData } from "../../lib/mount/overlay_mount.ts";
+import { overlayMountData } from "../../lib/mount/mount_classic.ts";
+import { mountOverlay, type OverlayMount } from "../../lib/mount/overlay_mount.ts";
 import { isOverlayMounted, removeMountPoint, unmountLazily } from "../../lib/mount/unmount.ts";
 import { isMountPoint, mountPointsBelow } from "../_helpers/mount_points.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 
 const NEEDS = [needsRoot, needsOverlay];
-const APIS = ["new", "classic"] as const;
+const APIS = ["new", "classic", "from"] as const;
 
 /** Lower, upper, work and target below `at`, with a file in the lower one. */
 async function makeLayers(directory: TempDir, at = "x"): Promise<{ overlay: OverlayMount; target: string }> {
@@ -80,14 +81,15 @@ for (const api of APIS) {
   testNeeding(NEEDS, `mountOverlay() by ${api} says what the kernel said, and leaves no mount`, async () => {
     await using directory = await TempDir.make();
     const { overlay, target } = await makeLayers(directory);
-    const wrong: readonly [Partial<OverlayMount>, says: string, hint: string][] = [
-      [{ lowerDirs: [directory.join("missing")] }, "ENOENT", "is missing"],
-      [{ options: ["no_such_option=1"] }, "EINVAL", "dmesg"],
+    const missing = directory.join("missing");
+    const wrong: readonly [Partial<OverlayMount>, says: readonly string[], hint: string][] = [
+      [{ lowerDirs: [missing] }, ["ENOENT", `${missing} is missing`], "restore it"],
+      [{ options: ["no_such_option=1"] }, ["EINVAL"], "dmesg"],
     ];
     for (const [part, says, hint] of wrong) {
       const error = assertThrows(() => mountOverlay({ ...overlay, ...part }, target, api), StorageError);
       assertEquals(error.code, "mount_failed");
-      assertStringIncludes(error.message, says);
+      for (const part of says) assertStringIncludes(error.message, part);
       assertStringIncludes(error.message, target);
       assertStringIncludes(error.hint ?? "", hint);
       assert(error.cause instanceof SyscallError);

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Who has a directory in use as the upper or work directory of an overlay, in whatever mount namespace: from `/proc/PID/mountinfo`
+ * of one process of each namespace.
+ *
+ * @module
+ */
+
+import { readDirectory } from "../../ffi/directory.ts";
+import { isErrno } from "../../ffi/errno.ts";
+import { AT_FDCWD, Fd, O_DIRECTORY, O_RDONLY, openat, readlinkat } from "../../ffi/file.ts";
+import { readTextFile } from "../util/read_file.ts";
+import { textOf } from "../util/text.ts";
+import { type MountInfo, parseMountInfo } from "./mountinfo.ts";
+import type { UpperDirs } from "./overlay.ts";
+
+/** A mount that holds a directory, and a process that sees it. */
+export interface MountHolder {
+  /** The directory. */
+  path: string;
+  mountPoint: string;
+  pid: string;
+  /** The program's name, as ps(1) shows it. */
+  program: string;
+  /** Whether this process sees the mount as well. */
+  isOurs: boolean;
+}
+
+/** The first mount found that has one of the directories in use. */
+export function findHolder({ upperDir, workDir }: UpperDirs): MountHolder | undefined {
+  const ours = namespaceOf("self");
+  const looked = new Set<string>();
+  for (const pid of ["self", ...processes()]) {
+    try {
+      const namespace = namespaceOf(pid);
+      if (looked.has(namespace)) continue;
+      looked.add(namespace);
+      for (const mount of parseMountInfo(readTextFile(`/proc/${pid}/mountinfo`))) {
+        const path = heldBy(mount, "upperdir", upperDir) ?? heldBy(mount, "workdir", workDir);
+        if (path === undefined) continue;
+        const program = readTextFile(`/proc/${pid}/comm`).trim();
+        return { path, mountPoint: mount.mountPoint, pid, program, isOurs: namespace === ours };
+      }
+    } catch (error) {
+      // The process ended, or is not ours to look into.
+      if (!isErrno(error)) throw error;
+    }
+  }
+  return undefined;
+}
+
+/** Says who it is. */
+export function describeHolder({ path, mountPoint, pid, program, isOurs }: MountHolder): string {
+  const where = isOurs ? "" : `, in the mount namespace of process ${pid} (${program})`;
+  return `${path} is in use by the mount at ${mountPoint}${where}`;
+}
+
+function heldBy({ fileSystemType, superOptions }: MountInfo, key: string, path: string): string | undefined {
+  if (fileSystemType !== "overlay") return undefined;
+  const options = `,${superOptions},`;
+  if (options.includes(`,${key}=${path},`)) return path;
+  // Docker mounts from its home with the names from there on.
+  const relative = new RegExp(`,${key}=([^/,][^,]*),`).exec(options)?.[1];
+  return relative !== undefined && path.endsWith(`/${relative}`) ? path : undefined;
+}
+
+function namespaceOf(pid: string): string {
+  return textOf(readlinkat(AT_FDCWD, `/proc/${pid}/ns/mnt`));
+}
+
+function processes(): string[] {
+  const pids: string[] = [];
+  using proc = new Fd(openat(AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY));
+  readDirectory(proc.fd, (buffer, start, end) => {
+    const name = textOf(buffer.subarray(start, end));
+    if (/^\d+$/.test(name)) pids.push(name);
+  });
+  return pids;
+}
