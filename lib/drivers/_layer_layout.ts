@@ -218,7 +218,8 @@ export class LayerLayout {
   missingDirectory(id: string): string | undefined {
     const lowers = this.mountLowers(id);
     const own = lowers.length === 0 ? [this.diffDir(id)] : [this.diffDir(id), this.workDir(id)];
-    return [...own, ...lowers].find((path) => !existsat(AT_FDCWD, `${path}/.`));
+    const stat = new Stat();
+    return [...own, ...lowers].find((path) => tryStatx(AT_FDCWD, `${path}/.`, 0, stat) !== 0);
   }
 }
 

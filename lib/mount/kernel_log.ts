@@ -13,16 +13,24 @@ import { readTextFile } from "../util/read_file.ts";
 import { textOf } from "../util/text.ts";
 
 /** How old a message may be. */
-const MOMENT_SECONDS = 1;
+const MOMENT_SECONDS = 0.1;
 const LONGEST_RECORD = 8192;
 
-/** The last message of the last second that begins with `prefix`, without it; "" for none, and where the log is not ours to read. */
+/** The newest message that was told before. */
+let lastTold = -1;
+
+/**
+ * The last message of this moment that begins with `prefix`, without it, and told only once; "" for none, and where the log
+ * is not ours to read.
+ */
 export function kernelLog(prefix: string): string {
   let found = "";
   try {
     const since = Number(readTextFile("/proc/uptime").split(" ", 1)[0]) - MOMENT_SECONDS;
-    for (const { seconds, message } of records()) {
-      if (seconds >= since && message.startsWith(prefix)) found = message.slice(prefix.length).trim();
+    for (const { sequence, seconds, message } of records()) {
+      if (sequence <= lastTold || seconds < since || !message.startsWith(prefix)) continue;
+      found = message.slice(prefix.length).trim();
+      lastTold = sequence;
     }
   } catch (error) {
     if (!isErrno(error)) throw error;
@@ -31,6 +39,7 @@ export function kernelLog(prefix: string): string {
 }
 
 interface LogRecord {
+  sequence: number;
   /** Since the machine started. */
   seconds: number;
   message: string;
@@ -50,7 +59,9 @@ function* records(): Generator<LogRecord> {
       throw error;
     }
     if (length === 0) return;
-    const match = /^\d+,\d+,(\d+),[^;]*;([^\n]*)/.exec(textOf(buffer.subarray(0, length)));
-    if (match !== null) yield { seconds: Number(match[1]) / 1e6, message: match[2]! };
+    const match = /^\d+,(\d+),(\d+),[^;]*;([^\n]*)/.exec(textOf(buffer.subarray(0, length)));
+    if (match === null) continue;
+    const [, sequence, microseconds, message] = match;
+    yield { sequence: Number(sequence), seconds: Number(microseconds) / 1e6, message: message! };
   }
 }

@@ -85,7 +85,7 @@ function explainMissing(overlay: OverlayMount, target: string): Explanation {
 /** Says which directory of the mount is not there, if any. */
 function missing({ lowerDirs, upper }: OverlayMount, target: string): Explanation | undefined {
   const directories = [...lowerDirs, ...(upper === undefined ? [] : [upper.upperDir, upper.workDir]), target];
-  const path = directories.find((directory) => !existsat(AT_FDCWD, `${directory}/.`));
+  const path = directories.find((directory) => tryStatx(AT_FDCWD, `${directory}/.`, 0, new Stat()) !== 0);
   if (path === undefined) return undefined;
   const link = linkTarget(path);
   if (link !== undefined) {
@@ -140,7 +140,10 @@ function explainSpace({ upper }: OverlayMount): Explanation {
   };
 }
 
-function explainInvalid({ upper }: OverlayMount): Explanation {
+function explainInvalid(overlay: OverlayMount, target: string): Explanation {
+  const absent = missing(overlay, target);
+  if (absent !== undefined) return absent;
+  const { upper } = overlay;
   const hint = "dmesg | tail may tell which option or directory the kernel did not like";
   if (upper === undefined) return { hint };
   const { upperDir, workDir } = upper;
