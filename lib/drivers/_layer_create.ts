@@ -140,7 +140,7 @@ export async function removeLayer(home: LayerHome, id: string, { force = false }
 }
 
 function requireUnused(home: LayerHome, id: string, force: boolean): void {
-  const child = home.layout.findChildOf(id);
+  const child = home.findChildOf(id);
   if (child !== undefined) {
     throw new StorageError("layer_in_use", `Cannot remove layer "${id}": it is the parent of "${child}"`, {
       hint: `remove the layers above it first (lamina tree shows them)`,

@@ -49,6 +49,7 @@ export class LayerHome implements DriverHome {
   #workers: WorkRunner | undefined;
   #mounts: LayerMounts | undefined;
   #features: OverlayFeatures | undefined;
+  #parentsAreMarked: boolean | undefined;
 
   /** @param kernelOptions Mount options of the driver by which the kernel's answers may change. */
   constructor(
@@ -126,6 +127,17 @@ export class LayerHome implements DriverHome {
       this.#mounts = new LayerMounts(countDir, this.#settings.mountApi);
     }
     return this.#mounts;
+  }
+
+  /** A layer that lies on `id`, if there is any. */
+  findChildOf(id: string): string | undefined {
+    const { layout } = this;
+    if (this.format.marksCommitted && !layout.isCommitted(id)) {
+      // Docker marks parents since 20.10. Where all are marked, the others need not be looked through for a child.
+      this.#parentsAreMarked ??= layout.parentsAreCommitted();
+      if (this.#parentsAreMarked) return undefined;
+    }
+    return layout.findChildOf(id);
   }
 
   /** Which interface of the kernel mounts. */
