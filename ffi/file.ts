@@ -174,8 +174,12 @@ export function trySendfile(fdOut: number, fdIn: number, length: number): number
   return count === -1 ? -lastErrno() : count;
 }
 
+/** Where the next data, or the next hole, of a file begins: for {@linkcode tryLseek}. */
+export const SEEK_DATA = 3;
+export const SEEK_HOLE = 4;
+
 /** `lseek(fd, offset, whence)`, or a negative errno. See lseek(2). */
-export function tryLseek(fd: number, offset: number, whence: 0 | 1 | 2): number {
+export function tryLseek(fd: number, offset: number, whence: 0 | 1 | 2 | 3 | 4): number {
   const position = libc.lseek(fd, BigInt(offset), whence);
   return position === -1n ? -lastErrno() : Number(position);
 }

@@ -45,7 +45,7 @@ export interface CommandSpec {
 }
 
 // A record, so that the type checker finds a driver that is missing here.
-const DRIVERS: Readonly<Record<DriverName, true>> = { "overlay2": true, "containers-overlay": true };
+const DRIVERS: Readonly<Record<DriverName, true>> = { overlay2: true, overlay: true, "containers-overlay": true };
 
 /** Names that `--driver` takes. */
 export const DRIVER_CHOICES: readonly string[] = Object.keys(DRIVERS);

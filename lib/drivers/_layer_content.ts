@@ -8,9 +8,9 @@
  */
 
 import { asStorageError, StorageError } from "../errors.ts";
-import { parseLayerId } from "../layer_id.ts";
 import { overlayXattrs } from "../mount/overlay_features.ts";
 import { feed, streamWrittenBy } from "./_archive_streams.ts";
+import { parentToCompare, requireOwnParent } from "./_graph_driver.ts";
 import { beginApply, finishApply, giveUpApply } from "./_layer_apply.ts";
 import type { LayerHome } from "./_layer_home.ts";
 import type { WorkRunner } from "./_work_runner.ts";
@@ -110,11 +110,9 @@ function baseOf(
   id: string,
   parent: string | null | undefined,
 ): "native" | { parent: string | undefined } {
-  home.requireLayer(id);
-  const own = home.layout.parentOf(id);
-  const base = parent === undefined ? own : parent === null ? undefined : parseLayerId(parent);
+  const base = parentToCompare(home, id, parent);
   home.requireWhole(id);
-  return base === own && home.nativeDiffRefusal(id) === undefined ? "native" : { parent: base };
+  return base === home.layout.parentOf(id) && home.nativeDiffRefusal(id) === undefined ? "native" : { parent: base };
 }
 
 /** `applyDiff` of the interface. */
@@ -158,16 +156,4 @@ export async function applyDiff(
     await giveUpApply(home, id);
     throw asStorageError(error, `Cannot apply a diff to layer "${id}"`);
   }
-}
-
-function requireOwnParent(home: LayerHome, id: string, parent: string | null | undefined): void {
-  home.requireLayer(id);
-  const own = home.layout.parentOf(id);
-  if (parent === undefined || (parent ?? undefined) === own) return;
-  const base = parent === null ? "nothing" : `"${parent}"`;
-  throw new StorageError("not_supported", `Cannot apply a diff to layer "${id}" over ${base}: that is not its parent`, {
-    hint: own === undefined
-      ? `"${id}" has no parent: leave --parent out`
-      : `its parent is "${own}": leave --parent out`,
-  });
 }

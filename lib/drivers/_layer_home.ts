@@ -18,6 +18,7 @@ import type { MountApi } from "../mount/overlay_mount.ts";
 import { type DirectoryLock, lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { makeDirectories, makeRunDirectory } from "../util/run_file.ts";
 import { featuresOf } from "./_features_cache.ts";
+import type { DriverHome } from "./_graph_driver.ts";
 import { LayerMounts } from "./_layer_mounts.ts";
 import type { LayerFormat } from "./_layer_format.ts";
 import { type LayerLayout, LINK_DIR } from "./_layer_layout.ts";
@@ -39,7 +40,7 @@ export interface HomeSettings {
 }
 
 /** What the methods of the driver share. */
-export class LayerHome implements Disposable {
+export class LayerHome implements DriverHome {
   /** Where work runs whose input and output are descriptors. */
   readonly runner: WorkRunner;
   readonly logger: Logger;

@@ -57,6 +57,10 @@ export class LayerLayout {
   diffDir(id: string): string {
     return `${this.dir(id)}/diff`;
   }
+  /** The layer's own files. */
+  contentDir(id: string): string {
+    return this.diffDir(id);
+  }
   workDir(id: string): string {
     return `${this.dir(id)}/work`;
   }
@@ -159,6 +163,11 @@ export class LayerLayout {
   /** The same directories by the shortest names there are, for a mount; whether they lead anywhere is the kernel's to find out. */
   mountLowers(id: string): string[] {
     return this.lowers(id).map((lower) => `${this.home}/${lower}`);
+  }
+
+  /** How many layers lie below `id`. */
+  depthOf(id: string): number {
+    return this.lowers(id).length;
   }
 
   /** The layer right below `id`. */

@@ -18,6 +18,7 @@ import { packChanges, type PackChangesOptions } from "../archive/pack_changes.ts
 import { treeSize } from "../archive/tree_size.ts";
 import { unpack, type UnpackOptions, type UnpackResult } from "../archive/unpack.ts";
 import { outputClosed, rootCause, type StorageError } from "../errors.ts";
+import { copyTree, type CopyTreeMode } from "../util/copy_tree.ts";
 import { removeTree } from "../util/remove_tree.ts";
 import type { WorkControl } from "../util/work_control.ts";
 
@@ -58,6 +59,7 @@ export interface Tasks {
   compare: { args: TwoTrees & Omit<CompareTreesOptions, "control">; result: PathChange[] };
   changedSize: { args: TwoTrees & Omit<CompareTreesOptions, "control">; result: number };
   size: { args: { directory: string }; result: number };
+  copy: { args: { source: string; target: string; mode: CopyTreeMode }; result: void };
   remove: { args: { directory: string; name: string }; result: void };
 }
 
@@ -160,6 +162,11 @@ const TASKS: { [N in TaskName]: TaskFunction<N> } = {
   size({ directory }, control): number {
     using root = openDirectory(directory);
     return treeSize(root.fd, control);
+  },
+  copy({ source, target, mode }, control): void {
+    using from = openDirectory(source);
+    using to = openDirectory(target);
+    copyTree(from.fd, to.fd, mode, control);
   },
   remove({ directory, name }): void {
     using parent = openDirectory(directory);

@@ -18,9 +18,10 @@ import { makeRunDirectory } from "../util/run_file.ts";
 import { ContainersLayout, LINK_DIR_MODE } from "./_containers_layout.ts";
 import { parseContainersOptions } from "./_containers_options.ts";
 import { checkLayerOptions } from "./_driver_options.ts";
+import { attempt } from "./_graph_driver.ts";
 import type { LayerFormat } from "./_layer_format.ts";
 import { type HomeSettings, LayerHome } from "./_layer_home.ts";
-import { attempt, OverlayDriver } from "./_overlay_driver.ts";
+import { OverlayDriver } from "./_overlay_driver.ts";
 import { makeOwnedDirectory } from "./_owner.ts";
 import type {
   ApplyOptions,

@@ -12,12 +12,13 @@ import { StorageError } from "../errors.ts";
 import { parseLayerId } from "../layer_id.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { checkLayerOptions } from "./_driver_options.ts";
+import { attempt } from "./_graph_driver.ts";
 import type { LayerFormat } from "./_layer_format.ts";
 import { type HomeSettings, LayerHome } from "./_layer_home.ts";
 import { LayerLayout } from "./_layer_layout.ts";
 import { checkHome, leavePrivateHome } from "./_overlay2_checks.ts";
 import { parseOverlay2Options } from "./_overlay2_options.ts";
-import { attempt, OverlayDriver } from "./_overlay_driver.ts";
+import { OverlayDriver } from "./_overlay_driver.ts";
 import { makeOwnedDirectory } from "./_owner.ts";
 import type { CreateOptions, GetOptions, StatusEntry } from "./driver.ts";
 

@@ -19,12 +19,13 @@ import { textOf } from "../util/text.ts";
 import { InPlaceRunner, WorkerRunner } from "./_work_runner.ts";
 import { ContainersOverlayDriver } from "./containers_overlay.ts";
 import type { GraphDriver } from "./driver.ts";
+import { LegacyOverlayDriver } from "./overlay.ts";
 import { Overlay2Driver, type Overlay2Settings } from "./overlay2.ts";
 
 export type { MountApi } from "../mount/overlay_mount.ts";
 
 /** The drivers there are. */
-export type DriverName = "overlay2" | "containers-overlay";
+export type DriverName = "overlay2" | "overlay" | "containers-overlay";
 
 /** How a driver is found and opened. */
 interface DriverSpec {
@@ -40,6 +41,11 @@ const DRIVERS: Readonly<Record<DriverName, DriverSpec>> = {
     directory: "overlay2",
     recognises: hasLayers,
     open: (settings) => new Overlay2Driver(settings),
+  },
+  overlay: {
+    directory: "overlay",
+    recognises: isLegacyHome,
+    open: (settings) => new LegacyOverlayDriver(settings),
   },
   "containers-overlay": {
     directory: "overlay",
@@ -149,6 +155,10 @@ function driverOnDisk(root: string): DriverName {
  */
 function isContainersHome(home: string): boolean {
   return existsat(AT_FDCWD, `${home}/l/.`) || idsIn(home).some((id) => existsat(AT_FDCWD, `${home}/${id}/link`));
+}
+
+function isLegacyHome(home: string): boolean {
+  return !isContainersHome(home) && hasLayers(home);
 }
 
 function hasLayers(home: string): boolean {

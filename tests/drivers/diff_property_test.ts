@@ -9,7 +9,7 @@
 
 import "../_helpers/warm_libc.ts";
 import { assertEquals } from "@std/assert";
-import { openDriver } from "../../lib/drivers/registry.ts";
+import { openDriver, type OpenOptions } from "../../lib/drivers/registry.ts";
 import { needsOverlay, needsProgram, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 import { assertSameTree } from "../_helpers/tree.ts";
@@ -19,13 +19,34 @@ import { changeAtRandom } from "./_random_changes.ts";
 
 const CASES = Number(Deno.env.get("LAMINA_PROPERTY_CASES") ?? 24);
 const SEED = Number(Deno.env.get("LAMINA_PROPERTY_SEED") ?? 1);
-const OPTIONS = ["", "overlay2.mountopt=redirect_dir=on,metacopy=on"];
 
-async function runCase(index: number, options: readonly string[]): Promise<void> {
+/** Where layers are kept, and how many cases that gets. */
+interface Row {
+  name: string;
+  options: OpenOptions;
+  cases: number;
+}
+
+const ROWS: readonly Row[] = [
+  { name: "overlay2: native and naive diffs agree", options: { driver: "overlay2" }, cases: CASES },
+  {
+    name: "overlay2 with redirect_dir and metacopy: diffs are right",
+    options: { driver: "overlay2", options: ["overlay2.mountopt=redirect_dir=on,metacopy=on"] },
+    cases: Math.ceil(CASES / 3),
+  },
+  { name: "overlay: diffs are right", options: { driver: "overlay" }, cases: Math.ceil(CASES / 3) },
+  {
+    name: "containers-overlay: native and naive diffs agree",
+    options: { driver: "containers-overlay" },
+    cases: Math.ceil(CASES / 3),
+  },
+];
+
+async function runCase(index: number, options: OpenOptions): Promise<void> {
   const random = Random.ofCase(SEED, index);
   await using directory = await TempDir.make();
   const places = { root: directory.join("root"), runRoot: directory.join("run") };
-  await using driver = await openDriver({ ...places, options, work: "in-place" });
+  await using driver = await openDriver({ ...options, ...places, work: "in-place" });
   await driver.create("base");
   const done: string[] = [];
   {
@@ -67,10 +88,8 @@ async function runCase(index: number, options: readonly string[]): Promise<void>
   }
 }
 
-for (const [i, option] of OPTIONS.entries()) {
-  const name = option === "" ? "native and naive diffs agree" : "diffs are right with redirect_dir and metacopy";
+for (const { name, options, cases } of ROWS) {
   testNeeding([needsRoot, needsOverlay, needsProgram("getfattr")], `${name}, over generated layers`, async () => {
-    const count = i === 0 ? CASES : Math.ceil(CASES / 3);
-    for (let index = 0; index < count; index++) await runCase(index, option === "" ? [] : [option]);
+    for (let index = 0; index < cases; index++) await runCase(index, options);
   });
 }

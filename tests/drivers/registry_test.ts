@@ -29,12 +29,12 @@ Deno.test("openDriver() refuses a driver that there is not", async () => {
 
 Deno.test("openDriver() tells a root of another driver, and of two", async () => {
   await using directory = await TempDir.make();
-  await directory.mkdir("root/overlay/0123");
+  await directory.mkdir("root/devicemapper/0123");
   const options = { root: directory.join("root"), runRoot: directory.join("run") };
   await assertFails(openDriver(options), "prior_driver_conflict");
   await directory.mkdir("root/overlay2/0123/diff");
   const error = await assertFails(openDriver(options), "prior_driver_conflict");
-  assert(error.message.includes("overlay2, overlay"), error.message);
+  assert(error.message.includes("overlay2, devicemapper"), error.message);
   await using _driver = await openDriver({ ...options, driver: "overlay2" });
 });
 

@@ -15,10 +15,10 @@ import { openDriver, type OpenOptions } from "../../lib/drivers/registry.ts";
 import { isStorageError, StorageError } from "../../lib/errors.ts";
 import { assertFails } from "../_helpers/assert_fails.ts";
 import { mountPointsBelow } from "../_helpers/mount_points.ts";
-import { namesIn } from "../_helpers/names_in.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 import { tarOf } from "../archive/_tar_of.ts";
+import { layersLeft } from "./_layers_left.ts";
 import { streamOf } from "./driver_suite.ts";
 
 interface TestStore {
@@ -206,7 +206,7 @@ export function workSuite(name: string, options: OpenOptions): void {
     // Those of Workers that wait for their next task come and go by themselves, so the number is what counts.
     assert(lsFds().length <= before.length + 2, `${before.length} descriptors before, ${lsFds().length} after`);
     assertEquals(mountPointsBelow(directory.path), []);
-    assertEquals(await namesIn(driver.home), ["l"]);
+    assertEquals((await layersLeft(driver.home)).directories, []);
   });
 
   test("of many that create one layer at once one succeeds", async ({ driver }) => {
@@ -217,7 +217,8 @@ export function workSuite(name: string, options: OpenOptions): void {
     const refusals = results.filter((result) => result.status === "rejected").map(({ reason }) => reason);
     assertEquals(refusals.length, 9);
     assert(refusals.every((reason) => isStorageError(reason, "layer_exists")));
-    assertEquals((await namesIn(`${driver.home}/l`)).length, 2);
+    const { directories, shortNames = 2 } = await layersLeft(driver.home);
+    assertEquals([directories, shortNames], [["base", "same"], 2]);
   });
 
   test("of many that get one layer at once all share one mount", async ({ driver }) => {

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * The methods that all drivers have in common: layers that come, go and are mounted, counted over all processes. What a
+ * layer is on disk, and what is in it, each driver says itself; driver.ts says what each method promises.
+ *
+ * @module
+ */
+
+import { asStorageError, isStorageError, StorageError } from "../errors.ts";
+import type { IdMaps } from "../id_map.ts";
+import { parseLayerId } from "../layer_id.ts";
+import type { Logger } from "../log.ts";
+import type { OverlayMount } from "../mount/overlay_mount.ts";
+import { isOverlayMounted, unmountBelow } from "../mount/unmount.ts";
+import { lockDirectory } from "../util/directory_lock.ts";
+import { DirectoryGetter } from "./_diff_getter.ts";
+import type { LayerMounts } from "./_layer_mounts.ts";
+import type { Owner } from "./_owner.ts";
+import type {
+  ApplyOptions,
+  ApplyResult,
+  Change,
+  CompareOptions,
+  CreateOptions,
+  DiffGetter,
+  DiffOptions,
+  DiffResult,
+  FileDescriptor,
+  GetOptions,
+  GraphDriver,
+  LayerInfo,
+  LayerMetadata,
+  MountedLayer,
+  RemoveOptions,
+  StatusEntry,
+} from "./driver.ts";
+
+/** Where things lie in a home. */
+export interface HomeLayout {
+  readonly home: string;
+  exists(id: string): boolean;
+  layerIds(): string[];
+  parentOf(id: string): string | undefined;
+  depthOf(id: string): number;
+  dir(id: string): string;
+  /** The layer's own files. */
+  contentDir(id: string): string;
+  mergedDir(id: string): string;
+}
+
+/** A home in use. */
+export interface DriverHome extends Disposable {
+  readonly layout: HomeLayout;
+  readonly logger: Logger;
+  readonly mounts: LayerMounts;
+  readonly idMaps: IdMaps | undefined;
+  /** The host's ids of the container's root. */
+  owner(): Owner;
+  /** @throws {StorageError} `layer_not_found`. */
+  lock(id: string): Promise<Disposable>;
+  /** @throws {StorageError} `layer_not_found`. */
+  requireLayer(id: string): void;
+  /** @throws {StorageError} `layer_in_use`, `store_damaged`: the layer's content is not there, or not all of it. */
+  requireWhole(id: string): void;
+  /** @throws {StorageError} `store_damaged`: a directory that the layer is mounted from is missing. */
+  requireDirectories(id: string): void;
+}
+
+/**
+ * The layer that `id` is compared with: `parent`, or where that is left out its own parent.
+ *
+ * @throws {StorageError} `layer_not_found`.
+ */
+export function parentToCompare(
+  home: DriverHome,
+  id: string,
+  parent: string | null | undefined,
+): string | undefined {
+  home.requireLayer(id);
+  if (parent === undefined) return home.layout.parentOf(id);
+  return parent === null ? undefined : parseLayerId(parent);
+}
+
+/** @throws {StorageError} `layer_not_found`; `not_supported`: a diff goes over the layer's own parent only. */
+export function requireOwnParent(home: DriverHome, id: string, parent: string | null | undefined): void {
+  const own = parentToCompare(home, id, undefined);
+  if (parent === undefined || (parent ?? undefined) === own) return;
+  const base = parent === null ? "nothing" : `"${parent}"`;
+  throw new StorageError("not_supported", `Cannot apply a diff to layer "${id}" over ${base}: that is not its parent`, {
+    hint: own === undefined
+      ? `"${id}" has no parent: leave --parent out`
+      : `its parent is "${own}": leave --parent out`,
+  });
+}
+
+/** A driver but for its format. */
+export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
+  readonly home: string;
+  /** What `get` of this object mounted and `put` did not give back, by how many times. */
+  readonly #held = new Map<string, number>();
+
+  constructor(readonly name: string, protected readonly layerHome: H) {
+    this.home = layerHome.layout.home;
+  }
+
+  /** Checks the id and the options of a new layer. */
+  protected abstract checkNewLayer(id: string, options: CreateOptions, isReadWrite: boolean): void;
+  /** Makes a layer without content. */
+  protected abstract makeLayer(id: string, parent: string | undefined, idMaps: IdMaps | undefined): Promise<void>;
+  /** Removes a layer, if there is one. */
+  protected abstract removeLayer(id: string, options: RemoveOptions): Promise<void>;
+  /** Whether `get` shows the layer as it lies. */
+  protected abstract isShownAsItLies(id: string, options: GetOptions): boolean;
+  /** What `get` mounts otherwise. */
+  protected abstract overlayOf(id: string, options: GetOptions): OverlayMount;
+  /** Called when a layer's mount is gone. */
+  protected unmounted(_id: string): void {}
+
+  abstract createFromTemplate(id: string, template: string, options?: CreateOptions): Promise<void>;
+  abstract status(): Promise<StatusEntry[]>;
+  abstract getMetadata(id: string): Promise<LayerMetadata>;
+  abstract diff(id: string, options?: DiffOptions): Promise<ReadableStream<Uint8Array<ArrayBuffer>>>;
+  abstract diffTo(id: string, output: FileDescriptor, options?: DiffOptions): Promise<DiffResult>;
+  abstract applyDiff(
+    id: string,
+    diff: ReadableStream<Uint8Array> | FileDescriptor,
+    options?: ApplyOptions,
+  ): Promise<ApplyResult>;
+  abstract diffSize(id: string, options?: CompareOptions): Promise<number>;
+  abstract changes(id: string, options?: CompareOptions): Promise<Change[]>;
+  abstract updateLayerIdMap(id: string): Promise<void>;
+
+  create(id: string, options: CreateOptions = {}): Promise<void> {
+    return attempt(`Cannot make layer "${id}"`, () => this.#create(id, options, false));
+  }
+
+  createReadWrite(id: string, options: CreateOptions = {}): Promise<void> {
+    return attempt(`Cannot make layer "${id}"`, () => this.#create(id, options, true));
+  }
+
+  async #create(unsafeId: string, options: CreateOptions, isReadWrite: boolean): Promise<void> {
+    const id = parseLayerId(unsafeId);
+    const parent = options.parent === undefined ? undefined : parseLayerId(options.parent);
+    this.checkNewLayer(id, options, isReadWrite);
+    await this.makeLayer(id, parent, options.idMaps ?? this.layerHome.idMaps);
+  }
+
+  remove(unsafeId: string, options: RemoveOptions = {}): Promise<void> {
+    return attempt(`Cannot remove layer "${unsafeId}"`, async () => {
+      const id = parseLayerId(unsafeId);
+      await this.removeLayer(id, options);
+      this.#held.delete(id);
+    });
+  }
+
+  get(id: string, options: GetOptions = {}): Promise<MountedLayer> {
+    return attempt(`Cannot mount layer "${id}"`, () => this.#get(parseLayerId(id), options));
+  }
+
+  async #get(id: string, options: GetOptions): Promise<MountedLayer> {
+    const { layout, mounts } = this.layerHome;
+    using _lock = await this.layerHome.lock(id);
+    this.layerHome.requireWhole(id);
+    if (this.isShownAsItLies(id, options)) {
+      return { id, path: layout.contentDir(id), [Symbol.asyncDispose]: nothingToDo };
+    }
+    const mergedDir = layout.mergedDir(id);
+    const overlay = this.overlayOf(id, options);
+    try {
+      mounts.acquire(id, mergedDir, overlay, this.layerHome.owner());
+    } catch (error) {
+      if (isStorageError(error, "mount_failed")) this.layerHome.requireDirectories(id);
+      throw error;
+    }
+    this.#held.set(id, (this.#held.get(id) ?? 0) + 1);
+    let isHeld = true;
+    const release = async (): Promise<void> => {
+      if (!isHeld) return;
+      isHeld = false;
+      await this.put(id);
+    };
+    return { id, path: mergedDir, [Symbol.asyncDispose]: release };
+  }
+
+  put(id: string): Promise<void> {
+    return attempt(`Cannot unmount layer "${id}"`, () => this.#put(parseLayerId(id)));
+  }
+
+  async #put(id: string): Promise<void> {
+    const held = this.#held.get(id) ?? 0;
+    if (held > 1) this.#held.set(id, held - 1);
+    else this.#held.delete(id);
+    const { layout, mounts } = this.layerHome;
+    using lock = await lockDirectory(layout.dir(id), "exclusive");
+    if (lock === undefined) return;
+    if (!isOverlayMounted(layout.mergedDir(id))) return;
+    mounts.release(id, layout.mergedDir(id));
+    if (!isOverlayMounted(layout.mergedDir(id))) this.unmounted(id);
+  }
+
+  exists(unsafeId: string): Promise<boolean> {
+    return attempt(`Cannot look for layer "${unsafeId}"`, () => this.layerHome.layout.exists(parseLayerId(unsafeId)));
+  }
+
+  async *layers(): AsyncGenerator<LayerInfo> {
+    const action = `Cannot list the layers of ${this.home}`;
+    const ids = await attempt(action, () => this.layerHome.layout.layerIds());
+    for (const id of ids) yield await attempt(action, () => this.#infoOf(id));
+  }
+
+  #infoOf(id: string): LayerInfo {
+    const { layout } = this.layerHome;
+    const mounted = isOverlayMounted(layout.mergedDir(id));
+    try {
+      return { id, parent: layout.parentOf(id), depth: layout.depthOf(id), mounted };
+    } catch (error) {
+      // One damaged layer must not hide the others.
+      if (!isStorageError(error, "store_damaged")) throw error;
+      this.layerHome.logger.warn(error.message);
+      return { id, parent: undefined, depth: 0, mounted };
+    }
+  }
+
+  diffGetter(unsafeId: string): Promise<DiffGetter> {
+    return attempt(`Cannot read layer "${unsafeId}"`, () => {
+      const id = parseLayerId(unsafeId);
+      this.layerHome.requireLayer(id);
+      this.layerHome.requireWhole(id);
+      return new DirectoryGetter(this.layerHome.layout.contentDir(id));
+    });
+  }
+
+  cleanup(): Promise<void> {
+    return attempt(`Cannot unmount the layers of ${this.home}`, () => {
+      this.#held.clear();
+      const { layout, mounts } = this.layerHome;
+      for (const id of layout.layerIds()) {
+        if (!isOverlayMounted(layout.mergedDir(id))) continue;
+        mounts.unmount(id, layout.mergedDir(id));
+        this.unmounted(id);
+      }
+      // What else somebody mounted below the home.
+      unmountBelow(this.home);
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      for (const [id, count] of [...this.#held]) {
+        for (let i = 0; i < count; i++) await this.put(id);
+      }
+    } finally {
+      this.layerHome[Symbol.dispose]();
+    }
+  }
+}
+
+function nothingToDo(): Promise<void> {
+  return Promise.resolve();
+}
+
+/** Runs a method, whose failures are all of one class; `action` is how the message of a failed system call begins. */
+export async function attempt<T>(action: string, method: () => T | Promise<T>): Promise<T> {
+  try {
+    return await method();
+  } catch (error) {
+    throw asStorageError(error, action);
+  }
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * What is in a layer of Docker's legacy `overlay`: how it is shown to be compared, and how new content is made aside and
+ * put in place. naive_diff.ts does the rest.
+ *
+ * A diff makes an image of a layer: a copy of the parent's tree by hard links, into which the diff is unpacked. That
+ * replaces files and never writes into them, so the parent's stay what they are. Where the parent is no image (or there
+ * is none), the diff goes to a copy of what the layer has, and the layer stays what it is.
+ *
+ * @module
+ */
+
+import { readDirectory } from "../../ffi/directory.ts";
+import {
+  AT_FDCWD,
+  AT_REMOVEDIR,
+  existsat,
+  Fd,
+  mkdirat,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_RDONLY,
+  openat,
+  RENAME_EXCHANGE,
+  renameat2,
+  tryUnlinkat,
+} from "../../ffi/file.ts";
+import { open_tree } from "../../ffi/mount_api.ts";
+import { statat } from "../../ffi/stat.ts";
+import { StorageError } from "../errors.ts";
+import { overlayXattrs } from "../mount/overlay_features.ts";
+import { mountOverlay } from "../mount/overlay_mount.ts";
+import { isOverlayMounted, unmountLazily } from "../mount/unmount.ts";
+import { replaceFile } from "../util/atomic_write.ts";
+import { tryLockDirectory } from "../util/directory_lock.ts";
+import { randomId } from "../util/random_id.ts";
+import type { LegacyHome } from "./_legacy_home.ts";
+import { makeOwnedDirectory } from "./_owner.ts";
+import type { WorkOptions } from "./driver.ts";
+import { NaiveDiff, type SeenTree, type StagedTree } from "./naive_diff.ts";
+
+/** The content as it is replaced: a name of ours beside Docker's. */
+const REPLACED = ".lamina-upper";
+const PARENT_MODE = 0o600;
+const PRIVATE_MODE = 0o700;
+
+/** Comparing and filling layers of `home`. `work` watches what comes before the work itself: the copy of the parent. */
+export function naiveDiffOf(home: LegacyHome, work: WorkOptions = {}): NaiveDiff {
+  return new NaiveDiff({
+    see: (id) => see(home, id),
+    stage: (id) => stage(home, id, work),
+    runner: home.runner,
+    get workers() {
+      return home.workers;
+    },
+    idMaps: home.idMaps,
+    get overlayXattrs() {
+      return overlayXattrs(home.features);
+    },
+    logger: home.logger,
+  });
+}
+
+/** Shows a layer without a place in the file system that somebody would have to clear away. */
+async function see(home: LegacyHome, id: string): Promise<SeenTree> {
+  using _lock = await home.lock(id);
+  home.requireWhole(id);
+  const { layout } = home;
+  if (layout.isImage(id)) return { path: layout.rootDir(id), [Symbol.asyncDispose]: nothingToDo };
+  const tree = isOverlayMounted(layout.mergedDir(id)) ? new Fd(open_tree(layout.mergedDir(id))) : mountUnseen(home, id);
+  return { path: pathOf(tree), [Symbol.asyncDispose]: () => Promise.resolve(tree[Symbol.dispose]()) };
+}
+
+/** A mount of the layer that lives as long as the descriptor. */
+function mountUnseen(home: LegacyHome, id: string): Fd {
+  const { layout } = home;
+  const place = `${home.runDir}/seen-${randomId(10)}`;
+  mkdirat(AT_FDCWD, place, PRIVATE_MODE);
+  try {
+    const lowerDirs = [layout.upperDir(id), layout.rootDir(layout.lowerId(id))];
+    mountOverlay({ lowerDirs, upper: undefined, options: home.features.mountOptions }, place, home.mountApi);
+    return new Fd(openat(AT_FDCWD, place, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  } finally {
+    if (isOverlayMounted(place)) unmountLazily(place);
+    tryUnlinkat(AT_FDCWD, place, AT_REMOVEDIR);
+  }
+}
+
+/** A name of an open directory that is no symbolic link, good in all threads. */
+function pathOf({ fd }: Fd): string {
+  return `/proc/self/fd/${fd}/.`;
+}
+
+/** Begins new content for the layer `id`. */
+async function stage(home: LegacyHome, id: string, work: WorkOptions): Promise<StagedTree> {
+  await using undo = new AsyncDisposableStack();
+  undo.use(await beginApply(home, id));
+  undo.defer(() => clearStaged(home, id));
+  const { layout } = home;
+  const isFallback = !layout.isImage(id) && layout.recordedParent(id) !== undefined;
+  const staged = isFallback ? await stageUpper(home, id, work) : await stageRoot(home, id, work);
+  const all = undo.move();
+  return {
+    path: staged.path,
+    contentDir: undefined,
+    async commit(): Promise<void> {
+      using _lock = await home.lock(id);
+      await requireFillable(home, id);
+      await staged.commit();
+    },
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  };
+}
+
+/**
+ * Makes the directory in which content is made, and returns its lock. The layer's own lock is held only meanwhile: an
+ * archive may come slowly, and nobody should have to wait for it.
+ */
+async function beginApply(home: LegacyHome, id: string): Promise<Disposable> {
+  const path = home.layout.applyingDir(id);
+  using _lock = await home.lock(id);
+  home.requireContent(id);
+  await requireFillable(home, id);
+  const left = tryLockDirectory(path, "exclusive");
+  if (left === "busy") {
+    throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": another one is being applied`);
+  }
+  if (left !== undefined) {
+    left[Symbol.dispose]();
+    home.logger.info(`clearing away an apply to layer "${id}" that was interrupted`);
+    await clearStaged(home, id);
+  }
+  makeOwnedDirectory(path, PRIVATE_MODE, home.owner());
+  const lock = tryLockDirectory(path, "exclusive");
+  if (lock === undefined || lock === "busy") {
+    throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": ${path} is locked by somebody else`);
+  }
+  return lock;
+}
+
+/** @throws {StorageError} `layer_in_use`, `layer_not_empty`. */
+async function requireFillable(home: LegacyHome, id: string): Promise<void> {
+  const { layout } = home;
+  if (isOverlayMounted(layout.mergedDir(id))) {
+    throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": it is mounted`);
+  }
+  if (await isUntouched(home, id)) return;
+  throw new StorageError("layer_not_empty", `Cannot apply a diff to layer "${id}": it has content already`, {
+    hint: "make a new layer for it",
+  });
+}
+
+/** Whether the layer holds nothing but what it got from its parent. */
+async function isUntouched(home: LegacyHome, id: string): Promise<boolean> {
+  const { layout } = home;
+  const copiedFrom = layout.isImage(id) ? undefined : layout.recordedParent(id);
+  if (copiedFrom === undefined) return isEmpty(layout.contentDir(id));
+  const trees = { newer: layout.upperDir(id), older: layout.upperDir(copiedFrom) };
+  const changes = await home.runner.run("compare", { ...trees, overlayXattrs: overlayXattrs(home.features) });
+  return changes.length === 0;
+}
+
+function isEmpty(path: string): boolean {
+  using directory = new Fd(openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY));
+  let isEmpty = true;
+  readDirectory(directory.fd, () => isEmpty = false);
+  return isEmpty;
+}
+
+/** Content in the making, without what all kinds of it have in common. */
+interface Staged {
+  path: string;
+  /** Makes it the layer's; the layer is locked. */
+  commit(): Promise<void>;
+}
+
+async function stageRoot(home: LegacyHome, id: string, work: WorkOptions): Promise<Staged> {
+  const { layout } = home;
+  const path = `${layout.applyingDir(id)}/root`;
+  const parent = layout.isImage(id) ? undefined : layout.lowerId(id);
+  const model = statat(AT_FDCWD, layout.contentDir(id));
+  makeOwnedDirectory(path, model.mode & 0o7777, model);
+  if (parent !== undefined) {
+    home.requireWhole(parent);
+    await home.runner.run("copy", { source: layout.rootDir(parent), target: path, mode: "link" }, work);
+  }
+  return {
+    path,
+    async commit(): Promise<void> {
+      // From the rename on the layer is an image, and then nothing else tells its parent.
+      if (parent !== undefined) replaceFile(layout.parentFile(id), parent, PARENT_MODE);
+      renameat2(AT_FDCWD, path, AT_FDCWD, layout.rootDir(id));
+      for (const name of ["upper", "work", "merged", "lower-id"]) {
+        await home.runner.run("remove", { directory: layout.dir(id), name });
+      }
+    },
+  };
+}
+
+async function stageUpper(home: LegacyHome, id: string, work: WorkOptions): Promise<Staged> {
+  const { layout } = home;
+  const applying = layout.applyingDir(id);
+  for (const name of ["upper", "work", "merged"]) mkdirat(AT_FDCWD, `${applying}/${name}`, PRIVATE_MODE);
+  const [upperDir, workDir, mergedDir] = [`${applying}/upper`, `${applying}/work`, `${applying}/merged`];
+  await home.runner.run("copy", { source: layout.upperDir(id), target: upperDir, mode: "copy" }, work);
+  const lowerDirs = [layout.rootDir(layout.lowerId(id))];
+  const options = home.features.mountOptions;
+  mountOverlay({ lowerDirs, upper: { upperDir, workDir }, options }, mergedDir, home.mountApi);
+  return {
+    path: mergedDir,
+    async commit(): Promise<void> {
+      unmountStaged(home, id);
+      const replaced = `${layout.dir(id)}/${REPLACED}`;
+      renameat2(AT_FDCWD, upperDir, AT_FDCWD, replaced);
+      renameat2(AT_FDCWD, replaced, AT_FDCWD, layout.upperDir(id), RENAME_EXCHANGE);
+      await home.runner.run("remove", { directory: layout.dir(id), name: REPLACED });
+    },
+  };
+}
+
+/** Takes the mount down in which a diff is, or was, applied. */
+export function unmountStaged(home: LegacyHome, id: string): void {
+  const mergedDir = `${home.layout.applyingDir(id)}/merged`;
+  if (isOverlayMounted(mergedDir)) unmountLazily(mergedDir);
+}
+
+async function clearStaged(home: LegacyHome, id: string): Promise<void> {
+  const { layout } = home;
+  try {
+    unmountStaged(home, id);
+    for (const path of [layout.applyingDir(id), `${layout.dir(id)}/${REPLACED}`]) {
+      if (!existsat(AT_FDCWD, path)) continue;
+      await home.runner.run("remove", { directory: layout.dir(id), name: path.slice(layout.dir(id).length + 1) });
+    }
+  } catch (error) {
+    // The failure that led here is the one to be told.
+    home.logger.warn(`cannot clear ${layout.applyingDir(id)} away: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+function nothingToDo(): Promise<void> {
+  return Promise.resolve();
+}
