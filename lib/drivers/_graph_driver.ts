@@ -159,7 +159,7 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
   }
 
   async #get(id: string, options: GetOptions): Promise<MountedLayer> {
-    const { layout, mounts } = this.layerHome;
+    const { layout } = this.layerHome;
     using _lock = await this.layerHome.lock(id);
     this.layerHome.requireWhole(id);
     if (this.isShownAsItLies(id, options)) {
@@ -168,7 +168,7 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
     const mergedDir = layout.mergedDir(id);
     const overlay = this.overlayOf(id, options);
     try {
-      mounts.acquire(id, mergedDir, overlay, this.layerHome.owner());
+      this.layerHome.mounts.acquire(id, mergedDir, overlay, this.layerHome.owner());
     } catch (error) {
       if (isStorageError(error, "mount_failed")) this.layerHome.requireDirectories(id);
       throw error;
@@ -191,11 +191,11 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
     const held = this.#held.get(id) ?? 0;
     if (held > 1) this.#held.set(id, held - 1);
     else this.#held.delete(id);
-    const { layout, mounts } = this.layerHome;
+    const { layout } = this.layerHome;
     using lock = await lockDirectory(layout.dir(id), "exclusive");
     if (lock === undefined) return;
     if (!isOverlayMounted(layout.mergedDir(id))) return;
-    mounts.release(id, layout.mergedDir(id));
+    this.layerHome.mounts.release(id, layout.mergedDir(id));
     if (!isOverlayMounted(layout.mergedDir(id))) this.unmounted(id);
   }
 
@@ -234,10 +234,10 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
   cleanup(): Promise<void> {
     return attempt(`Cannot unmount the layers of ${this.home}`, () => {
       this.#held.clear();
-      const { layout, mounts } = this.layerHome;
+      const { layout } = this.layerHome;
       for (const id of layout.layerIds()) {
         if (!isOverlayMounted(layout.mergedDir(id))) continue;
-        mounts.unmount(id, layout.mergedDir(id));
+        this.layerHome.mounts.unmount(id, layout.mergedDir(id));
         this.unmounted(id);
       }
       // What else somebody mounted below the home.
