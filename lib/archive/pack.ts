@@ -21,6 +21,7 @@ import { FdWriter } from "../util/fd_writer.ts";
 import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
 import { secondThreadStart } from "./_content_thread.ts";
 import { mapOwnerToContainer } from "./_entry_owner.ts";
+import { LayerMarks } from "./_layer_marks.ts";
 import { Lowers } from "./_lowers.ts";
 import { nameOf, type PackSelection, type TypedName, typeOf, WHOLE_TREE } from "./_pack_selection.ts";
 import { SourceFiles } from "./_source_files.ts";
@@ -142,7 +143,7 @@ class Packer implements Disposable {
     this.#xattrs = new SourceXattrs(namespace, options.xattrs);
     // Without layers below there is nothing to ask, and what the layer says of them is kept as it is.
     const lowerDirs = options.lowerDirs ?? [];
-    this.#lowers = lowerDirs.length === 0 ? undefined : new Lowers(lowerDirs, namespace);
+    this.#lowers = lowerDirs.length === 0 ? undefined : new Lowers(lowerDirs, new LayerMarks(namespace, false));
     this.#idMaps = options.idMaps;
     this.#skipsErrors = options.skipErrors ?? false;
     this.#wholeSeconds = options.times === "seconds";
