@@ -6,15 +6,19 @@
  * @module
  */
 
+import { AT_FDCWD, readlinkat } from "../../ffi/file.ts";
 import { type OverlayFeatures, probeOverlay } from "../mount/overlay_features.ts";
 import type { MountApi } from "../mount/overlay_mount.ts";
 import { randomId } from "../util/random_id.ts";
 import { readTextFile, readTextFileIfExists } from "../util/read_file.ts";
 import { replaceFileQuickly } from "../util/run_file.ts";
+import { textOf } from "../util/text.ts";
 
 interface CacheEntry {
   /** A new kernel may answer otherwise, and so may this one with other module options after a boot. */
   bootId: string;
+  /** In a user namespace overlayfs keeps its marks elsewhere, and has other options. */
+  userNamespace: string;
   /** The mount options that were asked for. */
   asked: string;
   features: OverlayFeatures;
@@ -29,12 +33,19 @@ export function featuresOf(
 ): OverlayFeatures {
   const asked = mountOptions.join(",");
   const bootId = readTextFile("/proc/sys/kernel/random/boot_id").trim();
+  const userNamespace = textOf(readlinkat(AT_FDCWD, "/proc/self/ns/user"));
   const cached = parse(readTextFileIfExists(cacheFile));
-  if (cached?.bootId === bootId && cached.asked === asked) return cached.features;
+  if (cached?.bootId === bootId && cached.userNamespace === userNamespace && cached.asked === asked) {
+    return cached.features;
+  }
   const features = probeOverlay(home, api, mountOptions);
   // Several processes may find a new home at once, and there is no layer yet to lock.
   const temporary = `${cacheFile}.${randomId(10)}`;
-  replaceFileQuickly(cacheFile, JSON.stringify({ bootId, asked, features } satisfies CacheEntry), temporary);
+  replaceFileQuickly(
+    cacheFile,
+    JSON.stringify({ bootId, userNamespace, asked, features } satisfies CacheEntry),
+    temporary,
+  );
   return features;
 }
 

@@ -177,7 +177,10 @@ class Probe implements Disposable {
     throw new StorageError(
       "invalid_argument",
       `Cannot mount with the options "${asked.join(",")}": ${(refusal as StorageError).message}`,
-      { cause: refusal },
+      {
+        cause: refusal,
+        ...(userxattr ? { hint: "in a user namespace overlayfs has neither redirect_dir nor metacopy" } : {}),
+      },
     );
   }
 
