@@ -14,6 +14,8 @@ import { asStorageError, StorageError } from "../errors.ts";
 import { type IdMaps, rootPair } from "../id_map.ts";
 import type { Logger } from "../log.ts";
 import type { OverlayFeatures } from "../mount/overlay_features.ts";
+import type { MountState } from "../mount/mount_program.ts";
+import { KernelMounter, type Mounter } from "../mount/mounter.ts";
 import type { MountApi } from "../mount/overlay_mount.ts";
 import { type DirectoryLock, lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { makeDirectories, makeRunDirectory } from "../util/run_file.ts";
@@ -45,6 +47,8 @@ export class Overlay2Home implements Disposable {
   readonly layout: Overlay2Layout;
   /** Where work runs whose input and output are descriptors. */
   readonly runner: WorkRunner;
+  /** Who mounts layers. */
+  readonly mounter: Mounter;
   readonly logger: Logger;
   readonly idMaps: IdMaps | undefined;
   readonly maxDepth: number;
@@ -57,6 +61,7 @@ export class Overlay2Home implements Disposable {
     this.#settings = settings;
     this.layout = new Overlay2Layout(settings.home);
     this.runner = settings.runner;
+    this.mounter = new KernelMounter(settings.mountApi);
     this.logger = settings.logger;
     this.idMaps = settings.idMaps;
     this.maxDepth = settings.maxDepth;
@@ -123,14 +128,14 @@ export class Overlay2Home implements Disposable {
     if (this.#mounts === undefined) {
       const countDir = `${this.#runDir()}/mounts`;
       makeRunDirectory(countDir);
-      this.#mounts = new LayerMounts(countDir, this.#settings.mountApi);
+      this.#mounts = new LayerMounts(countDir, this.mounter);
     }
     return this.#mounts;
   }
 
-  /** Which interface of the kernel mounts. */
-  get mountApi(): MountApi {
-    return this.#settings.mountApi;
+  /** What `get` mounted for the layer. */
+  mountState(id: string): MountState {
+    return this.mounter.state(this.layout.mergedDir(id));
   }
 
   /** Where mounts are made that nobody else sees. */

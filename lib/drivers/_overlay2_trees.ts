@@ -11,8 +11,7 @@ import { AT_FDCWD, Fd, O_DIRECTORY, O_RDONLY, openat, tryMkdirat } from "../../f
 import { mount, MS_BIND } from "../../ffi/mount.ts";
 import { mountAside, pathOf } from "../mount/mount_aside.ts";
 import { overlayXattrs } from "../mount/overlay_features.ts";
-import { mountOverlay, type OverlayMount } from "../mount/overlay_mount.ts";
-import { isOverlayMounted } from "../mount/unmount.ts";
+import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { removeTree } from "../util/remove_tree.ts";
 import { beginApply, finishApply, giveUpApply } from "./_overlay2_apply.ts";
 import type { Overlay2Home } from "./_overlay2_home.ts";
@@ -58,10 +57,10 @@ async function seeTree(home: Overlay2Home, id: string): Promise<SeenTree> {
   using _lock = await home.lock(id);
   home.requireWhole(id);
   const merged = layout.mergedDir(id);
-  const root = mountAside(home.asideDir, (target) => {
+  const root = await mountAside(home.asideDir, async (target) => {
     // Bound without what is mounted in it: a container's own mounts are not the layer's.
-    if (isOverlayMounted(merged)) mount(merged, target, null, MS_BIND, null);
-    else mountOverlay(overlayOf(home, id, { readOnly: true }), target, home.mountApi);
+    if (home.mounter.state(merged) === "mounted") mount(merged, target, null, MS_BIND, null);
+    else await home.mounter.mount(overlayOf(home, id, { readOnly: true }), target);
   });
   return {
     path: pathOf(root),
@@ -92,7 +91,7 @@ async function stageTree(home: Overlay2Home, id: string): Promise<StagedTree> {
   const lowerDirs = layout.lowers(id).map((lower) => `${layout.home}/${lower}`);
   if (lowerDirs.length === 0) lowerDirs.push(home.emptyDir);
   const overlay = { lowerDirs, upper: { upperDir, workDir }, options: home.prepare().mountOptions };
-  const root = undo.use(mountAside(home.asideDir, (target) => mountOverlay(overlay, target, home.mountApi)));
+  const root = undo.use(await mountAside(home.asideDir, (target) => home.mounter.mount(overlay, target)));
   const all = undo.move();
   return {
     path: pathOf(root),

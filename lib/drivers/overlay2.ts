@@ -11,7 +11,7 @@
 import { AT_FDCWD, Fd, O_DIRECTORY, O_RDWR, O_TMPFILE, openat, tryLseek } from "../../ffi/file.ts";
 import { asStorageError, isStorageError, StorageError } from "../errors.ts";
 import { parseLayerId } from "../layer_id.ts";
-import { isOverlayMounted, unmountBelow } from "../mount/unmount.ts";
+import { unmountBelow } from "../mount/unmount.ts";
 import { lockDirectory } from "../util/directory_lock.ts";
 import { DirectoryGetter } from "./_diff_getter.ts";
 import { applyDiff, changesOf, diffStream, diffTo, sizeOf } from "./_overlay2_content.ts";
@@ -116,7 +116,7 @@ export class Overlay2Driver implements GraphDriver {
     const mergedDir = layout.mergedDir(id);
     const overlay = overlayOf(this.#home, id, options);
     try {
-      this.#home.mounts.acquire(id, mergedDir, overlay, this.#home.owner());
+      await this.#home.mounts.acquire(id, mergedDir, overlay, this.#home.owner());
     } catch (error) {
       if (isStorageError(error, "mount_failed")) this.#home.requireDirectories(id);
       throw error;
@@ -141,8 +141,8 @@ export class Overlay2Driver implements GraphDriver {
     else this.#held.delete(id);
     using lock = await lockDirectory(this.#home.layout.dir(id), "exclusive");
     if (lock === undefined) return;
-    if (!isOverlayMounted(this.#home.layout.mergedDir(id))) return;
-    this.#home.mounts.release(id, this.#home.layout.mergedDir(id));
+    if (this.#home.mountState(id) === "none") return;
+    await this.#home.mounts.release(id, this.#home.layout.mergedDir(id));
   }
 
   exists(unsafeId: string): Promise<boolean> {
@@ -157,7 +157,7 @@ export class Overlay2Driver implements GraphDriver {
 
   #infoOf(id: string): LayerInfo {
     const { layout } = this.#home;
-    const mounted = isOverlayMounted(layout.mergedDir(id));
+    const mounted = this.#home.mountState(id) === "mounted";
     try {
       return { id, parent: layout.parentOf(id), depth: layout.lowers(id).length, mounted };
     } catch (error) {
@@ -240,11 +240,11 @@ export class Overlay2Driver implements GraphDriver {
   }
 
   cleanup(): Promise<void> {
-    return attempt(`Cannot unmount the layers of ${this.home}`, () => {
+    return attempt(`Cannot unmount the layers of ${this.home}`, async () => {
       this.#held.clear();
       const { layout, mounts } = this.#home;
       for (const id of layout.layerIds()) {
-        if (isOverlayMounted(layout.mergedDir(id))) mounts.unmount(id, layout.mergedDir(id));
+        if (this.#home.mountState(id) !== "none") await mounts.unmount(id, layout.mergedDir(id));
       }
       // What else somebody mounted below the home.
       unmountBelow(this.home);

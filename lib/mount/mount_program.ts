@@ -19,7 +19,7 @@ import { AT_FDCWD, existsat, Fd, O_DIRECTORY, O_RDONLY, openat, syncfs } from ".
 import { statat } from "../../ffi/stat.ts";
 import { statfs } from "../../ffi/statfs.ts";
 import { StorageError } from "../errors.ts";
-import type { IdMap, IdMaps } from "../id_map.ts";
+import type { IdMap } from "../id_map.ts";
 import type { OverlayMount } from "./overlay_mount.ts";
 import { type ProgramEnd, runProgram } from "./_run_program.ts";
 import { unmountLazily } from "./unmount.ts";
@@ -70,13 +70,12 @@ function idOption(kind: "uid" | "gid", maps: readonly IdMap[]): string[] {
 }
 
 /**
- * The one string of options that the program takes. With `idMaps`, files that have the container's ids on disk are seen
- * with those of the host.
+ * The one string of options that the program takes.
  *
  * @throws {StorageError} `not_supported`: a colon in a path, for which the program knows no escape.
  */
-export function mountProgramData(overlay: OverlayMount, idMaps?: IdMaps): string {
-  const { lowerDirs, upper, options } = overlay;
+export function mountProgramData(overlay: OverlayMount): string {
+  const { lowerDirs, upper, options, idMaps } = overlay;
   const directories = upper === undefined ? [] : [upper.upperDir, upper.workDir];
   const unusable = [...lowerDirs, ...directories].find((path) => path.includes(":"));
   if (unusable !== undefined) {
@@ -92,11 +91,11 @@ export function mountProgramData(overlay: OverlayMount, idMaps?: IdMaps): string
   return parts.map(escapeOption).join(",");
 }
 
-/** What is to be seen at a mount point: `dead` is a mount whose program has ended. */
-export type ProgramMountState = "none" | "mounted" | "dead";
+/** What is to be seen at a mount point: `dead` is a mount whose program has ended, and which is in the way. */
+export type MountState = "none" | "mounted" | "dead";
 
 /** Whether a program has something mounted at the directory `target`, and still serves it. */
-export function programMountState(target: string): ProgramMountState {
+export function programMountState(target: string): MountState {
   try {
     // Attributes may come from the kernel's cache; this question goes to the program.
     statfs(target);
@@ -121,13 +120,8 @@ function isMountPoint(target: string): boolean {
  * @returns What the program said about it, such as options that it does not know.
  * @throws {StorageError} `mount_failed` with what the program said; `not_supported`: see {@linkcode mountProgramData}.
  */
-export async function mountByProgram(
-  program: string,
-  overlay: OverlayMount,
-  target: string,
-  idMaps?: IdMaps,
-): Promise<string> {
-  const args = ["-o", mountProgramData(overlay, idMaps), target];
+export async function mountByProgram(program: string, overlay: OverlayMount, target: string): Promise<string> {
+  const args = ["-o", mountProgramData(overlay), target];
   const end = await runProgram(program, args, LONGEST_START_MS);
   const state = end.isSuccess ? await arrival(target) : programMountState(target);
   if (end.isSuccess && state === "mounted") return end.said;
@@ -141,7 +135,7 @@ export async function mountByProgram(
 }
 
 /** Waits until a mount is at `target`; not for ever. */
-async function arrival(target: string): Promise<ProgramMountState> {
+async function arrival(target: string): Promise<MountState> {
   const deadline = performance.now() + LONGEST_DELAY_MS;
   for (;;) {
     const state = programMountState(target);
@@ -150,7 +144,7 @@ async function arrival(target: string): Promise<ProgramMountState> {
   }
 }
 
-function whatWentWrong(end: ProgramEnd, state: ProgramMountState): string {
+function whatWentWrong(end: ProgramEnd, state: MountState): string {
   if (!end.isSuccess) return end.how;
   return state === "dead" ? "mounted, and ended" : "ended without an error, but nothing is mounted";
 }

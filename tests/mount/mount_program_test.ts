@@ -78,16 +78,17 @@ Deno.test("mountProgramData() escapes what divides options, and puts the user's 
 });
 
 Deno.test("mountProgramData() maps ids as container, host, size, and squashes them where there is but one", () => {
-  const overlay = { lowerDirs: ["/a"], upper: undefined, options: ["ro"] };
+  const dataWith = (idMaps: IdMaps) =>
+    mountProgramData({ lowerDirs: ["/a"], upper: undefined, options: ["ro"], idMaps });
   assertEquals(
-    mountProgramData(overlay, bothKinds(map(0, 1000, 1), map(1, 100_000, 65_536))),
+    dataWith(bothKinds(map(0, 1000, 1), map(1, 100_000, 65_536))),
     "lowerdir=/a,ro,uidmapping=0:1000:1:1:100000:65536,gidmapping=0:1000:1:1:100000:65536",
   );
   assertEquals(
-    mountProgramData(overlay, { uidMaps: [map(0, 1000, 1)], gidMaps: [map(0, 5, 2)] }),
+    dataWith({ uidMaps: [map(0, 1000, 1)], gidMaps: [map(0, 5, 2)] }),
     "lowerdir=/a,ro,squash_to_uid=1000,gidmapping=0:5:2",
   );
-  assertEquals(mountProgramData(overlay, bothKinds()), "lowerdir=/a,ro");
+  assertEquals(dataWith(bothKinds()), "lowerdir=/a,ro");
 });
 
 for (const at of ["lowerDirs", "upperDir", "workDir"]) {
@@ -172,7 +173,7 @@ testNeeding(NEEDS, "mountByProgram() shows 300 layers in their order", async () 
 testNeeding(NEEDS, "mountByProgram() maps owners: what is 1000 on disk is seen as host id 101000", async () => {
   await using directory = await TempDir.make();
   const { overlay, target } = await makeLayers(directory);
-  await mountByProgram(PROGRAM, overlay, target, bothKinds(map(0, 100_000, 65_536)));
+  await mountByProgram(PROGRAM, { ...overlay, idMaps: bothKinds(map(0, 100_000, 65_536)) }, target);
   const seen = await Deno.stat(`${target}/file`);
   assertEquals([seen.uid, seen.gid], [101_000, 102_000]);
   await Deno.chown(`${target}/file`, 100_003, 100_004);
@@ -184,7 +185,8 @@ testNeeding(NEEDS, "mountByProgram() maps owners: what is 1000 on disk is seen a
 testNeeding(NEEDS, "mountByProgram() gives every file to the one id that is mapped, or to root if asked", async () => {
   await using directory = await TempDir.make();
   const { overlay, target } = await makeLayers(directory);
-  await mountByProgram(PROGRAM, overlay, target, { uidMaps: [map(0, 7, 1)], gidMaps: [map(0, 8, 1)] });
+  const idMaps = { uidMaps: [map(0, 7, 1)], gidMaps: [map(0, 8, 1)] };
+  await mountByProgram(PROGRAM, { ...overlay, idMaps }, target);
   const squashed = await Deno.stat(`${target}/file`);
   assertEquals([squashed.uid, squashed.gid], [7, 8]);
   await unmountProgram(target);
