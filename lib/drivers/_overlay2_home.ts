@@ -113,7 +113,7 @@ export class Overlay2Home implements Disposable {
         this.#features = featuresOf(
           home,
           `${this.#runDir()}/features`,
-          this.#settings.mountApi,
+          this.mounter,
           this.#settings.mountOptions,
         );
       } catch (error) {

@@ -24,12 +24,13 @@ export function overlayOf(home: Overlay2Home, id: string, options: GetOptions): 
   const all = [...home.prepare().mountOptions, ...mountOptions(options)];
   const lowerDirs = layout.lowers(id).map((lower) => `${layout.home}/${lower}`);
   const upperDir = layout.diffDir(id);
+  const { idMaps } = options;
   if (options.readOnly !== true && !layout.isCommitted(id)) {
-    return { lowerDirs, upper: { upperDir, workDir: layout.workDir(id) }, options: all };
+    return { lowerDirs, upper: { upperDir, workDir: layout.workDir(id) }, options: all, idMaps };
   }
   // Without an upper directory the kernel wants two others.
   if (lowerDirs.length === 0) lowerDirs.push(home.emptyDir);
-  return { lowerDirs: [upperDir, ...lowerDirs], upper: undefined, options: all };
+  return { lowerDirs: [upperDir, ...lowerDirs], upper: undefined, options: all, idMaps };
 }
 
 function mountOptions({ mountOptions = [], mountLabel = "" }: GetOptions): string[] {

@@ -6,14 +6,27 @@
  * @module
  */
 
+import { statfs } from "../../ffi/statfs.ts";
 import { StorageError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { mountByProgram, type MountState, programMountState, unmountProgram } from "./mount_program.ts";
+import { isInUserNamespace, type OverlayFeatures, probeOverlay } from "./overlay_features.ts";
 import { type MountApi, mountOverlay, type OverlayMount } from "./overlay_mount.ts";
 import { isOverlayMounted, unmountLazily } from "./unmount.ts";
 
 /** Mounts layers, and knows its own mounts. */
 export interface Mounter {
+  /** Tells it from others: what one of them found out of a home says nothing of the others. */
+  readonly name: string;
+
+  /**
+   * Finds out what mounts can do in `home`, which exists.
+   *
+   * @param asked Options that every mount will be given.
+   * @throws {StorageError} See {@linkcode probeOverlay}.
+   */
+  probe(home: string, asked: readonly string[]): OverlayFeatures;
+
   /**
    * Mounts `overlay` at the directory `target`.
    *
@@ -30,7 +43,13 @@ export interface Mounter {
 
 /** The kernel, whose mounts end with it alone. */
 export class KernelMounter implements Mounter {
+  readonly name = "kernel";
+
   constructor(readonly api: MountApi) {}
+
+  probe(home: string, asked: readonly string[]): OverlayFeatures {
+    return probeOverlay(home, this.api, asked);
+  }
 
   mount(overlay: OverlayMount, target: string): void {
     if (overlay.idMaps !== undefined) {
@@ -52,8 +71,23 @@ export class KernelMounter implements Mounter {
 
 /** A program, which serves each mount from the background. */
 export class ProgramMounter implements Mounter {
+  readonly name: string;
+
   /** @param logger Told what the program says about mounts that it makes. */
-  constructor(readonly program: string, readonly logger: Logger) {}
+  constructor(readonly program: string, readonly logger: Logger) {
+    this.name = program;
+  }
+
+  /** Its mounts are its own affair: what it keeps in a layer's directory is not told from there. */
+  probe(home: string): OverlayFeatures {
+    return {
+      backingFileSystem: statfs(home).name,
+      mountOptions: [],
+      userxattr: isInUserNamespace(),
+      usingMetacopy: false,
+      nativeDiffRefusal: `${this.program} mounts the layers`,
+    };
+  }
 
   async mount(overlay: OverlayMount, target: string): Promise<void> {
     const said = await mountByProgram(this.program, overlay, target);

@@ -77,7 +77,8 @@ function optionsToTry(asked: readonly string[], userxattr: boolean): string[][] 
 
 const INITIAL_USER_NAMESPACE = /^\s*0\s+0\s+4294967295\s*$/m;
 
-function isInUserNamespace(): boolean {
+/** Whether this process has its ids, and its privileges, in a user namespace only. */
+export function isInUserNamespace(): boolean {
   return !INITIAL_USER_NAMESPACE.test(readTextFile("/proc/self/uid_map"));
 }
 
