@@ -14,8 +14,8 @@
  * @module
  */
 
-import { isErrno } from "../../ffi/errno.ts";
-import { AT_FDCWD, existsat, Fd, O_DIRECTORY, O_RDONLY, openat, syncfs } from "../../ffi/file.ts";
+import { ERRNO, isErrno } from "../../ffi/errno.ts";
+import { AT_FDCWD, close, Fd, O_DIRECTORY, O_RDONLY, O_RDWR, openat, syncfs, tryOpenat } from "../../ffi/file.ts";
 import { statat } from "../../ffi/stat.ts";
 import { statfs } from "../../ffi/statfs.ts";
 import { StorageError } from "../errors.ts";
@@ -29,6 +29,8 @@ const LONGEST_START_MS = 30_000;
 /** A program may leave its first process before its second one has mounted. */
 const LONGEST_DELAY_MS = 1_000;
 const POLL_MS = 5;
+/** What a program talks through to the kernel. */
+const FUSE_DEVICE = "/dev/fuse";
 
 /**
  * Makes sure that `program` can be run.
@@ -151,9 +153,12 @@ function whatWentWrong(end: ProgramEnd, state: MountState): string {
 
 function hintOf(end: ProgramEnd): { hint?: string } {
   if (end.cause !== undefined) return { hint: "name an executable by its absolute path: /usr/bin/fuse-overlayfs" };
-  return existsat(AT_FDCWD, "/dev/fuse")
-    ? {}
-    : { hint: "there is no /dev/fuse: modprobe fuse, or give it to the container" };
+  const device = tryOpenat(AT_FDCWD, FUSE_DEVICE, O_RDWR);
+  if (device >= 0) close(device);
+  if (device === -ERRNO.ENOENT) {
+    return { hint: `there is no ${FUSE_DEVICE}: modprobe fuse, or give it to the container` };
+  }
+  return device < 0 ? { hint: `${FUSE_DEVICE} cannot be opened: see its owner and mode (ls -l ${FUSE_DEVICE})` } : {};
 }
 
 /** Unmount programs, the newest first; they also tell user-space records of mounts. */

@@ -21,6 +21,7 @@ import { TempDir } from "../_helpers/temp_dir.ts";
 
 const PROGRAM = "/usr/bin/fuse-overlayfs";
 const NEEDS = [needsRoot, needsFuseOverlayfs];
+const MODULE = new URL("../../lib/mount/mount_program.ts", import.meta.url).href;
 
 /** Lower, upper, work and target below `at`, with a file of user 1000 in the lower one. */
 async function makeLayers(directory: TempDir, at = "x"): Promise<{ overlay: OverlayMount; target: string }> {
@@ -347,3 +348,26 @@ testNeeding([...NEEDS, needsProgram("strace")], "unmountProgram() writes back be
   const calls = (await Deno.readTextFile(trace)).match(/syncfs\([^)]*\)|umount2\([^)]*\)/g) ?? [];
   assertEquals(calls.map((call) => call.replace(/\(.*/, "")), ["syncfs", "umount2"]);
 });
+
+testNeeding(
+  [needsRoot, needsProgram("unshare")],
+  "mountByProgram() tells whose fault it is that /dev/fuse cannot be had",
+  async () => {
+    await using directory = await TempDir.make();
+    const { overlay, target } = await makeLayers(directory);
+    const program = await makeProgram(directory, "exit 1");
+    const script = `import { mountByProgram } from ${JSON.stringify(MODULE)};
+    await mountByProgram(${JSON.stringify(program)}, ${JSON.stringify(overlay)}, ${JSON.stringify(target)})
+      .catch((error) => console.log(error.hint));`;
+    const inPlaceOfDev = [
+      "unshare",
+      "--mount",
+      "sh",
+      "-c",
+      'mount -t tmpfs none /dev && mknod /dev/null c 1 3 && exec "$@"',
+      "sh",
+    ];
+    const { stdout } = await runOk(inPlaceOfDev[0]!, [...inPlaceOfDev.slice(1), Deno.execPath(), "eval", script]);
+    assertStringIncludes(stdout, "there is no /dev/fuse");
+  },
+);
