@@ -18,6 +18,8 @@ export interface Place {
   archive: string;
   /** The layer as files, for jobs that only read. */
   tree: string;
+  /** The archive of a second layer, for jobs about what changed, and that layer's own files. */
+  delta: { archive: string; tree: string } | undefined;
   /** Where an archive goes: /dev/null or a file in memory. */
   output: string;
   /** A directory in memory that is emptied after each sample. */
@@ -41,8 +43,9 @@ const BINARY = fileURLToPath(new URL("../build/lamina", import.meta.url));
 
 const TAR_XATTRS = ["--xattrs", "--xattrs-include=*", "--numeric-owner"] as const;
 const TAR_EXTRACT = ["-p", "--same-owner", ...TAR_XATTRS] as const;
-/** With a name that both stores accept. */
+/** With names that all stores accept. */
 const LAYER = "layer";
+const DELTA = "delta-layer";
 
 const engineWords = (...args: string[]): Words => [Deno.execPath(), "run", "--allow-all", "--quiet", ENGINE, ...args];
 const tree = (place: Place): string => `${place.directory}/tree`;
@@ -116,6 +119,7 @@ function containersStorage(
   { containersStorage: program }: Peers,
   needsLayer: boolean,
   run: (place: Place) => string[],
+  more: (place: Place) => string[][] = () => [],
 ): Contestant[] {
   if (program === undefined) return [];
   const words = (place: Place, ...args: string[]): Words => // One store a contestant, beside the others' own.
@@ -136,6 +140,7 @@ function containersStorage(
     prepare: (place) => [
       words(place, "create-layer", "-n", LAYER),
       ...(needsLayer ? [words(place, "applydiff", "-f", place.archive, LAYER)] : []),
+      ...more(place).map((args) => words(place, ...args)),
     ],
     run: (place) => words(place, ...run(place)),
   }];
@@ -227,6 +232,30 @@ export function diffSizeContestants(peers: Peers): Contestant[] {
     ...goDrivers(peers, () => ["diffsize", "--id", LAYER], true),
     ...containersStorage(peers, true, () => ["diffsize", LAYER]),
     ...engine("diff-size", (place) => [place.tree]),
+  ];
+}
+
+/** The first one is what the others are compared with. */
+export function changesContestants(peers: Peers): Contestant[] {
+  const delta = (place: Place): { archive: string; tree: string } => place.delta!;
+  return [
+    ...cFloor(peers, (place) => ["changes", delta(place).tree, place.tree]),
+    ...goDrivers(
+      peers,
+      (_driver, place) => ["changes", "--id", LAYER, "--delta", delta(place).archive, "--keep"],
+      true,
+    ),
+    ...containersStorage(
+      peers,
+      true,
+      () => ["changes", DELTA, LAYER],
+      (place) => [["create-layer", "-n", DELTA, LAYER], ["applydiff", "-f", delta(place).archive, DELTA]],
+    ),
+    ...engine("changes", (place) => [delta(place).tree, place.tree]),
+    ...engine("compare", (place) => [`${place.directory}/store`, `${place.directory}/run`]).map((contestant) => ({
+      ...contestant,
+      name: contestant.name.replace("engine", "engine on two mounts"),
+    })),
   ];
 }
 

@@ -9,6 +9,7 @@
 import {
   applyCompressedContestants,
   applyContestants,
+  changesContestants,
   type Contestant,
   diffContestants,
   diffSizeContestants,
@@ -25,6 +26,8 @@ export interface Job {
   compression?: "gzip" | "zstd";
   /** Whether an archive that is made goes to a file in memory; otherwise to /dev/null. */
   keepsOutput?: boolean;
+  /** The archive beside the layer's that is applied on top of it. */
+  delta?: string;
   /** The data sets that say something about it; all if left out. */
   sets?: readonly string[];
   /** The first one is what the others are compared with. */
@@ -50,6 +53,14 @@ export const JOBS: readonly Job[] = [
     makesFiles: false,
     sets: ["small", "mixed", "host"],
     contestants: diffSizeContestants,
+  },
+  {
+    name: "changes",
+    title: "changes",
+    makesFiles: false,
+    sets: ["mixed"],
+    delta: "delta.tar",
+    contestants: changesContestants,
   },
   ...(["gzip", "zstd"] as const).map((compression): Job => ({
     name: `apply-${compression}`,

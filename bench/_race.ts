@@ -47,6 +47,10 @@ async function raceOnOneImage(race: Race): Promise<Round[]> {
   await using image = await LoopImage.make(race.memory, "sample", IMAGE_BYTES, race.signal);
   const { tree } = await prepareStore(image.path, race.archive);
   const place = placeIn(race, image.path, tree);
+  if (race.job.delta !== undefined) {
+    const archive = race.archive.slice(0, race.archive.lastIndexOf("/") + 1) + race.job.delta;
+    place.delta = { archive, tree: (await prepareStore(image.path, archive)).tree };
+  }
   for (const contestant of race.contestants) await prepare(contestant, place, race.signal);
   const sample = async (contestant: Contestant): Promise<number> => {
     const seconds = await takeSample(contestant, place, race.signal);
@@ -61,7 +65,7 @@ async function raceOnOneImage(race: Race): Promise<Round[]> {
 
 function placeIn({ job, archive, memory }: Race, directory: string, tree: string): Place {
   const output = job.keepsOutput === true ? `${memory}/diff.tar` : "/dev/null";
-  return { directory, archive, tree, output, scratch: memory };
+  return { directory, archive, tree, delta: undefined, output, scratch: memory };
 }
 
 async function prepare(contestant: Contestant, place: Place, signal: AbortSignal): Promise<void> {

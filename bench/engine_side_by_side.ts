@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * `deno task bench:engine`: apply, diff and diffSize beside the programs that do the same, in one run; the figures go to
+ * `deno task bench:engine`: apply, diff, diffSize and changes beside the programs that do the same, in one run; the figures go to
  * bench/README.md, which says what they mean. Needs root, and about 10 GB of memory for the largest layer.
  *
  *     --peers-dir DIR   where the peers and the data are (default: PEERS_DIR); without, lamina and GNU tar alone
@@ -152,7 +152,7 @@ async function callsOn(
 ): Promise<{ entries: number; calls: CallCounts }> {
   await using image = await LoopImage.make(memory, "sample", IMAGE_BYTES, signal);
   const { tree, amount } = await prepareStore(image.path, archive);
-  const place: Place = { directory: image.path, archive, tree, output: "/dev/null", scratch: memory };
+  const place: Place = { directory: image.path, archive, tree, delta: undefined, output: "/dev/null", scratch: memory };
   return { entries: amount.entries, calls: await countCalls(contestant, place, signal) };
 }
 

@@ -81,9 +81,9 @@ export class FilterState {
     return Atomics.load(this.#cells, 2) !== 0;
   }
 
-  /** Blocks until the Worker ended, or `timeoutMs` are over. */
-  wait(timeoutMs: number = Infinity): void {
-    Atomics.wait(this.#cells, 1, 0, timeoutMs);
+  /** Blocks until the Worker ended, or `timeoutMs` are over; whether it ended. */
+  wait(timeoutMs: number = Infinity): boolean {
+    return Atomics.wait(this.#cells, 1, 0, timeoutMs) !== "timed-out";
   }
 
   /** What the Worker failed with, if it did. */

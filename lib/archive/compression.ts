@@ -27,7 +27,7 @@ const ZSTD_SKIPPABLE = [0x2a, 0x4d, 0x18] as const;
 const MAGIC_LENGTH = 6;
 const PIPE_SIZE = 1024 * 1024;
 const QUIET_END_MS = 1000;
-/** How often a wait for the first bytes is interrupted to see whether they are still wanted. */
+/** How often a wait is interrupted to see whether it is still wanted. */
 const LOOK_MS = 50;
 const READY = Promise.resolve();
 
@@ -47,8 +47,8 @@ export interface PlainArchive extends Disposable {
   head: Uint8Array;
   /** Whether another thread or program is at work on it. */
   isFiltered: boolean;
-  /** To be called at the archive's end: throws what went wrong in decompressing. */
-  finish(): void;
+  /** To be called at the archive's end: throws what went wrong in decompressing. `onWait` as with the other kind. */
+  finish(onWait: () => void): void;
   /** SHA-256 of the compressed archive, where it was asked for; undefined if it is not compressed. */
   digest(): string | undefined;
   /** Why it may have ended early: what went wrong in decompressing so far. */
@@ -60,7 +60,7 @@ export interface FilterOptions {
   /** Whether the digest of the compressed side is computed on the way. */
   digest?: boolean | undefined;
   start?: StartHelper | undefined;
-  /** Called some twenty times a second while the first bytes do not come; what it throws ends the wait. */
+  /** Called some twenty times a second while others are waited for; what it throws ends the wait. */
   onWait?: (() => void) | undefined;
 }
 
@@ -94,13 +94,14 @@ export function openPlainArchive(
     });
   }
   const { readFd, writeFd } = openPipe();
-  const filter = new Filter({ action: "decompress", compression, head, readFd: fd, writeFd, digest }, start);
+  const settings: FilterSettings = { action: "decompress", compression, head, readFd: fd, writeFd, digest };
+  const filter = new Filter(settings, start);
   return {
     fd: readFd,
     head: new Uint8Array(),
     ready: filter.ready,
     isFiltered: true,
-    finish: (): void => filter.finish(),
+    finish: (onWait): void => filter.finish(onWait),
     digest: () => digest ? filter.digest : undefined,
     failure: () => filter.failure(),
     [Symbol.dispose](): void {
@@ -116,8 +117,8 @@ export interface CompressedOutput extends Disposable {
   fd: number;
   /** As {@linkcode PlainArchive.ready}. */
   ready: Promise<void>;
-  /** To be called when everything is written: waits until it is out. */
-  finish(): void;
+  /** To be called when everything is written: waits until it is out. `onWait` is called meanwhile, and may throw. */
+  finish(onWait: () => void): void;
   /** SHA-256 of the compressed archive, where it was asked for. */
   digest(): string | undefined;
   /** Why it may have stopped taking anything: what went wrong in compressing so far. */
@@ -128,11 +129,12 @@ export interface CompressedOutput extends Disposable {
 export function openCompressedOutput(
   fd: number,
   compression: Compression,
-  { digest = false, start = startHelper }: FilterOptions = {},
+  { digest = false, start = startHelper }: Omit<FilterOptions, "onWait"> = {},
 ): CompressedOutput {
   const { readFd, writeFd } = openPipe();
   const head = new Uint8Array();
-  const filter = new Filter({ action: "compress", compression, head, readFd, writeFd: fd, digest }, start);
+  const settings: FilterSettings = { action: "compress", compression, head, readFd, writeFd: fd, digest };
+  const filter = new Filter(settings, start);
   let isOpen = true;
   const closeInput = (): void => {
     if (isOpen) close(writeFd);
@@ -141,9 +143,9 @@ export function openCompressedOutput(
   return {
     fd: writeFd,
     ready: filter.ready,
-    finish(): void {
+    finish(onWait): void {
       closeInput();
-      filter.finish();
+      filter.finish(onWait);
     },
     digest: () => digest ? filter.digest : undefined,
     failure: () => filter.failure(),
@@ -167,8 +169,8 @@ class Filter {
     return this.#worker.ready;
   }
 
-  finish(): void {
-    this.#state.wait();
+  finish(onWait: () => void): void {
+    while (!this.#state.wait(LOOK_MS)) onWait();
     this.#worker.terminate();
     const failure = this.failure();
     if (failure !== undefined) throw failure;

@@ -42,6 +42,8 @@ export interface PackOptions {
   idMaps?: IdMaps | undefined;
   /** The layers below, uppermost first: they tell whether a socket replaced something, and a directory hides anything. */
   lowerDirs?: readonly string[] | undefined;
+  /** The mode that the root of a new layer has, 0755 by default: with nothing in it there is nothing to archive. */
+  newRootMode?: number | undefined;
   /** Leaves out what cannot be archived, and lists it, instead of failing. */
   skipErrors?: boolean | undefined;
   /** `seconds` cuts times to whole seconds, as Docker does; `full`, the default, keeps them to the nanosecond. */
@@ -78,8 +80,7 @@ export interface PackResult {
 }
 
 const WHITEOUT_MODE = 0o600;
-/** A root directory that says nothing a new layer would not have anyway. */
-const PLAIN_ROOT_MODE = 0o755;
+const NEW_ROOT_MODE = 0o755;
 
 /**
  * Writes everything in the directory `rootFd` to `archiveFd` as a tar.
@@ -120,6 +121,7 @@ class Packer implements Disposable {
   readonly #idMaps: IdMaps | undefined;
   readonly #skipsErrors: boolean;
   readonly #wholeSeconds: boolean;
+  readonly #newRootMode: number;
   readonly #control: WorkControl;
   readonly #tick: () => void;
   readonly #digest: StreamDigest | undefined;
@@ -147,6 +149,7 @@ class Packer implements Disposable {
     this.#idMaps = options.idMaps;
     this.#skipsErrors = options.skipErrors ?? false;
     this.#wholeSeconds = options.times === "seconds";
+    this.#newRootMode = options.newRootMode ?? NEW_ROOT_MODE;
     this.#digest = options.digest ? new StreamDigest(this.#output.ring, start, this.#tick) : undefined;
     if (this.#digest !== undefined) this.#output.setTap(this.#digest);
   }
@@ -179,7 +182,7 @@ class Packer implements Disposable {
   /** A layer in which nothing was done is the well-known empty archive of 1024 zero bytes. */
   #packRoot(fd: number, isEmpty: boolean): void {
     const stat = fstat(fd, this.#stat);
-    const isPlain = (stat.mode & 0o7777) === PLAIN_ROOT_MODE && stat.uid === 0 && stat.gid === 0;
+    const isPlain = (stat.mode & 0o7777) === this.#newRootMode && stat.uid === 0 && stat.gid === 0;
     const { xattrs, isOpaque } = this.#xattrs.ofDirectory(fd, ".");
     const isUsual = isPlain && !isOpaque && xattrs === undefined && this.#idMaps === undefined;
     if (isEmpty && isUsual && !this.selection.needsRoot) return;

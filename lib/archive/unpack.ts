@@ -121,9 +121,7 @@ const OWNER_RWX = 0o700;
 export function unpack(archive: PlainArchive, rootFd: number, options: UnpackOptions = {}): UnpackResult {
   using unpacker = new Unpacker(archive, rootFd, options);
   try {
-    const result = unpacker.run();
-    archive.finish();
-    return result;
+    return unpacker.run();
   } catch (error) {
     // An archive that cannot be decompressed ends early, which the tar reader can only take for a cut.
     throw archive.failure() ?? asStorageError(error, "Cannot unpack the archive");
@@ -157,7 +155,7 @@ class Unpacker implements Disposable {
   /** Something was replaced, so the running sum is no longer the size. */
   #sizeIsKnown = true;
 
-  constructor(archive: PlainArchive, readonly rootFd: number, options: UnpackOptions) {
+  constructor(readonly archive: PlainArchive, readonly rootFd: number, options: UnpackOptions) {
     this.#idMaps = options.idMaps;
     this.#limits = new LimitGuard(options.limits);
     this.#xattrs = new EntryXattrs(options.xattrs);
@@ -228,6 +226,7 @@ class Unpacker implements Disposable {
     this.#files.settle();
     this.#input.flushTap();
     this.#late.finish();
+    this.archive.finish(this.#tick);
     return {
       entries: this.#entries,
       bytes: this.#reader.position,

@@ -222,8 +222,8 @@ function read(name: CommandName, words: Words): Command {
         kind: name,
         id,
         comparedWith: comparedWith(words),
-        compareXattrs: words.has("compare-xattrs"),
-        compareContent: words.has("compare-content"),
+        compareXattrs: words.has("xattrs"),
+        compareContent: words.has("content"),
       };
     case "inspect":
     case "exists":
@@ -293,7 +293,7 @@ function readDiff(id: string, words: Words): Command {
     compression,
     times: chosen(words.value("times"), TIMES, "--times", "diff"),
     xattrs: readXattrNamespaces(words.value("xattrs")),
-    compareContent: words.has("compare-content"),
+    compareContent: words.has("content"),
     skipErrors: words.has("skip-errors"),
     digest: words.has("digest"),
   };

@@ -45,7 +45,7 @@ export interface CommandSpec {
 }
 
 // A record, so that the type checker finds a driver that is missing here.
-const DRIVERS: Readonly<Record<DriverName, true>> = { overlay2: true };
+const DRIVERS: Readonly<Record<DriverName, true>> = { "overlay2": true, "containers-overlay": true };
 
 /** Names that `--driver` takes. */
 export const DRIVER_CHOICES: readonly string[] = Object.keys(DRIVERS);
@@ -95,8 +95,8 @@ const COMPARED_WITH: OptionSpec = {
   help: 'compare with this layer, or "" with nothing at all',
   completion: "layer",
 };
-const COMPARE_XATTRS: OptionSpec = { name: "compare-xattrs", help: "other extended attributes count as well" };
-const COMPARE_CONTENT: OptionSpec = { name: "compare-content", help: "read files that look the same" };
+const COMPARE_XATTRS: OptionSpec = { name: "xattrs", help: "other extended attributes count as well" };
+const COMPARE_CONTENT: OptionSpec = { name: "content", help: "read files that look the same" };
 
 const DIGEST: OptionSpec = { name: "digest", help: "print SHA-256 of the plain archive, and of it as it is" };
 

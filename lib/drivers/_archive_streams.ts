@@ -56,5 +56,7 @@ export async function feed<T>(
   }
   close(readFd);
   await fed;
+  // The signal ends a stream early, and what was behind the archive's end is then not known.
+  if (signal?.aborted) throw new StorageError("aborted", "The operation was aborted");
   return result;
 }

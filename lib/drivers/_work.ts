@@ -91,7 +91,7 @@ function orClosed<T>(write: () => T, compressorFailure?: () => StorageError | un
 async function packInto(
   archiveFd: number,
   compression: Compression | undefined,
-  { digest, startHelper: start }: Pick<PackOptions, "digest" | "startHelper">,
+  { digest, control, startHelper: start }: Pick<PackOptions, "digest" | "startHelper"> & { control: WorkControl },
   write: (fd: number) => PackResult,
 ): Promise<PackResult & ArchiveDigest> {
   if (compression === undefined) {
@@ -102,7 +102,7 @@ async function packInto(
   await output.ready;
   return orClosed(() => {
     const result = write(output.fd);
-    output.finish();
+    output.finish(() => control.tick(result.entries, result.bytes));
     return { ...result, archiveDigest: output.digest() };
   }, () => output.failure());
 }

@@ -13,20 +13,44 @@ import { StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import { isLayerId } from "../layer_id.ts";
 import { type Logger, SILENT } from "../log.ts";
+import { KernelMounter } from "../mount/mounter.ts";
 import type { MountApi } from "../mount/overlay_mount.ts";
 import { absolutePath } from "../util/absolute_path.ts";
 import { textOf } from "../util/text.ts";
 import { InPlaceRunner, WorkerRunner } from "./_work_runner.ts";
+import { ContainersOverlayDriver } from "./containers_overlay.ts";
 import type { GraphDriver } from "./driver.ts";
-import { Overlay2Driver } from "./overlay2.ts";
+import { Overlay2Driver, type Overlay2Settings } from "./overlay2.ts";
 
 export type { MountApi } from "../mount/overlay_mount.ts";
 
 /** The drivers there are. */
-export type DriverName = "overlay2";
+export type DriverName = "overlay2" | "containers-overlay";
+
+/** How a driver is found and opened. */
+interface DriverSpec {
+  /** Its home's name in the root. Several drivers may have the same. */
+  directory: string;
+  /** Tells a home of that name from those of other drivers. */
+  recognises(home: string): boolean;
+  open(settings: Overlay2Settings): GraphDriver;
+}
+
+const DRIVERS: Readonly<Record<DriverName, DriverSpec>> = {
+  overlay2: {
+    directory: "overlay2",
+    recognises: hasLayers,
+    open: (settings) => new Overlay2Driver(settings),
+  },
+  "containers-overlay": {
+    directory: "overlay",
+    recognises: isContainersHome,
+    open: (settings) => new ContainersOverlayDriver(settings),
+  },
+};
 
 /** Their names. */
-export const DRIVER_NAMES: readonly DriverName[] = ["overlay2"];
+export const DRIVER_NAMES = Object.keys(DRIVERS) as readonly DriverName[];
 
 /** Where homes lie unless told otherwise. */
 export const DEFAULT_ROOT = "/var/lib/lamina";
@@ -91,12 +115,13 @@ function open(options: OpenOptions): GraphDriver {
       hint: `there is ${DRIVER_NAMES.join(", ")}`,
     });
   }
-  return new Overlay2Driver({
-    home: options.home === undefined ? `${root}/${name}` : absolutePath(options.home),
+  const { directory, open } = DRIVERS[name];
+  return open({
+    home: options.home === undefined ? `${root}/${directory}` : absolutePath(options.home),
     runRoot: absolutePath(options.runRoot ?? DEFAULT_RUN_ROOT),
     options: options.options ?? [],
     idMaps: options.idMaps,
-    mountApi: options.mountApi ?? "auto",
+    mounter: new KernelMounter(options.mountApi ?? "auto"),
     logger: options.logger ?? SILENT,
     runner: options.work === "in-place" ? new InPlaceRunner() : new WorkerRunner(),
   });
@@ -104,30 +129,45 @@ function open(options: OpenOptions): GraphDriver {
 
 /** The driver whose layers lie in `root`. */
 function driverOnDisk(root: string): DriverName {
-  const found = [...DRIVER_NAMES, ...OTHER_DRIVERS].filter((name) => hasLayers(`${root}/${name}`));
-  const [first, ...others] = found;
-  if (first === undefined) return DEFAULT_DRIVER;
-  if (others.length === 0 && (DRIVER_NAMES as readonly string[]).includes(first)) return first as DriverName;
+  const ours = DRIVER_NAMES.filter((name) => DRIVERS[name].recognises(`${root}/${DRIVERS[name].directory}`));
+  const taken = ours.map((name) => DRIVERS[name].directory);
+  const others = OTHER_DRIVERS.filter((name) => !taken.includes(name) && hasLayers(`${root}/${name}`));
+  const found: string[] = [...ours, ...others];
+  if (found.length === 0) return DEFAULT_DRIVER;
+  if (found.length === 1 && ours.length === 1) return ours[0]!;
   throw new StorageError(
     "prior_driver_conflict",
-    others.length === 0
-      ? `Cannot open ${root}: it holds layers of the driver "${first}", which lamina does not have`
+    found.length === 1
+      ? `Cannot open ${root}: it holds layers of the driver "${found[0]}", which lamina does not have`
       : `Cannot open ${root}: it holds layers of several drivers: ${found.join(", ")}`,
     { hint: "say --driver NAME, or take another root" },
   );
 }
 
+/**
+ * containers/storage gives its layers short names, as overlay2 does. Docker's legacy driver, whose home has the same name,
+ * has neither their directory nor link files.
+ */
+function isContainersHome(home: string): boolean {
+  return existsat(AT_FDCWD, `${home}/l/.`) || idsIn(home).some((id) => existsat(AT_FDCWD, `${home}/${id}/link`));
+}
+
 function hasLayers(home: string): boolean {
-  if (!existsat(AT_FDCWD, home)) return false;
-  let isUsed = false;
+  return idsIn(home).length > 0;
+}
+
+/** Names of directories in `home` that can be layers. */
+function idsIn(home: string): string[] {
+  const ids: string[] = [];
+  if (!existsat(AT_FDCWD, home)) return ids;
   try {
     using directory = new Fd(openat(AT_FDCWD, home, O_RDONLY | O_DIRECTORY));
     readDirectory(directory.fd, (buffer, start, end, type) => {
       const name = textOf(buffer.subarray(start, end));
-      isUsed ||= (type === DT_DIR || type === DT_UNKNOWN) && isLayerId(name);
+      if ((type === DT_DIR || type === DT_UNKNOWN) && isLayerId(name)) ids.push(name);
     });
   } catch (error) {
     if (!isErrno(error, "ENOTDIR", "ENOENT")) throw error;
   }
-  return isUsed;
+  return ids;
 }

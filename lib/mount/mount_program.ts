@@ -93,6 +93,14 @@ export function mountProgramData(overlay: OverlayMount): string {
   return parts.map(escapeOption).join(",");
 }
 
+/** Options of fuse-overlayfs by which files are seen with other owners than they have on disk. */
+const OWNER_OPTION_REGEXP = /^(?:squash_to_(?:root|uid|gid)|[ug]idmapping)(?:=|$)/;
+
+/** The same overlay, its files with the owners that they have on disk. */
+export function withStoredOwners({ lowerDirs, upper, options }: OverlayMount): OverlayMount {
+  return { lowerDirs, upper, options: options.filter((option) => !OWNER_OPTION_REGEXP.test(option)) };
+}
+
 /** What is to be seen at a mount point: `dead` is a mount whose program has ended, and which is in the way. */
 export type MountState = "none" | "mounted" | "dead";
 
@@ -178,16 +186,25 @@ export async function unmountProgram(target: string): Promise<void> {
       const { isSuccess } = await runProgram(program, ["-u", target], LONGEST_START_MS);
       if (isSuccess) return;
     }
-    flush(target);
+    flushIfPossible(target);
   }
   unmountLazily(target);
 }
 
-/** The program writes back only what it has been given, and after a lazy unmount nobody waits for that. */
-function flush(target: string): void {
+/**
+ * Has everything that was written to the mount at `target` given to its program, which passes it on at once.
+ *
+ * @throws {SyscallError} EIO, ENOSPC: that could not be done.
+ */
+export function flush(target: string): void {
+  using directory = new Fd(openat(AT_FDCWD, target, O_RDONLY | O_DIRECTORY));
+  syncfs(directory.fd);
+}
+
+/** After a lazy unmount nobody waits for what is still to be written. */
+function flushIfPossible(target: string): void {
   try {
-    using directory = new Fd(openat(AT_FDCWD, target, O_RDONLY | O_DIRECTORY));
-    syncfs(directory.fd);
+    flush(target);
   } catch (error) {
     // A mount that cannot write any more must still come down.
     if (!isErrno(error, "ENOTCONN", "ECONNABORTED", "EIO", "ENOSPC", "EACCES")) throw error;

@@ -6,10 +6,18 @@
  * @module
  */
 
+import { mount, MS_BIND } from "../../ffi/mount.ts";
 import { statfs } from "../../ffi/statfs.ts";
 import { StorageError } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import { mountByProgram, type MountState, programMountState, unmountProgram } from "./mount_program.ts";
+import {
+  flush,
+  mountByProgram,
+  type MountState,
+  programMountState,
+  unmountProgram,
+  withStoredOwners,
+} from "./mount_program.ts";
 import { isInUserNamespace, type OverlayFeatures, probeOverlay } from "./overlay_features.ts";
 import { type MountApi, mountOverlay, type OverlayMount } from "./overlay_mount.ts";
 import { isOverlayMounted, unmountLazily } from "./unmount.ts";
@@ -33,6 +41,14 @@ export interface Mounter {
    * @throws {StorageError} `mount_failed`, `not_supported`.
    */
   mount(overlay: OverlayMount, target: string): void | Promise<void>;
+
+  /**
+   * Shows at `target` what `overlay` has, with the owners that its files have on disk, and with all that was written to
+   * its mount at `mergedDir`, if there is one.
+   *
+   * @throws As {@linkcode Mounter.mount}.
+   */
+  show(overlay: OverlayMount, mergedDir: string, target: string): void | Promise<void>;
 
   /** What is at `target`, which need not be there. */
   state(target: string): MountState;
@@ -60,6 +76,12 @@ export class KernelMounter implements Mounter {
     mountOverlay(overlay, target, this.api);
   }
 
+  show(overlay: OverlayMount, mergedDir: string, target: string): void {
+    // Bound without what is mounted in it: a container's own mounts are not the layer's.
+    if (this.state(mergedDir) === "mounted") mount(mergedDir, target, null, MS_BIND, null);
+    else this.mount(overlay, target);
+  }
+
   state(target: string): MountState {
     return isOverlayMounted(target) ? "mounted" : "none";
   }
@@ -85,6 +107,7 @@ export class ProgramMounter implements Mounter {
       mountOptions: [],
       userxattr: isInUserNamespace(),
       usingMetacopy: false,
+      whiteouts: "files",
       nativeDiffRefusal: `${this.program} mounts the layers`,
     };
   }
@@ -92,6 +115,12 @@ export class ProgramMounter implements Mounter {
   async mount(overlay: OverlayMount, target: string): Promise<void> {
     const said = await mountByProgram(this.program, overlay, target);
     if (said !== "") this.logger.debug(`${this.program}, mounting ${target}: ${said}`);
+  }
+
+  async show(overlay: OverlayMount, mergedDir: string, target: string): Promise<void> {
+    // Not bound: that mount may show other owners.
+    if (this.state(mergedDir) === "mounted") flush(mergedDir);
+    await this.mount(withStoredOwners(overlay), target);
   }
 
   state(target: string): MountState {

@@ -41,6 +41,8 @@ export interface OverlayFeatures {
   userxattr: boolean;
   /** Whether a change of metadata alone copies no content. */
   usingMetacopy: boolean;
+  /** How the directory of a layer tells which names it deletes: devices are overlayfs' own way. */
+  whiteouts: "devices" | "files";
   /** Why an upper directory alone does not tell what changed; undefined if it does. */
   nativeDiffRefusal: string | undefined;
 }
@@ -99,7 +101,7 @@ export function probeOverlay(home: string, api: MountApi, asked: readonly string
     const redirects = probe.nativeDiffRefusal();
     const usingMetacopy = probe.usesMetacopy();
     const nativeDiffRefusal = redirects ?? (usingMetacopy ? "the kernel uses metacopy" : undefined);
-    return { backingFileSystem, mountOptions, userxattr, usingMetacopy, nativeDiffRefusal };
+    return { backingFileSystem, mountOptions, userxattr, usingMetacopy, whiteouts: "devices", nativeDiffRefusal };
   } catch (error) {
     if (isStorageError(error, "invalid_argument")) throw error;
     throw unusable(error, home, backingFileSystem);

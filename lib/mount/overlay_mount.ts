@@ -15,11 +15,14 @@
 
 import { ERRNO, failure, SyscallError } from "../../ffi/errno.ts";
 import { AT_FDCWD, Fd, O_DIRECTORY, O_PATH, openat } from "../../ffi/file.ts";
-import { mount, MS_RDONLY } from "../../ffi/mount.ts";
+import { mount, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY } from "../../ffi/mount.ts";
 import {
   fsContextMessages,
   fsmount,
   LONGEST_FSCONFIG_STRING,
+  MOUNT_ATTR_NODEV,
+  MOUNT_ATTR_NOEXEC,
+  MOUNT_ATTR_NOSUID,
   MOUNT_ATTR_RDONLY,
   move_mount,
   tryFsconfigCreate,
@@ -116,13 +119,13 @@ function mountNew(overlay: OverlayMount, target: string): boolean {
     require(setPath(context.fd, "workdir", workDir), "workdir", workDir);
   }
   for (const option of overlay.options) {
+    if (MOUNT_FLAGS.has(option)) continue;
     const [key, value] = splitOption(option);
-    if (key === "ro") continue;
     const result = value === undefined ? tryFsconfigFlag(context.fd, key) : tryFsconfigString(context.fd, key, value);
     require(result, key, value);
   }
   require(tryFsconfigCreate(context.fd), "create");
-  using mountFd = new Fd(fsmount(context.fd, isReadOnly(overlay) ? MOUNT_ATTR_RDONLY : 0));
+  using mountFd = new Fd(fsmount(context.fd, flagsOf(overlay, "attribute")));
   move_mount(mountFd.fd, target);
   return true;
 }
@@ -137,8 +140,18 @@ function setPath(contextFd: number, key: string, path: string): number {
   return result === -ERRNO.EINVAL ? tryFsconfigString(contextFd, key, `/proc/self/fd/${directory.fd}`) : result;
 }
 
-function isReadOnly(overlay: OverlayMount): boolean {
-  return overlay.upper === undefined || overlay.options.includes("ro");
+/** Options that are no matter of overlayfs but of every mount, with their bit in fsmount(2) and in mount(2). */
+const MOUNT_FLAGS: ReadonlyMap<string, { attribute: number; flag: number }> = new Map([
+  ["rw", { attribute: 0, flag: 0 }],
+  ["ro", { attribute: MOUNT_ATTR_RDONLY, flag: MS_RDONLY }],
+  ["nosuid", { attribute: MOUNT_ATTR_NOSUID, flag: MS_NOSUID }],
+  ["nodev", { attribute: MOUNT_ATTR_NODEV, flag: MS_NODEV }],
+  ["noexec", { attribute: MOUNT_ATTR_NOEXEC, flag: MS_NOEXEC }],
+]);
+
+function flagsOf({ upper, options }: OverlayMount, kind: "attribute" | "flag"): number {
+  const all = upper === undefined ? [...options, "ro"] : options;
+  return all.reduce((bits, option) => bits | (MOUNT_FLAGS.get(option)?.[kind] ?? 0), 0);
 }
 
 function splitOption(option: string): [key: string, value: string | undefined] {
@@ -158,7 +171,7 @@ function quoteLabel(option: string): string {
 
 /** The one string of options that mount(2) takes. */
 export function overlayMountData(overlay: OverlayMount): string {
-  const parts = overlay.options.filter((option) => option !== "ro").map(quoteLabel);
+  const parts = overlay.options.filter((option) => !MOUNT_FLAGS.has(option)).map(quoteLabel);
   parts.push(`lowerdir=${overlay.lowerDirs.map(escapePath).join(":")}`);
   if (overlay.upper !== undefined) {
     parts.push(`upperdir=${escapePath(overlay.upper.upperDir)}`, `workdir=${escapePath(overlay.upper.workDir)}`);
@@ -177,5 +190,5 @@ function mountClassic(overlay: OverlayMount, target: string): void {
       { hint: "Linux 6.8 or newer has no such limit; here, a home with a shorter path helps" },
     );
   }
-  mount("overlay", target, "overlay", isReadOnly(overlay) ? MS_RDONLY : 0, data);
+  mount("overlay", target, "overlay", flagsOf(overlay, "flag"), data);
 }

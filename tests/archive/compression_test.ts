@@ -109,7 +109,7 @@ function packCompressed(tree: string, archive: string, compression: Compression)
   using file = new Fd(openat(AT_FDCWD, archive, O_WRONLY | O_CREAT | O_TRUNC, 0o600));
   using output = openCompressedOutput(file.fd, compression);
   pack(root.fd, output.fd);
-  output.finish();
+  output.finish(() => {});
 }
 
 testNeeding([needsRoot], "unpack() takes zeros behind a gzip, as tapes leave them", async () => {

@@ -7,9 +7,34 @@
  */
 
 import type { OpenOptions } from "../../lib/drivers/registry.ts";
+import type { Expectations } from "./driver_suite.ts";
 
-/** Names of rows, and how their stores are opened. */
-export const ROOTLESS_ROWS: Readonly<Record<string, OpenOptions>> = {
-  "overlay2 in Workers": { driver: "overlay2", work: "worker" },
-  "overlay2 by mount(2)": { driver: "overlay2", work: "in-place", mountApi: "classic" },
-};
+/** A mode of a driver. */
+export interface RootlessRow {
+  name: string;
+  options: OpenOptions;
+  expectations: Expectations;
+}
+
+const overlay2: Expectations = { templates: "copied" };
+const containers: Expectations = { templates: "parents" };
+
+/** All of them. */
+export const ROOTLESS_ROWS: readonly RootlessRow[] = [
+  { name: "overlay2 in Workers", options: { driver: "overlay2", work: "worker" }, expectations: overlay2 },
+  {
+    name: "overlay2 by mount(2)",
+    options: { driver: "overlay2", work: "in-place", mountApi: "classic" },
+    expectations: overlay2,
+  },
+  {
+    name: "containers-overlay",
+    options: { driver: "containers-overlay", work: "in-place" },
+    expectations: containers,
+  },
+  {
+    name: "containers-overlay by fuse-overlayfs",
+    options: { driver: "containers-overlay", work: "worker", options: ["mount_program=/usr/bin/fuse-overlayfs"] },
+    expectations: { ...containers, links: "kept" },
+  },
+];

@@ -45,7 +45,7 @@ async function changeEverything(tree: string): Promise<void> {
   await Deno.mkdir(`${tree}/srv`);
 }
 
-for (const [name, options] of Object.entries(ROOTLESS_ROWS)) {
+for (const { name, options } of ROOTLESS_ROWS) {
   Deno.test(`${name}: layers are made, filled, mounted, changed, moved and removed`, async () => {
     await withStore(options, async (driver, directory) => {
       await driver.create("base");

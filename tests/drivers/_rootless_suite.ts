@@ -5,4 +5,4 @@
 import { ROOTLESS_ROWS } from "./_rootless_rows.ts";
 import { driverSuite } from "./driver_suite.ts";
 
-for (const [name, options] of Object.entries(ROOTLESS_ROWS)) driverSuite(`rootless ${name}`, options);
+for (const { name, options, expectations } of ROOTLESS_ROWS) driverSuite(`rootless ${name}`, options, expectations);

@@ -4,11 +4,11 @@ import "../_helpers/warm_libc.ts";
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals } from "@std/assert";
 import { openDriver } from "../../lib/drivers/registry.ts";
-import { needsOverlay, testNeeding } from "../_helpers/requires.ts";
+import { needsFuseOverlayfs, needsOverlay, testNeeding } from "../_helpers/requires.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 import { type NamespaceIds, needsUserNamespaces, runInUserNamespace } from "../_helpers/user_namespace.ts";
 
-const NEEDS = [needsUserNamespaces, needsOverlay];
+const NEEDS = [needsUserNamespaces, needsOverlay, needsFuseOverlayfs];
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 /** Runs the tests of `file` in a user namespace; all of them must pass. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * How a diff gets into a layer of `overlay2`: its content is made in a directory beside the layer's own, which takes that
+ * How a diff gets into a layer: its content is made in a directory beside the layer's own, which takes that
  * one's place when it is whole.
  *
  * @module
@@ -12,7 +12,7 @@ import { readDirectory } from "../../ffi/directory.ts";
 import { statat } from "../../ffi/stat.ts";
 import { StorageError } from "../errors.ts";
 import { tryLockDirectory } from "../util/directory_lock.ts";
-import type { Overlay2Home } from "./_overlay2_home.ts";
+import type { LayerHome } from "./_layer_home.ts";
 import { makeOwnedDirectory } from "./_owner.ts";
 
 const APPLYING = ".lamina-applying";
@@ -21,7 +21,7 @@ const APPLYING = ".lamina-applying";
  * Makes the directory that is filled, and returns its lock. The layer's own lock is held only meanwhile: an archive may
  * come slowly, and nobody should have to wait for it.
  */
-export async function beginApply(home: Overlay2Home, id: string): Promise<Disposable> {
+export async function beginApply(home: LayerHome, id: string): Promise<Disposable> {
   const { layout } = home;
   const path = layout.applyingDir(id);
   using _lock = await home.lock(id);
@@ -45,14 +45,14 @@ export async function beginApply(home: Overlay2Home, id: string): Promise<Dispos
 }
 
 /** Puts the whole content in place. */
-export async function finishApply(home: Overlay2Home, id: string): Promise<void> {
+export async function finishApply(home: LayerHome, id: string): Promise<void> {
   using _lock = await home.lock(id);
   requireEmpty(home, id);
   // rename(2) replaces an empty directory in one step, and no other.
   renameat2(AT_FDCWD, home.layout.applyingDir(id), AT_FDCWD, home.layout.diffDir(id));
 }
 
-function requireEmpty(home: Overlay2Home, id: string): void {
+function requireEmpty(home: LayerHome, id: string): void {
   if (home.mountState(id) === "mounted") {
     throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": it is mounted`);
   }
@@ -66,7 +66,7 @@ function requireEmpty(home: Overlay2Home, id: string): void {
 }
 
 /** Clears away what is not whole. What made it fail is the error to tell, so that this throws none. */
-export async function giveUpApply(home: Overlay2Home, id: string): Promise<void> {
+export async function giveUpApply(home: LayerHome, id: string): Promise<void> {
   const { layout } = home;
   await home.runner.run("remove", { directory: layout.dir(id), name: APPLYING }).catch((failure) =>
     home.logger.warn(`cannot clear ${layout.applyingDir(id)} away: ${failure.message}`)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * One home of `overlay2` in use: its files, its mounts, its locks, and what the kernel can do there.
+ * One home in use: its files, its mounts, its locks, and what the kernel can do there.
  *
  * @module
  */
@@ -15,56 +15,54 @@ import { type IdMaps, rootPair } from "../id_map.ts";
 import type { Logger } from "../log.ts";
 import type { OverlayFeatures } from "../mount/overlay_features.ts";
 import type { MountState } from "../mount/mount_program.ts";
-import { KernelMounter, type Mounter } from "../mount/mounter.ts";
-import type { MountApi } from "../mount/overlay_mount.ts";
+import type { Mounter } from "../mount/mounter.ts";
 import { type DirectoryLock, lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { makeDirectories, makeRunDirectory } from "../util/run_file.ts";
 import { featuresOf } from "./_features_cache.ts";
 import { LayerMounts } from "./_layer_mounts.ts";
-import { LINK_DIR, Overlay2Layout } from "./_overlay2_layout.ts";
+import type { LayerFormat } from "./_layer_format.ts";
+import { type LayerLayout, LINK_DIR } from "./_layer_layout.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
 import { WorkerRunner, type WorkRunner } from "./_work_runner.ts";
 
 const PARENTS_MODE = 0o755;
-const HOME_MODE = 0o710;
-const LINK_DIR_MODE = 0o700;
 
 /** How a home is opened. */
 export interface HomeSettings {
   home: string;
   runRoot: string;
   idMaps: IdMaps | undefined;
-  mountApi: MountApi;
-  maxDepth: number;
-  /** Further options of every mount. */
-  mountOptions: readonly string[];
+  /** Who mounts layers. */
+  mounter: Mounter;
   logger: Logger;
   runner: WorkRunner;
 }
 
 /** What the methods of the driver share. */
-export class Overlay2Home implements Disposable {
-  readonly layout: Overlay2Layout;
+export class LayerHome implements Disposable {
   /** Where work runs whose input and output are descriptors. */
   readonly runner: WorkRunner;
   /** Who mounts layers. */
   readonly mounter: Mounter;
   readonly logger: Logger;
   readonly idMaps: IdMaps | undefined;
-  readonly maxDepth: number;
   readonly #settings: HomeSettings;
   #workers: WorkRunner | undefined;
   #mounts: LayerMounts | undefined;
   #features: OverlayFeatures | undefined;
 
-  constructor(settings: HomeSettings) {
+  /** @param kernelOptions Mount options of the driver by which the kernel's answers may change. */
+  constructor(
+    settings: HomeSettings,
+    readonly format: LayerFormat,
+    readonly layout: LayerLayout,
+    readonly kernelOptions: readonly string[] = [],
+  ) {
     this.#settings = settings;
-    this.layout = new Overlay2Layout(settings.home);
     this.runner = settings.runner;
-    this.mounter = new KernelMounter(settings.mountApi);
+    this.mounter = settings.mounter;
     this.logger = settings.logger;
     this.idMaps = settings.idMaps;
-    this.maxDepth = settings.maxDepth;
   }
 
   /** Where work runs whose other end is a stream, which this thread has to keep moving. */
@@ -84,9 +82,10 @@ export class Overlay2Home implements Disposable {
     return rootPair(idMaps);
   }
 
-  /** Whom the directories around a layer's content belong to: ours, and searchable for the container's root. */
+  /** Whom the directories around a layer's content belong to. */
   outerOwner(idMaps: IdMaps | undefined = this.idMaps): Owner {
-    return { uid: geteuid(), gid: idMaps === undefined ? getegid() : this.owner(idMaps).gid };
+    const ours = { uid: geteuid(), gid: getegid() };
+    return idMaps === undefined ? ours : this.format.outerOwner(this.owner(idMaps), ours);
   }
 
   /** Makes the home if it is not there, and finds out whether it can carry layers. */
@@ -98,11 +97,13 @@ export class Overlay2Home implements Disposable {
 
   #make(home: string): void {
     makeDirectories(home.slice(0, home.lastIndexOf("/")) || "/", PARENTS_MODE);
-    if (!existsat(AT_FDCWD, home)) ignoreExisting(() => makeOwnedDirectory(home, HOME_MODE, this.outerOwner()));
+    if (!existsat(AT_FDCWD, home)) {
+      ignoreExisting(() => makeOwnedDirectory(home, this.format.homeMode, this.outerOwner()));
+    }
     // What cannot carry layers stays empty.
     void this.features;
     const ours = { uid: geteuid(), gid: getegid() };
-    ignoreExisting(() => makeOwnedDirectory(`${home}/${LINK_DIR}`, LINK_DIR_MODE, ours));
+    ignoreExisting(() => makeOwnedDirectory(`${home}/${LINK_DIR}`, this.format.linkDirMode, ours));
   }
 
   /** What overlayfs can do here. */
@@ -110,12 +111,7 @@ export class Overlay2Home implements Disposable {
     if (this.#features === undefined) {
       const { home } = this.layout;
       try {
-        this.#features = featuresOf(
-          home,
-          `${this.#runDir()}/features`,
-          this.mounter,
-          this.#settings.mountOptions,
-        );
+        this.#features = featuresOf(home, `${this.#runDir()}/features`, this.mounter, this.kernelOptions);
       } catch (error) {
         throw asStorageError(error, `Cannot keep overlay layers in ${home}`);
       }
@@ -138,6 +134,11 @@ export class Overlay2Home implements Disposable {
     return this.mounter.state(this.layout.mergedDir(id));
   }
 
+  /** Why the layer's own directory does not tell all that it changed; undefined if it does. */
+  nativeDiffRefusal(id: string): string | undefined {
+    return this.features.nativeDiffRefusal ?? this.layout.nativeDiffRefusal(id);
+  }
+
   /** Where mounts are made that nobody else sees. */
   get asideDir(): string {
     const asideDir = `${this.#runDir()}/aside`;
@@ -155,7 +156,7 @@ export class Overlay2Home implements Disposable {
   /** Named by the home's own device and inode, so that each way to the same home leads to the same counts. */
   #runDir(): string {
     const key = statat(AT_FDCWD, this.layout.home).fileKey.replaceAll(":", "-");
-    const runDir = `${this.#settings.runRoot}/overlay2-${key}`;
+    const runDir = `${this.#settings.runRoot}/${this.format.driver}-${key}`;
     makeRunDirectory(runDir);
     return runDir;
   }

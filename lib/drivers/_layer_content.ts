@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * What is in a layer of `overlay2`: diff, apply, changes and size. Where the layer is compared with its own parent, its
- * own directory is enough (the *native* diff); for all else both layers are mounted and compared.
+ * What is in a layer: diff, apply, changes and size. Where the layer is compared with its own parent, its own directory is
+ * enough (the *native* diff); for all else both layers are mounted and compared.
  *
  * @module
  */
@@ -11,9 +11,8 @@ import { asStorageError, StorageError } from "../errors.ts";
 import { parseLayerId } from "../layer_id.ts";
 import { overlayXattrs } from "../mount/overlay_features.ts";
 import { feed, streamWrittenBy } from "./_archive_streams.ts";
-import { beginApply, finishApply, giveUpApply } from "./_overlay2_apply.ts";
-import type { Overlay2Home } from "./_overlay2_home.ts";
-import { naiveDiffHost } from "./_overlay2_trees.ts";
+import { beginApply, finishApply, giveUpApply } from "./_layer_apply.ts";
+import type { LayerHome } from "./_layer_home.ts";
 import type { WorkRunner } from "./_work_runner.ts";
 import type {
   ApplyOptions,
@@ -24,16 +23,22 @@ import type {
   DiffResult,
   FileDescriptor,
 } from "./driver.ts";
-import { NaiveDiff } from "./naive_diff.ts";
+import type { NaiveDiff } from "./naive_diff.ts";
+
+/** The layers of a home, and how they are compared where their own directories do not tell enough. */
+export interface Layers {
+  readonly home: LayerHome;
+  readonly naiveDiff: NaiveDiff;
+}
 
 /** `diff` of the interface. */
 export async function diffStream(
-  home: Overlay2Home,
+  { home, naiveDiff }: Layers,
   id: string,
   options: DiffOptions,
 ): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
   const base = baseOf(home, id, options.parent);
-  if (base !== "native") return await naiveDiff(home).diff(id, base.parent, options);
+  if (base !== "native") return await naiveDiff.diff(id, base.parent, options);
   return await streamWrittenBy(
     (archiveFd, signal) => packTo(home, id, archiveFd, { ...options, signal }, home.workers),
     options,
@@ -43,18 +48,18 @@ export async function diffStream(
 
 /** `diffTo` of the interface. */
 export async function diffTo(
-  home: Overlay2Home,
+  { home, naiveDiff }: Layers,
   id: string,
   output: FileDescriptor,
   options: DiffOptions,
 ): Promise<DiffResult> {
   const base = baseOf(home, id, options.parent);
-  if (base !== "native") return await naiveDiff(home).diffTo(id, base.parent, output, options);
+  if (base !== "native") return await naiveDiff.diffTo(id, base.parent, output, options);
   return await packTo(home, id, output.fd, options, home.runner);
 }
 
 function packTo(
-  home: Overlay2Home,
+  home: LayerHome,
   id: string,
   archiveFd: number,
   { compression, digest, skipErrors, times, xattrs, ...work }: DiffOptions,
@@ -66,6 +71,7 @@ function packTo(
     overlayXattrs: overlayXattrs(home.features),
     idMaps: home.idMaps,
     lowerDirs: home.layout.lowerDirs(id),
+    newRootMode: home.format.baseDiffMode,
     compression,
     digest,
     skipErrors,
@@ -75,9 +81,9 @@ function packTo(
 }
 
 /** `changes` of the interface. */
-export async function changesOf(home: Overlay2Home, id: string, options: CompareOptions): Promise<Change[]> {
+export async function changesOf({ home, naiveDiff }: Layers, id: string, options: CompareOptions): Promise<Change[]> {
   const base = baseOf(home, id, options.parent);
-  if (base !== "native") return await naiveDiff(home).changes(id, base.parent, options);
+  if (base !== "native") return await naiveDiff.changes(id, base.parent, options);
   return await home.runner.run("changes", {
     upperDir: home.layout.diffDir(id),
     lowerDirs: home.layout.lowerDirs(id),
@@ -88,9 +94,9 @@ export async function changesOf(home: Overlay2Home, id: string, options: Compare
 }
 
 /** `diffSize` of the interface. */
-export async function sizeOf(home: Overlay2Home, id: string, options: CompareOptions): Promise<number> {
+export async function sizeOf({ home, naiveDiff }: Layers, id: string, options: CompareOptions): Promise<number> {
   const base = baseOf(home, id, options.parent);
-  if (base !== "native") return await naiveDiff(home).diffSize(id, base.parent, options);
+  if (base !== "native") return await naiveDiff.diffSize(id, base.parent, options);
   return await home.runner.run("size", { directory: home.layout.diffDir(id) }, options);
 }
 
@@ -100,7 +106,7 @@ export async function sizeOf(home: Overlay2Home, id: string, options: CompareOpt
  * @throws {StorageError} `layer_not_found`, or that the layer cannot be read.
  */
 function baseOf(
-  home: Overlay2Home,
+  home: LayerHome,
   id: string,
   parent: string | null | undefined,
 ): "native" | { parent: string | undefined } {
@@ -108,16 +114,12 @@ function baseOf(
   const own = home.layout.parentOf(id);
   const base = parent === undefined ? own : parent === null ? undefined : parseLayerId(parent);
   home.requireWhole(id);
-  return base === own && home.features.nativeDiffRefusal === undefined ? "native" : { parent: base };
-}
-
-function naiveDiff(home: Overlay2Home): NaiveDiff {
-  return new NaiveDiff(naiveDiffHost(home));
+  return base === own && home.nativeDiffRefusal(id) === undefined ? "native" : { parent: base };
 }
 
 /** `applyDiff` of the interface. */
 export async function applyDiff(
-  home: Overlay2Home,
+  { home, naiveDiff }: Layers,
   id: string,
   diff: ReadableStream<Uint8Array> | FileDescriptor,
   options: ApplyOptions,
@@ -125,7 +127,14 @@ export async function applyDiff(
   const { parent, xattrs, limits, devices, allowMissingEnd, digest, ...work } = options;
   requireOwnParent(home, id, parent);
   home.requireContent(id);
-  if (home.features.nativeDiffRefusal !== undefined) return await naiveDiff(home).applyDiff(id, diff, options);
+  const refusal = home.layout.nativeDiffRefusal(id);
+  if (refusal !== undefined) {
+    throw new StorageError("layer_not_empty", `Cannot apply a diff to layer "${id}": ${refusal}`, {
+      hint: "make a new layer for it",
+    });
+  }
+  const { nativeDiffRefusal, whiteouts } = home.features;
+  if (nativeDiffRefusal !== undefined && whiteouts === "devices") return await naiveDiff.applyDiff(id, diff, options);
   const { layout } = home;
   using _applying = await beginApply(home, id);
   try {
@@ -135,6 +144,7 @@ export async function applyDiff(
       runner.run("unpack", {
         archiveFd,
         directory: layout.applyingDir(id),
+        target: whiteouts === "files" ? "marked" : "upper",
         overlayXattrs: overlayXattrs(home.features),
         idMaps: home.idMaps,
         lowerDirs: layout.lowerDirs(id),
@@ -152,7 +162,7 @@ export async function applyDiff(
   }
 }
 
-function requireOwnParent(home: Overlay2Home, id: string, parent: string | null | undefined): void {
+function requireOwnParent(home: LayerHome, id: string, parent: string | null | undefined): void {
   home.requireLayer(id);
   const own = home.layout.parentOf(id);
   if (parent === undefined || (parent ?? undefined) === own) return;

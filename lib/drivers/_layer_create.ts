@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Making and removing layers of `overlay2`. Both work on a name that is no layer's: a new layer is built aside and
+ * Making and removing layers. Both work on a name that is no layer's: a new layer is built aside and
  * renamed into place, an old one is renamed aside and then deleted. So a layer is there as a whole, or not at all.
  *
  * @module
@@ -26,21 +26,18 @@ import { replaceFile, writeNewFile } from "../util/atomic_write.ts";
 import { lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { randomId } from "../util/random_id.ts";
 import { removeTree } from "../util/remove_tree.ts";
-import type { Overlay2Home } from "./_overlay2_home.ts";
-import { LINK_DIR } from "./_overlay2_layout.ts";
+import type { LayerHome } from "./_layer_home.ts";
+import { LINK_DIR } from "./_layer_layout.ts";
 import { makeOwnedDirectory } from "./_owner.ts";
 import type { RemoveOptions } from "./driver.ts";
 
-const LAYER_MODE = 0o710;
-const DIFF_MODE = 0o755;
-const WORK_MODE = 0o700;
 const LINK_MODE = 0o644;
 const LOWER_MODE = 0o644;
 const COMMITTED_MODE = 0o600;
 
 /** Makes the layer `id`, empty, on `parent`. */
 export async function createLayer(
-  home: Overlay2Home,
+  home: LayerHome,
   id: string,
   parent: string | undefined,
   idMaps: IdMaps | undefined,
@@ -54,12 +51,12 @@ export async function createLayer(
   using undo = new DisposableStack();
   const staging = `${layout.home}/.lamina-create-${randomId(10)}`;
   try {
-    makeOwnedDirectory(staging, LAYER_MODE, home.outerOwner(idMaps));
+    makeOwnedDirectory(staging, home.format.layerMode, home.outerOwner(idMaps));
     undo.defer(() => removeAside(layout.home, staging));
     const link = layout.makeLink(id);
     undo.defer(() => void tryUnlinkat(AT_FDCWD, `${layout.home}/${LINK_DIR}/${link}`));
     build(home, staging, link, lowers, parent, idMaps);
-    if (parent !== undefined && !layout.isCommitted(parent)) {
+    if (home.format.marksCommitted && parent !== undefined && !layout.isCommitted(parent)) {
       replaceFile(layout.committedFile(parent), "", COMMITTED_MODE);
       undo.defer(() => void tryUnlinkat(AT_FDCWD, layout.committedFile(parent)));
     }
@@ -71,7 +68,7 @@ export async function createLayer(
   }
 }
 
-async function lockParent(home: Overlay2Home, parent: string): Promise<Disposable> {
+async function lockParent(home: LayerHome, parent: string): Promise<Disposable> {
   const lock = await lockDirectory(home.layout.dir(parent), "exclusive");
   if (lock !== undefined) return lock;
   throw new StorageError("parent_not_found", `There is no layer "${parent}" in ${home.layout.home} to be the parent`, {
@@ -79,18 +76,18 @@ async function lockParent(home: Overlay2Home, parent: string): Promise<Disposabl
   });
 }
 
-function lowersOn(home: Overlay2Home, parent: string): string[] {
+function lowersOn(home: LayerHome, parent: string): string[] {
   home.requireWhole(parent);
   const lowers = home.layout.lowersForChildOf(parent);
-  if (lowers.length <= home.maxDepth) return lowers;
+  if (lowers.length <= home.format.maxDepth) return lowers;
   throw new StorageError(
     "max_depth_exceeded",
-    `Cannot make a layer on "${parent}": it would lie on ${lowers.length} layers, and the limit is ${home.maxDepth}`,
+    `Cannot make a layer on "${parent}": it would lie on ${lowers.length} layers, and the limit is ${home.format.maxDepth}`,
   );
 }
 
 function build(
-  home: Overlay2Home,
+  home: LayerHome,
   staging: string,
   link: string,
   lowers: readonly string[],
@@ -98,21 +95,20 @@ function build(
   idMaps: IdMaps | undefined,
 ): void {
   const owner = home.owner(idMaps);
-  if (parent === undefined) makeOwnedDirectory(`${staging}/diff`, DIFF_MODE, owner);
+  if (parent === undefined) makeOwnedDirectory(`${staging}/diff`, home.format.baseDiffMode, owner);
   else {
     // A mount shows the root as its upper directory has it: a parent's own mode, owner and time must not get lost.
     const root = statat(AT_FDCWD, home.layout.diffDir(parent));
-    const inherited = idMaps === undefined ? { uid: root.uid, gid: root.gid } : owner;
+    const inherited = idMaps === home.idMaps ? { uid: root.uid, gid: root.gid } : owner;
     makeOwnedDirectory(`${staging}/diff`, root.mode & 0o7777, inherited);
     lutimesat(AT_FDCWD, `${staging}/diff`, root.mtimeSeconds, root.mtimeNanoseconds);
   }
+  home.format.makeDirectories(staging, parent === undefined, owner);
   writeNewFile(`${staging}/link`, link, LINK_MODE);
-  if (parent === undefined) return;
-  makeOwnedDirectory(`${staging}/work`, WORK_MODE, owner);
-  writeNewFile(`${staging}/lower`, lowers.join(":"), LOWER_MODE);
+  if (parent !== undefined) writeNewFile(`${staging}/lower`, lowers.join(":"), LOWER_MODE);
 }
 
-function layerExists(home: Overlay2Home, id: string): StorageError {
+function layerExists(home: LayerHome, id: string): StorageError {
   return new StorageError("layer_exists", `There is a layer "${id}" in ${home.layout.home} already`);
 }
 
@@ -122,7 +118,7 @@ function removeAside(home: string, path: string): void {
 }
 
 /** Removes the layer `id`, if there is one. */
-export async function removeLayer(home: Overlay2Home, id: string, { force = false }: RemoveOptions): Promise<void> {
+export async function removeLayer(home: LayerHome, id: string, { force = false }: RemoveOptions): Promise<void> {
   const { layout } = home;
   const aside = `.lamina-remove-${randomId(10)}`;
   {
@@ -142,7 +138,7 @@ export async function removeLayer(home: Overlay2Home, id: string, { force = fals
   await home.runner.run("remove", { directory: layout.home, name: aside });
 }
 
-async function requireUnused(home: Overlay2Home, id: string, force: boolean): Promise<void> {
+async function requireUnused(home: LayerHome, id: string, force: boolean): Promise<void> {
   const child = home.layout.findChildOf(id);
   if (child !== undefined) {
     throw new StorageError("layer_in_use", `Cannot remove layer "${id}": it is the parent of "${child}"`, {

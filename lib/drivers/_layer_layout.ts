@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * How `overlay2` lays layers out on disk, byte for byte as Docker does:
+ * How layers with short names lie on disk, byte for byte as Docker's `overlay2` does it. containers/storage began with
+ * the same; what it added is in _containers_layout.ts.
  *
  * ```
  * HOME/l/<26 of A-Z2-7>   symbolic link to ../<id>/diff: a short name, so that many fit one mount
  * HOME/<id>/diff/         the layer's content, the upper directory of its mount
  * HOME/<id>/link          the layer's name in l/
  * HOME/<id>/lower         l/AAA:l/BBB, the layers below, uppermost first; not there for a base layer
- * HOME/<id>/work/         the kernel's scratch directory; not there for a base layer
+ * HOME/<id>/work/         the kernel's scratch directory; not there for a base layer of overlay2
  * HOME/<id>/merged/       the mount point, while the layer is mounted
- * HOME/<id>/committed     empty; another layer lies on this one, which is mounted read-only from then on
+ * HOME/<id>/committed     overlay2: empty; another layer lies on this one, which is mounted read-only from then on
  * ```
  *
- * Beside Docker's names there is one of ours: `HOME/<id>/.lamina-applying`, content that is being unpacked.
+ * Beside their names there is one of ours: `HOME/<id>/.lamina-applying`, content that is being unpacked.
  *
  * @module
  */
@@ -42,34 +43,35 @@ import { readTextFileIfExists } from "../util/read_file.ts";
 export const LINK_DIR = "l";
 /** Characters of a short name: with `l/` and a colon, 128 of them fit a page of 4096 bytes. */
 const LINK_LENGTH = 26;
-const LINK_REGEXP = /^l\/[A-Z2-7]+$/;
+/** An entry of a `lower` file. */
+export const LINK_REGEXP = /^l\/[A-Z2-7]+$/;
 const LINK_ATTEMPTS = 10;
 
 /** Reads and names the files of one home. */
-export class Overlay2Layout {
+export class LayerLayout {
   constructor(readonly home: string) {}
 
   dir(id: string): string {
     return `${this.home}/${id}`;
   }
   diffDir(id: string): string {
-    return `${this.home}/${id}/diff`;
+    return `${this.dir(id)}/diff`;
   }
   workDir(id: string): string {
-    return `${this.home}/${id}/work`;
+    return `${this.dir(id)}/work`;
   }
   mergedDir(id: string): string {
-    return `${this.home}/${id}/merged`;
+    return `${this.dir(id)}/merged`;
   }
   /** Content being unpacked: becomes `diff` when it is whole. */
   applyingDir(id: string): string {
-    return `${this.home}/${id}/.lamina-applying`;
+    return `${this.dir(id)}/.lamina-applying`;
   }
   lowerFile(id: string): string {
-    return `${this.home}/${id}/lower`;
+    return `${this.dir(id)}/lower`;
   }
   committedFile(id: string): string {
-    return `${this.home}/${id}/committed`;
+    return `${this.dir(id)}/committed`;
   }
 
   /** Whether there is a layer `id`. */
@@ -78,6 +80,7 @@ export class Overlay2Layout {
     return tryStatx(AT_FDCWD, this.dir(id), AT_SYMLINK_NOFOLLOW, stat) === 0 && stat.isDirectory;
   }
 
+  /** Whether another layer lies on this one. */
   isCommitted(id: string): boolean {
     return existsat(AT_FDCWD, this.committedFile(id));
   }
@@ -142,48 +145,43 @@ export class Overlay2Layout {
 
   /** The content directories of the layers below `id`, uppermost first. */
   lowerDirs(id: string): string[] {
-    return this.lowers(id).map((lower) => this.diffDir(this.#layerOf(lower, id)));
+    return this.lowers(id).map((lower) => {
+      const { home, layer } = this.resolve(lower, id);
+      return `${home}/${layer}/diff`;
+    });
+  }
+
+  /** Why the layer's own directory does not tell all that it changed; undefined if it does. */
+  nativeDiffRefusal(_id: string): string | undefined {
+    return undefined;
+  }
+
+  /** The same directories by the shortest names there are, for a mount; whether they lead anywhere is the kernel's to find out. */
+  mountLowers(id: string): string[] {
+    return this.lowers(id).map((lower) => `${this.home}/${lower}`);
   }
 
   /** The layer right below `id`. */
   parentOf(id: string): string | undefined {
     const lower = this.lowers(id)[0];
-    return lower === undefined ? undefined : this.#layerOf(lower, id);
+    return lower === undefined ? undefined : this.resolve(lower, id).layer;
   }
 
-  /** The layer that a short name leads to. */
-  #layerOf(lower: string, id: string): string {
-    const damaged = (reason: string, cause?: unknown): StorageError =>
-      new StorageError("store_damaged", `Cannot use layer "${id}": its lower layer ${this.home}/${lower} ${reason}`, {
-        cause,
-      });
-    let target: string;
-    try {
-      target = textOf(readlinkat(AT_FDCWD, `${this.home}/${lower}`));
-    } catch (error) {
-      if (isErrno(error, "ENOENT")) throw damaged("is missing", error);
-      if (isErrno(error, "EINVAL")) throw damaged("is not a symbolic link", error);
-      throw error;
-    }
-    const match = /^\.\.\/([^/]+)\/diff$/.exec(target);
-    if (match === null || !isLayerId(match[1]!)) throw damaged(`leads to ${JSON.stringify(target)}, not to a layer`);
-    return match[1]!;
+  /**
+   * Where a short name leads.
+   *
+   * @param id The layer whose lower layer that is.
+   * @throws {StorageError} `store_damaged`.
+   */
+  protected resolve(lower: string, id: string): { home: string; layer: string } {
+    const layer = readShortName(this.home, lower, id);
+    if (layer === undefined) throw shortNameMissing(this.home, lower, id);
+    return { home: this.home, layer };
   }
 
-  /** The ids of all layers, sorted. Directories without content or link are something else's. */
+  /** The ids of all layers, sorted. */
   layerIds(): string[] {
-    const ids: string[] = [];
-    try {
-      using home = new Fd(openat(AT_FDCWD, this.home, O_RDONLY | O_DIRECTORY));
-      readDirectory(home.fd, (buffer, start, end, type) => {
-        const name = textOf(buffer.subarray(start, end));
-        if ((type === DT_DIR || type === DT_UNKNOWN) && isLayerId(name)) ids.push(name);
-      });
-    } catch (error) {
-      if (!isErrno(error, "ENOENT")) throw error;
-    }
-    return ids.filter((id) => existsat(AT_FDCWD, this.diffDir(id)) || existsat(AT_FDCWD, `${this.dir(id)}/link`))
-      .sort();
+    return layersIn(this.home).sort();
   }
 
   /** A layer whose parent is `id`, if there is any. */
@@ -200,7 +198,7 @@ export class Overlay2Layout {
 
   #leadsTo(lower: string, id: string): boolean {
     try {
-      return LINK_REGEXP.test(lower) && this.#layerOf(lower, id) === id;
+      return LINK_REGEXP.test(lower) && this.resolve(lower, id).layer === id;
     } catch (error) {
       if (isStorageError(error, "store_damaged")) return false;
       throw error;
@@ -209,8 +207,51 @@ export class Overlay2Layout {
 
   /** The first directory that a mount of the layer needs and that is not there. */
   missingDirectory(id: string): string | undefined {
-    const lowers = this.lowers(id);
+    const lowers = this.mountLowers(id);
     const own = lowers.length === 0 ? [this.diffDir(id)] : [this.diffDir(id), this.workDir(id)];
-    return [...own, ...lowers.map((lower) => `${this.home}/${lower}`)].find((path) => !existsat(AT_FDCWD, `${path}/.`));
+    return [...own, ...lowers].find((path) => !existsat(AT_FDCWD, `${path}/.`));
   }
+}
+
+/** The layer that the short name `lower` in `home` leads to; undefined if there is no such name. */
+export function readShortName(home: string, lower: string, id: string): string | undefined {
+  const damaged = (reason: string, cause?: unknown): StorageError =>
+    new StorageError("store_damaged", `Cannot use layer "${id}": its lower layer ${home}/${lower} ${reason}`, {
+      cause,
+    });
+  let target: string;
+  try {
+    target = textOf(readlinkat(AT_FDCWD, `${home}/${lower}`));
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    if (isErrno(error, "EINVAL")) throw damaged("is not a symbolic link", error);
+    throw error;
+  }
+  const match = /^\.\.\/([^/]+)\/diff$/.exec(target);
+  if (match === null || !isLayerId(match[1]!)) throw damaged(`leads to ${JSON.stringify(target)}, not to a layer`);
+  return match[1]!;
+}
+
+/** The error for a short name that no longer is. */
+export function shortNameMissing(home: string, lower: string, id: string): StorageError {
+  return new StorageError("store_damaged", `Cannot use layer "${id}": its lower layer ${home}/${lower} is missing`, {
+    hint: `find the layer whose link file holds ${
+      lower.slice(LINK_DIR.length + 1)
+    }: ln -s ../LAYER/diff ${home}/${lower}`,
+  });
+}
+
+/** The ids of the layers in `home`. Directories without content or link are something else's. */
+export function layersIn(home: string): string[] {
+  const ids: string[] = [];
+  try {
+    using directory = new Fd(openat(AT_FDCWD, home, O_RDONLY | O_DIRECTORY));
+    readDirectory(directory.fd, (buffer, start, end, type) => {
+      const name = textOf(buffer.subarray(start, end));
+      if ((type === DT_DIR || type === DT_UNKNOWN) && isLayerId(name)) ids.push(name);
+    });
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw error;
+  }
+  return ids.filter((id) => existsat(AT_FDCWD, `${home}/${id}/diff`) || existsat(AT_FDCWD, `${home}/${id}/link`));
 }
