@@ -116,15 +116,15 @@ testNeeding(NEEDS, "containers-overlay finds what a layer was before its files c
   const script = `
     mkdir {base,middle}/diff{1,2}
     echo 0 >base/diff/a; echo 1 >base/diff1/a; echo 1 >base/diff1/b; echo 2 >base/diff2/b; echo 2 >base/diff2/c
-    echo 1 >middle/diff1/c; echo 1 >middle/diff1/d; echo 2 >middle/diff2/e`;
+    echo 11 >middle/diff1/c; echo 1 >middle/diff1/d; echo 2 >middle/diff2/e`;
   await runOk("bash", ["-ec", script], { cwd: driver.home });
   const contentsOf = async (id: string): Promise<string> => {
     await using layer = await driver.get(id);
     return (await runOk("bash", ["-c", 'cd "$0"; grep . *', layer.path])).stdout;
   };
   assertEquals(await contentsOf("base"), "a:0\nb:1\nc:2\n");
-  assertEquals(await contentsOf("middle"), "a:0\nb:1\nc:1\nd:1\ne:2\n");
-  assertEquals(await contentsOf("top"), "a:0\nb:1\nc:1\nd:1\ne:2\n");
+  assertEquals(await contentsOf("middle"), "a:0\nb:1\nc:11\nd:1\ne:2\n");
+  assertEquals(await contentsOf("top"), "a:0\nb:1\nc:11\nd:1\ne:2\n");
   const { lowerDirs } = await driver.getMetadata("top");
   const names = ["middle", "base"].flatMap((id) =>
     ["diff", "diff1", "diff2"].map((diff) => `${driver.home}/${id}/${diff}`)
