@@ -9,7 +9,7 @@
 
 import { AT_SYMLINK_NOFOLLOW } from "../../ffi/file.ts";
 import { Stat, tryStatx } from "../../ffi/stat.ts";
-import { lgetxattr } from "../../ffi/xattr.ts";
+import { fgetxattr, lgetxattr } from "../../ffi/xattr.ts";
 import { type ByteString, CName } from "../util/byte_string.ts";
 import { isOpaqueValue, OCI_OPAQUE, OCI_WHITEOUT_PREFIX, opaqueXattr, type OverlayXattrNamespace } from "./whiteout.ts";
 
@@ -29,8 +29,19 @@ export class LayerMarks {
     return this.hasMarkers && this.#has(dirfd, OCI_WHITEOUT_PREFIX + name);
   }
 
-  /** Whether nothing below shines through the directory `name`. */
-  isOpaque(dirfd: number, name: ByteString): boolean {
+  /** Whether `name` itself is a mark, and nothing that the layer shows. */
+  isMark(name: ByteString): boolean {
+    return this.hasMarkers && name.startsWith(OCI_WHITEOUT_PREFIX);
+  }
+
+  /** Whether nothing below shines through a directory that is open for reading. */
+  isOpaque(fd: number): boolean {
+    if (this.hasMarkers && this.#has(fd, OCI_OPAQUE)) return true;
+    return isOpaqueValue(fgetxattr(fd, this.#opaqueXattr));
+  }
+
+  /** As {@linkcode isOpaque}, for the directory `name`. */
+  isOpaqueName(dirfd: number, name: ByteString): boolean {
     if (this.hasMarkers && this.#has(dirfd, `${name}/${OCI_OPAQUE}`)) return true;
     return isOpaqueValue(lgetxattr(this.#leaf.fill(`/proc/self/fd/${dirfd}/${name}`), this.#opaqueXattr));
   }

@@ -97,7 +97,7 @@ export class LinkTargets {
       if (this.#marks.isMarkedDeleted(directory.fd, name)) return true;
       if (tryStatx(directory.fd, this.#leaf.fill(name), AT_SYMLINK_NOFOLLOW, this.#stat) < 0) continue;
       if (!this.#stat.isDirectory) return true;
-      if (this.#marks.isOpaque(directory.fd, name)) return true;
+      if (this.#marks.isOpaqueName(directory.fd, name)) return true;
     }
     return false;
   }

@@ -61,10 +61,10 @@ export class Lowers {
           return new LowerName(new Fd(directory.release()), part, stat);
         }
         if (!stat.isDirectory) return "hidden";
-        if (this.#marks.isOpaque(directory.fd, part)) nothing = "hidden";
         const parent = directory;
         directory = openDirectory(parent.fd, leaf);
         parent[Symbol.dispose]();
+        if (this.#marks.isOpaque(directory.fd)) nothing = "hidden";
       }
       return nothing;
     } finally {

@@ -11,11 +11,11 @@ import { readDirectory } from "../../ffi/directory.ts";
 import { ERRNO, failure, hex } from "../../ffi/errno.ts";
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat } from "../../ffi/file.ts";
 import { Stat, tryStatx } from "../../ffi/stat.ts";
-import { fgetxattr } from "../../ffi/xattr.ts";
 import { type ByteString, byteString, CName, textOfBytes } from "../util/byte_string.ts";
 import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
 import { type DifferenceRules, FileComparer } from "./_differences.ts";
-import { isOpaqueValue, opaqueXattr, type OverlayXattrNamespace } from "./whiteout.ts";
+import { LayerMarks } from "./_layer_marks.ts";
+import { OCI_WHITEOUT_PREFIX, type OverlayXattrNamespace } from "./whiteout.ts";
 
 /** One changed path, absolute in the layer. */
 export interface PathChange {
@@ -27,6 +27,8 @@ export interface PathChange {
 export interface ChangesOptions extends DifferenceRules {
   /** Which attribute makes a directory opaque; `trusted` unless the mounts are made with `userxattr`. */
   overlayXattrs?: OverlayXattrNamespace;
+  /** Whether files named `.wh.…` are deletions, as a mount program notes them. */
+  markers?: boolean | undefined;
   control?: WorkControl;
 }
 
@@ -56,7 +58,7 @@ export function changes(upperDir: string, lowerDirs: readonly string[], options:
 
 class ChangeFinder {
   readonly #found = new Map<ByteString, PathChange["kind"]>();
-  readonly #opaqueXattr: string;
+  readonly #marks: LayerMarks;
   readonly #control: WorkControl;
   readonly #files: FileComparer;
   readonly #stat = new Stat();
@@ -64,7 +66,7 @@ class ChangeFinder {
 
   constructor(options: ChangesOptions) {
     const namespace = options.overlayXattrs ?? "trusted";
-    this.#opaqueXattr = opaqueXattr(namespace);
+    this.#marks = new LayerMarks(namespace, options.markers ?? false);
     this.#control = options.control ?? UNWATCHED;
     this.#files = new FileComparer(options, namespace, () => this.#control.tick(this.#found.size, 0));
   }
@@ -77,12 +79,16 @@ class ChangeFinder {
   walk(upperFd: number, prefix: ByteString, lowers: readonly Fd[]): void {
     const names = namesIn(upperFd);
     this.#control.tick(this.#found.size, 0);
-    // The root cannot be opaque: there it would mean nothing.
-    if (prefix !== "/" && lowers.length > 0 && this.#isOpaque(upperFd)) this.#addHidden(prefix, lowers, new Set(names));
+    // Overlayfs has no opaque root; mount programs do.
+    const canBeOpaque = prefix !== "/" || this.#marks.hasMarkers;
+    if (canBeOpaque && lowers.length > 0 && this.#marks.isOpaque(upperFd)) {
+      this.#addHidden(prefix, lowers, new Set(names));
+    }
     for (const name of names) this.#compare(upperFd, prefix, name, lowers);
   }
 
   #compare(upperFd: number, prefix: ByteString, name: ByteString, lowers: readonly Fd[]): void {
+    if (this.#marks.isMark(name)) return this.#addMarked(prefix, name, lowers);
     const path = prefix + name;
     const stat = new Stat();
     if (!look(upperFd, this.#leaf.fill(name), stat)) return;
@@ -102,10 +108,20 @@ class ChangeFinder {
     }
   }
 
+  /** What the file `marker` deletes. */
+  #addMarked(prefix: ByteString, marker: ByteString, lowers: readonly Fd[]): void {
+    const name = marker.slice(OCI_WHITEOUT_PREFIX.length);
+    const lower = this.#findLower(lowers, name);
+    if (lower === undefined) return;
+    disposeAll(lower.directories);
+    this.#add(prefix + name, "delete");
+  }
+
   /** What the layers below show under `name`; undefined if nothing. */
   #findLower(lowers: readonly Fd[], name: ByteString): LowerName | undefined {
     let found: LowerName | undefined;
     for (const { fd } of lowers) {
+      if (this.#marks.isMarkedDeleted(fd, name)) break;
       const leaf = this.#leaf.fill(name);
       if (!look(fd, leaf, this.#stat)) continue;
       // What stands above it decides: a deletion or a file ends the search, a directory is merged with those below.
@@ -119,7 +135,7 @@ class ChangeFinder {
       }
       const directory = openDirectory(fd, this.#leaf.fill(name));
       found.directories.push(directory);
-      if (this.#isOpaque(directory.fd)) break;
+      if (this.#marks.isOpaque(directory.fd)) break;
     }
     return found;
   }
@@ -128,17 +144,13 @@ class ChangeFinder {
   #addHidden(prefix: ByteString, lowers: readonly Fd[], kept: ReadonlySet<ByteString>): void {
     for (const { fd } of lowers) {
       for (const name of namesIn(fd)) {
-        if (kept.has(name)) continue;
+        if (kept.has(name) || this.#marks.isMark(name)) continue;
         const lower = this.#findLower(lowers, name);
         if (lower === undefined) continue;
         disposeAll(lower.directories);
         this.#add(prefix + name, "delete");
       }
     }
-  }
-
-  #isOpaque(fd: number): boolean {
-    return isOpaqueValue(fgetxattr(fd, this.#opaqueXattr));
   }
 
   #add(path: ByteString, kind: PathChange["kind"]): void {

@@ -71,6 +71,7 @@ function packTo(
     overlayXattrs: overlayXattrs(home.features),
     idMaps: home.idMaps,
     lowerDirs: home.layout.lowerDirs(id),
+    markers: home.hasMarkers,
     newRootMode: home.format.baseDiffMode,
     compression,
     digest,
@@ -88,6 +89,7 @@ export async function changesOf({ home, naiveDiff }: Layers, id: string, options
     upperDir: home.layout.diffDir(id),
     lowerDirs: home.layout.lowerDirs(id),
     overlayXattrs: overlayXattrs(home.features),
+    markers: home.hasMarkers,
     xattrs: options.compareXattrs,
     content: options.compareContent,
   }, options);
@@ -114,7 +116,9 @@ function baseOf(
   const own = home.layout.parentOf(id);
   const base = parent === undefined ? own : parent === null ? undefined : parseLayerId(parent);
   home.requireWhole(id);
-  return base === own && home.nativeDiffRefusal(id) === undefined ? "native" : { parent: base };
+  if (base !== own || home.nativeDiffRefusal(id) !== undefined) return { parent: base };
+  home.mounter.settle(home.layout.mergedDir(id));
+  return "native";
 }
 
 /** `applyDiff` of the interface. */
@@ -133,8 +137,7 @@ export async function applyDiff(
       hint: "make a new layer for it",
     });
   }
-  const { nativeDiffRefusal, whiteouts } = home.features;
-  if (nativeDiffRefusal !== undefined && whiteouts === "devices") return await naiveDiff.applyDiff(id, diff, options);
+  if (home.features.nativeDiffRefusal !== undefined) return await naiveDiff.applyDiff(id, diff, options);
   const { layout } = home;
   using _applying = await beginApply(home, id);
   try {
@@ -144,7 +147,7 @@ export async function applyDiff(
       runner.run("unpack", {
         archiveFd,
         directory: layout.applyingDir(id),
-        target: whiteouts === "files" ? "marked" : "upper",
+        target: home.hasMarkers ? "marked" : "upper",
         overlayXattrs: overlayXattrs(home.features),
         idMaps: home.idMaps,
         lowerDirs: layout.lowerDirs(id),

@@ -139,6 +139,11 @@ export class LayerHome implements Disposable {
     return this.features.nativeDiffRefusal ?? this.layout.nativeDiffRefusal(id);
   }
 
+  /** Whether deletions are files named `.wh.…` here, as mount programs have it. */
+  get hasMarkers(): boolean {
+    return this.features.whiteouts === "files";
+  }
+
   /** Where mounts are made that nobody else sees. */
   get asideDir(): string {
     const asideDir = `${this.#runDir()}/aside`;

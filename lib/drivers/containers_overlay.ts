@@ -176,5 +176,5 @@ function isKnown(option: string, { logger }: HomeSettings): boolean {
 
 /** Whether the kernel may do other things with the option than without. */
 function changesAnswers(option: string): boolean {
-  return /^(?:metacopy|redirect_dir|index|xino)=/.test(option);
+  return /^(?:metacopy|redirect_dir|index|xino|xattr_permissions)=/.test(option);
 }

@@ -50,6 +50,9 @@ export interface Mounter {
    */
   show(overlay: OverlayMount, mergedDir: string, target: string): void | Promise<void>;
 
+  /** Has everything in the layer's own directory that was written to its mount at `mergedDir`, if there is one. */
+  settle(mergedDir: string): void;
+
   /** What is at `target`, which need not be there. */
   state(target: string): MountState;
 
@@ -82,6 +85,9 @@ export class KernelMounter implements Mounter {
     else this.mount(overlay, target);
   }
 
+  /** The kernel keeps a file's pages but once, whichever way it is read. */
+  settle(): void {}
+
   state(target: string): MountState {
     return isOverlayMounted(target) ? "mounted" : "none";
   }
@@ -100,15 +106,16 @@ export class ProgramMounter implements Mounter {
     this.name = program;
   }
 
-  /** Its mounts are its own affair: what it keeps in a layer's directory is not told from there. */
-  probe(home: string): OverlayFeatures {
+  /** Nothing is tried: all that matters is in what form the program keeps deletions and owners. */
+  probe(home: string, asked: readonly string[]): OverlayFeatures {
+    const keepsOwnersApart = asked.some((option) => option.startsWith("xattr_permissions="));
     return {
       backingFileSystem: statfs(home).name,
       mountOptions: [],
       userxattr: isInUserNamespace(),
       usingMetacopy: false,
       whiteouts: "files",
-      nativeDiffRefusal: `${this.program} mounts the layers`,
+      nativeDiffRefusal: keepsOwnersApart ? `${this.program} keeps owners and modes in attributes` : undefined,
     };
   }
 
@@ -119,8 +126,12 @@ export class ProgramMounter implements Mounter {
 
   async show(overlay: OverlayMount, mergedDir: string, target: string): Promise<void> {
     // Not bound: that mount may show other owners.
-    if (this.state(mergedDir) === "mounted") flush(mergedDir);
+    this.settle(mergedDir);
     await this.mount(withStoredOwners(overlay), target);
+  }
+
+  settle(mergedDir: string): void {
+    if (this.state(mergedDir) === "mounted") flush(mergedDir);
   }
 
   state(target: string): MountState {
