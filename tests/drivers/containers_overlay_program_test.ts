@@ -11,6 +11,7 @@ import { needsFuseOverlayfs, needsOverlay, needsRoot, testNeeding } from "../_he
 import { TempDir } from "../_helpers/temp_dir.ts";
 import { listTree } from "../_helpers/tree.ts";
 import { tarOf } from "../archive/_tar_of.ts";
+import { runLamina } from "../cli/_run_lamina.ts";
 import { driverSuite, type Expectations, streamOf } from "./driver_suite.ts";
 
 const PROGRAM = "/usr/bin/fuse-overlayfs";
@@ -236,4 +237,49 @@ testNeeding(NEEDS, "a home that was made for a mount program is not mounted with
   assertStringIncludes(error.message, ".has-mount-program");
   assertStringIncludes(error.hint ?? "", "mount_program");
   assertEquals((await Array.fromAsync(driver.layers())).map(({ id }) => id), ["base"]);
+});
+
+testNeeding(
+  NEEDS,
+  "a diff has what was written under one of a file's names, also while the layer is mounted",
+  async () => {
+    await using directory = await TempDir.make();
+    await using driver = await openFuse(directory);
+    await driver.create("base");
+    await driver.applyDiff("base", streamOf(tarOf([{ path: "a", data: "old" }, { path: "b", type: "1", link: "a" }])));
+    await driver.createReadWrite("job", { parent: "base" });
+    const job = await driver.get("job");
+    await Deno.writeTextFile(`${job.path}/a`, "much longer content");
+    for (const isMounted of [true, false]) {
+      assertEquals(isMountPoint(job.path), isMounted);
+      assertEquals(await driver.changes("job"), [{ path: "/a", kind: "modify" }]);
+      assertEquals(await driver.diffSize("job"), 19);
+      assertStringIncludes(await new Response(await driver.diff("job")).text(), "much longer content");
+      await driver.put("job");
+    }
+  },
+);
+
+testNeeding(NEEDS, "a mount that the command line made is served after its end", async () => {
+  await using directory = await TempDir.make();
+  {
+    await using driver = await openFuse(directory);
+    await fill(driver);
+  }
+  const places = [
+    "--root",
+    directory.join("root"),
+    "--run-root",
+    directory.join("run"),
+    "--driver",
+    "containers-overlay",
+  ];
+  const lamina = (...words: string[]) => runLamina([...places, "--storage-opt", FUSE.options![0]!, ...words]);
+  const { stdout } = await lamina("mount", "base");
+  assertEquals(await namesIn(stdout.trim()), ["d", "f"]);
+  assertEquals((await lamina("mount", "base")).stdout, stdout);
+  await lamina("unmount", "base");
+  assert(isMountPoint(stdout.trim()));
+  await lamina("unmount", "base");
+  assert(!isMountPoint(stdout.trim()));
 });
