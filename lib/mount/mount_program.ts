@@ -20,8 +20,8 @@ import { statat } from "../../ffi/stat.ts";
 import { statfs } from "../../ffi/statfs.ts";
 import { StorageError } from "../errors.ts";
 import type { IdMap } from "../id_map.ts";
+import { type ProgramEnd, runProgram } from "../util/run_program.ts";
 import type { OverlayMount } from "./overlay_mount.ts";
-import { type ProgramEnd, runProgram } from "./_run_program.ts";
 import { unmountLazily } from "./unmount.ts";
 
 /** After that long a program that has not gone into the background is killed. */

@@ -193,7 +193,7 @@ const WRONG_CASES: readonly [line: string, message: string, hint?: string][] = [
   ["completions tcsh", '"lamina completions" does not take "tcsh"', "it takes bash, zsh, fish"],
   ["create a b", 'unexpected word "b" for "lamina create"'],
   ["ls a", 'unexpected word "a" for "lamina ls"'],
-  ["ls --driver btrfs", '--driver does not take "btrfs"', "it takes overlay2"],
+  ["ls --driver btrfs", '--driver does not take "btrfs"', "it takes overlay2, containers-overlay"],
   ["ls --mount-api news", '--mount-api does not take "news"', "it takes auto, new, classic"],
   ["diff a -o f --compress xz", '--compress does not take "xz"', "it takes gzip, zstd"],
   ["diff a --json", "--json needs -o FILE: standard output holds the archive"],

@@ -45,18 +45,27 @@ export async function runProgram(program: string, args: readonly string[], timeo
   let isLate = false;
   const timer = setTimeout(() => {
     isLate = true;
-    child.kill("SIGKILL");
+    killIfRunning(child);
   }, timeoutMs);
   const words = new LastWords(child.stderr);
   const { success, code, signal } = await child.status;
   clearTimeout(timer);
   const said = await words.end();
   const how = isLate
-    ? `did not go into the background within ${timeoutMs / 1000} seconds, and was killed`
+    ? `took longer than ${timeoutMs / 1000} seconds, and was killed`
     : signal === null
     ? `ended with ${code}`
     : `was ended by ${signal}`;
   return { isSuccess: success, how, said, cause: undefined };
+}
+
+function killIfRunning(child: Deno.ChildProcess): void {
+  try {
+    child.kill("SIGKILL");
+  } catch (error) {
+    // It has ended just now.
+    if (!(error instanceof TypeError || error instanceof Deno.errors.NotFound)) throw error;
+  }
 }
 
 /** The end of what comes out of a pipe that may never be closed. */
