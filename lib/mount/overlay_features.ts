@@ -112,7 +112,11 @@ function unusable(error: unknown, home: string, backingFileSystem: string): Stor
   const cause = isStorageError(error, "mount_failed") ? error.cause : error;
   const action = `Cannot keep overlay layers in ${home}`;
   if (isErrno(cause, "EPERM", "EACCES") || geteuid() !== 0 && cause instanceof SyscallError) {
-    return new StorageError("permission_denied", `${action}: ${cause.message}`, { cause, hint: "run as root" });
+    const hint = isInUserNamespace()
+      ? "overlayfs can be mounted in a user namespace since Linux 5.11; before, by a mount program: --driver " +
+        "containers-overlay --storage-opt mount_program=/usr/bin/fuse-overlayfs"
+      : "run as root, be it of a user namespace: unshare --user --map-root-user --mount lamina …";
+    return new StorageError("permission_denied", `${action}: ${cause.message}`, { cause, hint });
   }
   if (isErrno(cause, "ENODEV")) {
     return new StorageError("not_supported", `${action}: the kernel has no overlayfs`, {

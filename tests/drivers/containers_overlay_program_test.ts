@@ -208,6 +208,16 @@ testNeeding(NEEDS, "a mount program shows owners mapped, or squashed, as it is a
   assertEquals([uid, gid], [100_005, 100_006]);
 });
 
+testNeeding(
+  NEEDS,
+  "owners that a mount program keeps in attributes are not told by a layer's own directory",
+  async () => {
+    await using directory = await TempDir.make();
+    await using driver = await openFuse(directory, "mountopt=xattr_permissions=2");
+    assertEquals(new Map(await driver.status()).get("Native Overlay Diff"), "false");
+  },
+);
+
 testNeeding(NEEDS, "the kernel maps no owners of a mount", async () => {
   await using directory = await TempDir.make();
   await using driver = await open(directory);

@@ -2,9 +2,10 @@
 
 import "../_helpers/warm_libc.ts";
 import { fileURLToPath } from "node:url";
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { openDriver } from "../../lib/drivers/registry.ts";
 import { needsFuseOverlayfs, needsOverlay, testNeeding } from "../_helpers/requires.ts";
+import { runOk } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 import { type NamespaceIds, needsUserNamespaces, runInUserNamespace } from "../_helpers/user_namespace.ts";
 
@@ -48,4 +49,20 @@ testNeeding(NEEDS, "what root found out of a home does not hold in a user namesp
     await Deno.remove(child.path + "/d", { recursive: true });`;
   const { code, stderr } = await runInUserNamespace("single", Deno.execPath(), ["eval", script]);
   assertEquals([code, stderr], [0, ""]);
+});
+
+testNeeding(NEEDS, "who may not mount is told of user namespaces", async () => {
+  await using directory = await TempDir.make();
+  const module = new URL("../../lib/mount/overlay_features.ts", import.meta.url).href;
+  const script = `
+    import { probeOverlay } from ${JSON.stringify(module)};
+    try {
+      probeOverlay(${JSON.stringify(directory.path)}, "auto");
+    } catch ({ code, hint }) {
+      console.log(code, hint);
+    }`;
+  const dropped = ["--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"];
+  const { stdout } = await runOk("setpriv", [...dropped, Deno.execPath(), "eval", script]);
+  assertStringIncludes(stdout, "permission_denied");
+  assertStringIncludes(stdout, "unshare --user");
 });
