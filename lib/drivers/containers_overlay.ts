@@ -174,7 +174,7 @@ function isKnown(option: string, { logger }: HomeSettings): boolean {
   return false;
 }
 
-/** Whether the kernel may do other things with the option than without. */
+/** Whether the kernel, or a mount program, may do other things with the option than without. */
 function changesAnswers(option: string): boolean {
   return /^(?:metacopy|redirect_dir|index|xino|xattr_permissions)=/.test(option);
 }

@@ -293,3 +293,24 @@ testNeeding(NEEDS, "a mount that the command line made is served after its end",
   await lamina("unmount", "base");
   assert(!isMountPoint(stdout.trim()));
 });
+
+testNeeding(NEEDS, "an image store that was made for a mount program is not used without one", async () => {
+  await using directory = await TempDir.make();
+  {
+    await using images = await openFuse(directory);
+    await fill(images);
+    await images.create("image", { parent: "base" });
+    await images.applyDiff("image", streamOf(tarOf([{ path: ".wh.f" }])));
+  }
+  const places = { ...FUSE, root: directory.join("other"), runRoot: directory.join("other-run") };
+  const store = `imagestore=${directory.join("root")}`;
+  {
+    await using driver = await openDriver({ ...places, options: [store] });
+    const error = await assertFails(driver.createReadWrite("job", { parent: "image" }), "not_supported");
+    assertStringIncludes(error.message, directory.join("root/overlay"));
+  }
+  await using driver = await openDriver({ ...places, options: [store, ...FUSE.options!] });
+  await driver.createReadWrite("job", { parent: "image" });
+  await using job = await driver.get("job");
+  assertEquals(await namesIn(job.path), ["d"]);
+});
