@@ -20,11 +20,11 @@ import {
   tryOpenat,
 } from "../../ffi/file.ts";
 import { fstat, Stat, tryStatx } from "../../ffi/stat.ts";
-import { fgetxattr } from "../../ffi/xattr.ts";
 import { type ByteString, byteString, CName, textOfBytes } from "../util/byte_string.ts";
 import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
 import { type DifferenceRules, FileComparer } from "./_differences.ts";
-import { isOpaqueValue, opaqueXattr, type OverlayXattrNamespace } from "./whiteout.ts";
+import { LayerMarks } from "./_layer_marks.ts";
+import { OCI_WHITEOUT_PREFIX, type OverlayXattrNamespace } from "./whiteout.ts";
 
 /** One changed path, absolute in the layer. */
 export interface PathChange {
@@ -36,6 +36,8 @@ export interface PathChange {
 export interface ChangesOptions extends DifferenceRules {
   /** Which attribute makes a directory opaque; `trusted` unless the mounts are made with `userxattr`. */
   overlayXattrs?: OverlayXattrNamespace;
+  /** Whether files named `.wh.…` are deletions, as a mount program notes them. */
+  markers?: boolean | undefined;
   control?: WorkControl;
 }
 
@@ -57,7 +59,7 @@ export function changes(upperDir: string, lowerDirs: readonly string[], options:
 
 class ChangeFinder {
   readonly #found = new Map<ByteString, PathChange["kind"]>();
-  readonly #opaqueXattr: string;
+  readonly #marks: LayerMarks;
   readonly #control: WorkControl;
   readonly #files: FileComparer;
   readonly #upper = { fd: -1, stat: new Stat() };
@@ -66,7 +68,7 @@ class ChangeFinder {
 
   constructor(options: ChangesOptions) {
     const namespace = options.overlayXattrs ?? "trusted";
-    this.#opaqueXattr = opaqueXattr(namespace);
+    this.#marks = new LayerMarks(namespace, options.markers ?? false);
     this.#control = options.control ?? UNWATCHED;
     this.#files = new FileComparer(options, namespace, () => this.#control.tick(this.#found.size, 0));
   }
@@ -84,11 +86,13 @@ class ChangeFinder {
     const types = new Map<ByteString, number>();
     readDirectory(upperFd, (buffer, start, end, type) => types.set(byteString(buffer, start, end), type));
     this.#control.tick(this.#found.size, 0);
-    // The root cannot be opaque: there it would mean nothing.
-    const isOpaque = isInOpaque || (prefix !== "/" && lowers.length > 0 && this.#isOpaque(upperFd));
+    // Overlayfs has no opaque root; mount programs do.
+    const canBeOpaque = lowers.length > 0 && (prefix !== "/" || this.#marks.hasMarkers);
+    const isOpaque = isInOpaque || (canBeOpaque && this.#marks.isOpaque(upperFd));
     if (isOpaque) this.#addHidden(prefix, lowers, types);
     for (const [name, type] of types) {
-      if (type === DT_DIR) this.#directory(upperFd, prefix, name, lowers, isOpaque);
+      if (this.#marks.isMark(name)) this.#marked(prefix, name, lowers);
+      else if (type === DT_DIR) this.#directory(upperFd, prefix, name, lowers, isOpaque);
       else this.#name(upperFd, prefix, name, type, lowers, isOpaque);
     }
   }
@@ -139,10 +143,17 @@ class ChangeFinder {
     }
   }
 
+  /** What the file `marker` deletes. */
+  #marked(prefix: ByteString, marker: ByteString, lowers: readonly Fd[]): void {
+    const name = marker.slice(OCI_WHITEOUT_PREFIX.length);
+    if (this.#lookBelow(lowers, name)) this.#add(prefix + name, "delete");
+  }
+
   /** Whether the layers below show anything under `name`; `#lower` is then what and where. */
   #lookBelow(lowers: readonly Fd[], name: ByteString): boolean {
     const lower = this.#lower;
     for (const { fd } of lowers) {
+      if (this.#marks.isMarkedDeleted(fd, name)) return false;
       if (!look(fd, this.#leaf.fill(name), lower.stat)) continue;
       lower.fd = fd;
       return !lower.stat.isOverlayWhiteout;
@@ -154,13 +165,14 @@ class ChangeFinder {
   #directoriesBelow(lowers: readonly Fd[], name: ByteString): Fd[] {
     const directories: Fd[] = [];
     for (const [i, { fd }] of lowers.entries()) {
+      if (this.#marks.isMarkedDeleted(fd, name)) break;
       const directory = tryOpenat(fd, this.#leaf.fill(name), DIRECTORY_FLAGS);
       if (directory === -ERRNO.ENOENT) continue;
       // A file or a deletion ends the merge, and so does an opaque directory.
       if (directory === -ERRNO.ENOTDIR || directory === -ERRNO.ELOOP) break;
       if (directory < 0) throw failure(-directory, "openat", fd, name, hex(DIRECTORY_FLAGS));
       directories.push(new Fd(directory));
-      if (i < lowers.length - 1 && this.#isOpaque(directory)) break;
+      if (i < lowers.length - 1 && this.#marks.isOpaque(directory)) break;
     }
     return directories;
   }
@@ -173,13 +185,10 @@ class ChangeFinder {
       const names: ByteString[] = [];
       readDirectory(directory.fd, (buffer, start, end) => names.push(byteString(buffer, start, end)));
       for (const name of names) {
-        if (!kept.has(name) && this.#lookBelow(lowers, name)) this.#add(prefix + name, "delete");
+        if (kept.has(name) || this.#marks.isMark(name)) continue;
+        if (this.#lookBelow(lowers, name)) this.#add(prefix + name, "delete");
       }
     }
-  }
-
-  #isOpaque(fd: number): boolean {
-    return isOpaqueValue(fgetxattr(fd, this.#opaqueXattr));
   }
 
   #add(path: ByteString, kind: PathChange["kind"]): void {

@@ -14,7 +14,8 @@ import { asStorageError, StorageError } from "../errors.ts";
 import { type IdMaps, rootPair } from "../id_map.ts";
 import type { Logger } from "../log.ts";
 import type { OverlayFeatures } from "../mount/overlay_features.ts";
-import type { MountApi } from "../mount/overlay_mount.ts";
+import type { MountState } from "../mount/mount_program.ts";
+import type { Mounter } from "../mount/mounter.ts";
 import { type DirectoryLock, lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { makeDirectories, makeRunDirectory } from "../util/run_file.ts";
 import { featuresOf } from "./_features_cache.ts";
@@ -32,7 +33,8 @@ export interface HomeSettings {
   home: string;
   runRoot: string;
   idMaps: IdMaps | undefined;
-  mountApi: MountApi;
+  /** Who mounts layers. */
+  mounter: Mounter;
   logger: Logger;
   runner: WorkRunner;
   /** Called with the home before it is used, and may refuse it. */
@@ -43,6 +45,8 @@ export interface HomeSettings {
 export class LayerHome implements DriverHome {
   /** Where work runs whose input and output are descriptors. */
   readonly runner: WorkRunner;
+  /** Who mounts layers. */
+  readonly mounter: Mounter;
   readonly logger: Logger;
   readonly idMaps: IdMaps | undefined;
   readonly #settings: HomeSettings;
@@ -60,6 +64,7 @@ export class LayerHome implements DriverHome {
   ) {
     this.#settings = settings;
     this.runner = settings.runner;
+    this.mounter = settings.mounter;
     this.logger = settings.logger;
     this.idMaps = settings.idMaps;
   }
@@ -111,7 +116,7 @@ export class LayerHome implements DriverHome {
       const { home } = this.layout;
       try {
         this.#settings.checkHome?.(home);
-        this.#features = featuresOf(home, `${this.#runDir()}/features`, this.#settings.mountApi, this.kernelOptions);
+        this.#features = featuresOf(home, `${this.#runDir()}/features`, this.mounter, this.kernelOptions);
       } catch (error) {
         throw asStorageError(error, `Cannot keep overlay layers in ${home}`);
       }
@@ -124,7 +129,7 @@ export class LayerHome implements DriverHome {
     if (this.#mounts === undefined) {
       const countDir = `${this.#runDir()}/mounts`;
       makeRunDirectory(countDir);
-      this.#mounts = new LayerMounts(countDir, this.#settings.mountApi);
+      this.#mounts = new LayerMounts(countDir, this.mounter);
     }
     return this.#mounts;
   }
@@ -140,14 +145,19 @@ export class LayerHome implements DriverHome {
     return layout.findChildOf(id);
   }
 
-  /** Which interface of the kernel mounts. */
-  get mountApi(): MountApi {
-    return this.#settings.mountApi;
+  /** What `get` mounted for the layer. */
+  mountState(id: string): MountState {
+    return this.mounter.state(this.layout.mergedDir(id));
   }
 
   /** Why the layer's own directory does not tell all that it changed; undefined if it does. */
   nativeDiffRefusal(id: string): string | undefined {
     return this.features.nativeDiffRefusal ?? this.layout.nativeDiffRefusal(id);
+  }
+
+  /** Whether deletions are files named `.wh.…` here, as mount programs have it. */
+  get hasMarkers(): boolean {
+    return this.features.whiteouts === "files";
   }
 
   /** Where mounts are made that nobody else sees. */

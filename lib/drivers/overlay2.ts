@@ -89,12 +89,13 @@ export class Overlay2Driver extends OverlayDriver {
     const all = [...this.layerHome.prepare().mountOptions, ...mountOptions(options)];
     const lowerDirs = layout.mountLowers(id);
     const upperDir = layout.diffDir(id);
+    const { idMaps } = options;
     if (options.readOnly !== true && !layout.isCommitted(id)) {
-      return { lowerDirs, upper: { upperDir, workDir: layout.workDir(id) }, options: all };
+      return { lowerDirs, upper: { upperDir, workDir: layout.workDir(id) }, options: all, idMaps };
     }
     // Without an upper directory the kernel wants two others.
     if (lowerDirs.length === 0) lowerDirs.push(this.layerHome.emptyDir);
-    return { lowerDirs: [upperDir, ...lowerDirs], upper: undefined, options: all };
+    return { lowerDirs: [upperDir, ...lowerDirs], upper: undefined, options: all, idMaps };
   }
 
   status(): Promise<StatusEntry[]> {
