@@ -75,8 +75,8 @@ async function stage(home: LegacyHome, id: string, work: WorkOptions): Promise<S
   undo.use(await beginApply(home, id));
   undo.defer(() => clearStaged(home, id));
   const { layout } = home;
-  const isFallback = !layout.isImage(id) && layout.recordedParent(id) !== undefined;
-  const staged = isFallback ? await stageUpper(home, id, work) : await stageRoot(home, id, work);
+  const isCopy = layout.copiedFrom(id) !== undefined;
+  const staged = isCopy ? await stageUpper(home, id, work) : await stageRoot(home, id, work);
   const all = undo.move();
   return {
     path: staged.path,
@@ -131,7 +131,7 @@ async function requireFillable(home: LegacyHome, id: string): Promise<void> {
 /** Whether the layer holds nothing but what it got from its parent. */
 async function isUntouched(home: LegacyHome, id: string): Promise<boolean> {
   const { layout } = home;
-  const copiedFrom = layout.isImage(id) ? undefined : layout.recordedParent(id);
+  const copiedFrom = layout.copiedFrom(id);
   if (copiedFrom === undefined) return isEmpty(layout.contentDir(id));
   const trees = { newer: layout.upperDir(id), older: layout.upperDir(copiedFrom) };
   const changes = await home.runner.run("compare", { ...trees, overlayXattrs: overlayXattrs(home.features) });
