@@ -18,6 +18,7 @@ import type { MountState } from "../mount/mount_program.ts";
 import type { Mounter } from "../mount/mounter.ts";
 import { type DirectoryLock, lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { makeDirectories, makeRunDirectory } from "../util/run_file.ts";
+import { ChildIndex } from "./_child_index.ts";
 import { featuresOf } from "./_features_cache.ts";
 import type { DriverHome } from "./_graph_driver.ts";
 import { LayerMounts } from "./_layer_mounts.ts";
@@ -53,7 +54,8 @@ export class LayerHome implements DriverHome {
   #workers: WorkRunner | undefined;
   #mounts: LayerMounts | undefined;
   #features: OverlayFeatures | undefined;
-  #parentsAreMarked: boolean | undefined;
+  #hasAskedForChildren = false;
+  #children: ChildIndex | undefined;
 
   /** @param kernelOptions Mount options of the driver by which the kernel's answers may change. */
   constructor(
@@ -79,6 +81,7 @@ export class LayerHome implements DriverHome {
   [Symbol.dispose](): void {
     this.runner[Symbol.dispose]();
     this.#workers?.[Symbol.dispose]();
+    this.#children?.[Symbol.dispose]();
   }
 
   /** The host's ids of the container's root. */
@@ -136,13 +139,17 @@ export class LayerHome implements DriverHome {
 
   /** A layer that lies on `id`, if there is any. */
   findChildOf(id: string): string | undefined {
-    const { layout } = this;
-    if (this.format.marksCommitted && !layout.isCommitted(id)) {
-      // Docker marks parents since 20.10. Where all are marked, the others need not be looked through for a child.
-      this.#parentsAreMarked ??= layout.parentsAreCommitted();
-      if (this.#parentsAreMarked) return undefined;
+    const link = this.layout.shortName(id);
+    // Who asks but once is better off without an index.
+    if (link === undefined || !this.#hasAskedForChildren) {
+      this.#hasAskedForChildren = true;
+      return this.layout.findChildOf(id);
     }
-    return layout.findChildOf(id);
+    const child = (this.#children ??= ChildIndex.tryMake(this.layout))?.find(link);
+    if (child !== null && this.#children !== undefined) return child;
+    this.#children?.[Symbol.dispose]();
+    this.#children = undefined;
+    return this.layout.findChildOf(id);
   }
 
   /** What `get` mounted for the layer. */
