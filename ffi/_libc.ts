@@ -54,6 +54,12 @@ const SYMBOLS = {
     parameters: ["i32", /* int fd */ "buffer", /* const void *buf */ "usize" /* size_t count */],
     result: "i32",
   },
+  // <sys/inotify.h>
+  inotify_init1: { parameters: ["i32" /* int flags */], result: "i32" },
+  inotify_add_watch: {
+    parameters: ["i32", /* int fd */ "buffer", /* const char *pathname */ "u32" /* uint32_t mask */],
+    result: "i32",
+  },
   // <poll.h>
   poll: {
     parameters: ["buffer", /* struct pollfd *fds */ "usize", /* nfds_t nfds */ "i32" /* int timeout */],

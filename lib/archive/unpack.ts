@@ -40,7 +40,9 @@ import { belowWhiteout, deviceRefused, entryError, whiteoutDevice } from "./_ent
 import { mapOwnerToHost } from "./_entry_owner.ts";
 import { EntryXattrs } from "./_entry_xattrs.ts";
 import { LateDirectories, withoutDefaultAcl } from "./_late_directories.ts";
+import { MarkerWhiteouts } from "./_marker_whiteouts.ts";
 import { MergedWhiteouts } from "./_merged_whiteouts.ts";
+import { LayerMarks } from "./_layer_marks.ts";
 import { LinkTargets } from "./_link_targets.ts";
 import { Lowers } from "./_lowers.ts";
 import { NewFiles } from "./_new_files.ts";
@@ -71,9 +73,10 @@ export interface UnpackOptions {
   idMaps?: IdMaps | undefined;
   /**
    * `upper` (the default) fills an overlay's upper directory: whiteouts are marked for overlayfs. `merged` changes a
-   * tree that shows all layers: whiteouts delete.
+   * tree that shows all layers: whiteouts delete. `marked` fills an upper directory for a mount program: whiteouts stay
+   * the files they are in the archive.
    */
-  target?: "upper" | "merged";
+  target?: "upper" | "merged" | "marked";
   /** The layers below an upper directory, uppermost first: hard links may join files of theirs. */
   lowerDirs?: readonly string[] | undefined;
   /** What to do with extended attributes that cannot be set; by default that is an error. */
@@ -158,9 +161,12 @@ class Unpacker implements Disposable {
     this.#xattrs = new EntryXattrs(options.xattrs);
     this.#refusesDevices = options.devices === "refuse";
     this.#isMerged = options.target === "merged";
+    const namespace = options.overlayXattrs ?? "trusted";
     this.#whiteouts = this.#isMerged
       ? new MergedWhiteouts(() => this.#directories.forgetAll())
-      : new UpperWhiteouts(opaqueXattr(options.overlayXattrs ?? "trusted"));
+      : options.target === "marked"
+      ? new MarkerWhiteouts()
+      : new UpperWhiteouts(opaqueXattr(namespace));
     this.#control = options.control ?? UNWATCHED;
     this.#tick = (): void => {
       this.#limits.checkProgress(this.#entries, this.#reader.position);
@@ -184,11 +190,11 @@ class Unpacker implements Disposable {
       (parent, leaf) => this.#whiteouts.clearWay(parent, leaf),
       (parent, leaf) => this.#whiteouts.madeDirectory(parent, leaf),
     );
-    const namespace = options.overlayXattrs ?? "trusted";
+    const marks = new LayerMarks(namespace, options.target === "marked");
     this.#linkTargets = new LinkTargets(
       this.#directories,
-      this.#isMerged ? undefined : new Lowers(options.lowerDirs ?? [], namespace),
-      namespace,
+      this.#isMerged ? undefined : new Lowers(options.lowerDirs ?? [], marks),
+      marks,
       (entry, path, content) => this.#copyUp(entry, path, content),
     );
     this.#late = new LateDirectories(this.#directories, this.#xattrs);
@@ -301,10 +307,10 @@ class Unpacker implements Disposable {
     if (result === -ERRNO.EEXIST && !lstatat(parent.fd, leaf, this.#stat).isDirectory) {
       this.#removeExisting(parent, leaf);
       result = tryMkdirat(parent.fd, leaf, firstMode);
-      if (result === 0) this.#whiteouts.madeDirectory(parent, leafOf(path));
     }
     const isNew = result === 0;
     if (!isNew && result !== -ERRNO.EEXIST) throw failure(-result, "mkdirat", parent.fd, leaf, octal(firstMode));
+    if (isNew) this.#whiteouts.madeDirectory(parent, leafOf(path));
     if (!isNew || this.#needsOwner(entry, parent)) lchownat(parent.fd, leaf, entry.uid, entry.gid);
     if (entry.xattrs !== undefined) this.#xattrs.setOf(parent, path, withoutDefaultAcl(this.#xattrs.of(entry)));
     const isExact = isNew && entry.mode === firstMode && (firstMode & this.#umask) === 0 && !parent.isSetgid;
@@ -339,9 +345,7 @@ class Unpacker implements Disposable {
   }
 
   #createNode(entry: TarEntry, path: ByteString, parent: OpenDirectory, type: number): void {
-    if (type === S_IFCHR && entry.deviceMajor === 0 && entry.deviceMinor === 0) {
-      throw whiteoutDevice(path);
-    }
+    if (type === S_IFCHR && entry.deviceMajor === 0 && entry.deviceMinor === 0) throw whiteoutDevice(path);
     if (this.#refusesDevices && type !== S_IFIFO) throw deviceRefused(path);
     const leaf = this.#leaf.fill(leafOf(path));
     const permissions = entry.mode & 0o777;

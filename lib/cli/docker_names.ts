@@ -36,8 +36,6 @@ export function ownersLabel(owners: readonly DockerOwner[] = []): string {
  * cannot be an id; `layer_in_use`: a layer of dockerd's is to be removed.
  */
 export async function withLayerIds(command: Command, context: Context): Promise<Command> {
-  const docker = await context.docker();
-  if (docker === undefined) return command;
   const find = (word: string): Promise<string> => requireLayerId(word, context);
   const findAny = async <T>(word: string | T): Promise<string | T> =>
     typeof word === "string" ? await find(word) : word;
@@ -56,7 +54,8 @@ export async function withLayerIds(command: Command, context: Context): Promise<
       return { ...command, id: await find(command.id) };
     case "rm": {
       const ids = await Promise.all(command.ids.map(find));
-      for (const id of ids) refuseDockers(id, docker);
+      const docker = await context.docker();
+      for (const id of ids) if (docker?.knows(id)) throw dockersLayer(id, docker);
       return { ...command, ids };
     }
     default:
@@ -80,11 +79,10 @@ async function requireLayerId(word: string, context: Context): Promise<string> {
   });
 }
 
-function refuseDockers(id: string, docker: DockerMetadata): void {
-  if (!docker.knows(id)) return;
+function dockersLayer(id: string, docker: DockerMetadata): StorageError {
   const [owner] = docker.ownersOf(id);
   const what = owner === undefined ? "a part of an image" : describeOwner(owner);
-  throw new StorageError("layer_in_use", `Cannot remove layer "${id}": dockerd has it in its books as ${what}`, {
+  return new StorageError("layer_in_use", `Cannot remove layer "${id}": dockerd has it in its books as ${what}`, {
     hint: "docker rmi and docker rm remove it there as well",
   });
 }

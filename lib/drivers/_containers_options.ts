@@ -7,11 +7,12 @@
  * @module
  */
 
-import { AT_FDCWD, existsat } from "../../ffi/file.ts";
+import { AT_FDCWD } from "../../ffi/file.ts";
 import { statat } from "../../ffi/stat.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { StorageError } from "../errors.ts";
 import { parseMountOptions } from "../mount/mount_options.ts";
+import { requireMountProgram } from "../mount/mount_program.ts";
 import { absolutePath } from "../util/absolute_path.ts";
 import { parseSize } from "../units.ts";
 import { parseBoolean, quotaNotSupported, splitOption } from "./_driver_options.ts";
@@ -22,6 +23,8 @@ export interface ContainersOptions {
   mountOptions: string[];
   /** Roots of other stores whose layers may be used, and are never changed. */
   imageStores: string[];
+  /** The program that mounts layers; undefined if the kernel does. */
+  mountProgram: string | undefined;
 }
 
 /** The directory of the driver in a root, also in an image store. */
@@ -34,10 +37,10 @@ const NAMED_MASKS: readonly string[] = ["shared", "private"];
  * Parses the options.
  *
  * @throws {StorageError} `invalid_argument`: no `=`, an unknown key, a value that is none; `not_supported`: a size, a
- * mount program, a mask, or errors of chown to be passed over.
+ * mask, or errors of chown to be passed over.
  */
 export function parseContainersOptions(options: readonly string[]): ContainersOptions {
-  const parsed: ContainersOptions = { mountOptions: [], imageStores: [] };
+  const parsed: ContainersOptions = { mountOptions: [], imageStores: [], mountProgram: undefined };
   for (const option of options) {
     const [key, value] = splitOption(option);
     readOption(parsed, key.replace(PREFIX_REGEXP, ""), value, key);
@@ -58,7 +61,8 @@ function readOption(parsed: ContainersOptions, name: string, value: string, key:
       if (parseSize(value) > 0) throw quotaNotSupported(key);
       return;
     case "mount_program":
-      requireNoMountProgram(key, value);
+      if (value !== "") requireMountProgram(value);
+      parsed.mountProgram = value === "" ? undefined : value;
       return;
     case "ignore_chown_errors":
       if (parseBoolean(key, value)) throw notSupported(`${key}=${value}`, "owners are set as the archive says");
@@ -95,14 +99,6 @@ function parseStore(key: string, path: string): string {
     throw error;
   }
   return `${store}/${DIRECTORY}`;
-}
-
-function requireNoMountProgram(key: string, program: string): void {
-  if (program === "") return;
-  if (!existsat(AT_FDCWD, program)) {
-    throw new StorageError("invalid_argument", `Cannot use the option ${key}: there is no program "${program}"`);
-  }
-  throw notSupported(`${key}=${program}`, "the kernel's overlayfs mounts layers");
 }
 
 function requireMask(key: string, value: string): void {

@@ -11,7 +11,6 @@ import { AT_FDCWD, Fd, O_DIRECTORY, O_RDONLY, openat, renameat2 } from "../../ff
 import { readDirectory } from "../../ffi/directory.ts";
 import { statat } from "../../ffi/stat.ts";
 import { StorageError } from "../errors.ts";
-import { isOverlayMounted } from "../mount/unmount.ts";
 import { tryLockDirectory } from "../util/directory_lock.ts";
 import type { LayerHome } from "./_layer_home.ts";
 import { makeOwnedDirectory } from "./_owner.ts";
@@ -54,7 +53,7 @@ export async function finishApply(home: LayerHome, id: string): Promise<void> {
 }
 
 function requireEmpty(home: LayerHome, id: string): void {
-  if (isOverlayMounted(home.layout.mergedDir(id))) {
+  if (home.mountState(id) === "mounted") {
     throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": it is mounted`);
   }
   using directory = new Fd(openat(AT_FDCWD, home.layout.diffDir(id), O_RDONLY | O_DIRECTORY));

@@ -14,9 +14,11 @@ import { asStorageError, StorageError } from "../errors.ts";
 import { type IdMaps, rootPair } from "../id_map.ts";
 import type { Logger } from "../log.ts";
 import type { OverlayFeatures } from "../mount/overlay_features.ts";
-import type { MountApi } from "../mount/overlay_mount.ts";
+import type { MountState } from "../mount/mount_program.ts";
+import type { Mounter } from "../mount/mounter.ts";
 import { type DirectoryLock, lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { makeDirectories, makeRunDirectory } from "../util/run_file.ts";
+import { ChildIndex } from "./_child_index.ts";
 import { featuresOf } from "./_features_cache.ts";
 import type { DriverHome } from "./_graph_driver.ts";
 import { LayerMounts } from "./_layer_mounts.ts";
@@ -32,7 +34,8 @@ export interface HomeSettings {
   home: string;
   runRoot: string;
   idMaps: IdMaps | undefined;
-  mountApi: MountApi;
+  /** Who mounts layers. */
+  mounter: Mounter;
   logger: Logger;
   runner: WorkRunner;
   /** Called with the home before it is used, and may refuse it. */
@@ -43,12 +46,16 @@ export interface HomeSettings {
 export class LayerHome implements DriverHome {
   /** Where work runs whose input and output are descriptors. */
   readonly runner: WorkRunner;
+  /** Who mounts layers. */
+  readonly mounter: Mounter;
   readonly logger: Logger;
   readonly idMaps: IdMaps | undefined;
   readonly #settings: HomeSettings;
   #workers: WorkRunner | undefined;
   #mounts: LayerMounts | undefined;
   #features: OverlayFeatures | undefined;
+  #hasAskedForChildren = false;
+  #children: ChildIndex | undefined;
 
   /** @param kernelOptions Mount options of the driver by which the kernel's answers may change. */
   constructor(
@@ -59,6 +66,7 @@ export class LayerHome implements DriverHome {
   ) {
     this.#settings = settings;
     this.runner = settings.runner;
+    this.mounter = settings.mounter;
     this.logger = settings.logger;
     this.idMaps = settings.idMaps;
   }
@@ -73,6 +81,7 @@ export class LayerHome implements DriverHome {
   [Symbol.dispose](): void {
     this.runner[Symbol.dispose]();
     this.#workers?.[Symbol.dispose]();
+    this.#children?.[Symbol.dispose]();
   }
 
   /** The host's ids of the container's root. */
@@ -110,7 +119,7 @@ export class LayerHome implements DriverHome {
       const { home } = this.layout;
       try {
         this.#settings.checkHome?.(home);
-        this.#features = featuresOf(home, `${this.#runDir()}/features`, this.#settings.mountApi, this.kernelOptions);
+        this.#features = featuresOf(home, `${this.#runDir()}/features`, this.mounter, this.kernelOptions);
       } catch (error) {
         throw asStorageError(error, `Cannot keep overlay layers in ${home}`);
       }
@@ -123,19 +132,39 @@ export class LayerHome implements DriverHome {
     if (this.#mounts === undefined) {
       const countDir = `${this.#runDir()}/mounts`;
       makeRunDirectory(countDir);
-      this.#mounts = new LayerMounts(countDir, this.#settings.mountApi);
+      this.#mounts = new LayerMounts(countDir, this.mounter);
     }
     return this.#mounts;
   }
 
-  /** Which interface of the kernel mounts. */
-  get mountApi(): MountApi {
-    return this.#settings.mountApi;
+  /** A layer that lies on `id`, if there is any. */
+  findChildOf(id: string): string | undefined {
+    const link = this.layout.shortName(id);
+    // Who asks but once is better off without an index.
+    if (link === undefined || !this.#hasAskedForChildren) {
+      this.#hasAskedForChildren = true;
+      return this.layout.findChildOf(id);
+    }
+    const child = (this.#children ??= ChildIndex.tryMake(this.layout))?.find(link);
+    if (child !== null && this.#children !== undefined) return child;
+    this.#children?.[Symbol.dispose]();
+    this.#children = undefined;
+    return this.layout.findChildOf(id);
+  }
+
+  /** What `get` mounted for the layer. */
+  mountState(id: string): MountState {
+    return this.mounter.state(this.layout.mergedDir(id));
   }
 
   /** Why the layer's own directory does not tell all that it changed; undefined if it does. */
   nativeDiffRefusal(id: string): string | undefined {
     return this.features.nativeDiffRefusal ?? this.layout.nativeDiffRefusal(id);
+  }
+
+  /** Whether deletions are files named `.wh.…` here, as mount programs have it. */
+  get hasMarkers(): boolean {
+    return this.features.whiteouts === "files";
   }
 
   /** Where mounts are made that nobody else sees. */

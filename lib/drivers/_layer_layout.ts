@@ -193,11 +193,17 @@ export class LayerLayout {
     return layersIn(this.home).sort();
   }
 
+  /** The layer's short name as `lower` files spell it; undefined where its own file does not tell it. */
+  shortName(id: string): string | undefined {
+    const link = `${LINK_DIR}/${this.readLink(id) ?? ""}`;
+    return LINK_REGEXP.test(link) ? link : undefined;
+  }
+
   /** A layer whose parent is `id`, if there is any. */
   findChildOf(id: string): string | undefined {
-    const link = `${LINK_DIR}/${this.readLink(id) ?? ""}`;
     // A damaged link file must not make orphans: then each lower layer is followed to where it leads.
-    const isLink = LINK_REGEXP.test(link);
+    const link = this.shortName(id);
+    const isLink = link !== undefined;
     return this.layerIds().find((other) => {
       const first = readTextFileIfExists(this.lowerFile(other))?.split(":", 1)[0];
       if (first === undefined) return false;

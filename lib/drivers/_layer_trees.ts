@@ -7,11 +7,9 @@
  */
 
 import { AT_FDCWD, Fd, O_DIRECTORY, O_RDONLY, openat, tryMkdirat } from "../../ffi/file.ts";
-import { mount, MS_BIND } from "../../ffi/mount.ts";
 import { mountAside, pathOf } from "../mount/mount_aside.ts";
 import { overlayXattrs } from "../mount/overlay_features.ts";
-import { mountOverlay, type OverlayMount } from "../mount/overlay_mount.ts";
-import { isOverlayMounted } from "../mount/unmount.ts";
+import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { removeTree } from "../util/remove_tree.ts";
 import { beginApply, finishApply, giveUpApply } from "./_layer_apply.ts";
 import type { LayerHome } from "./_layer_home.ts";
@@ -27,6 +25,7 @@ export function naiveDiffHost(home: LayerHome, overlayOf: (id: string) => Overla
       return home.workers;
     },
     idMaps: home.idMaps,
+    newRootMode: home.format.baseDiffMode,
     get overlayXattrs() {
       return overlayXattrs(home.features);
     },
@@ -43,12 +42,8 @@ async function seeTree(
   home.requireLayer(id);
   using _lock = await home.lock(id);
   home.requireWhole(id);
-  const merged = layout.mergedDir(id);
-  const root = mountAside(home.asideDir, (target) => {
-    // Bound without what is mounted in it: a container's own mounts are not the layer's.
-    if (isOverlayMounted(merged)) mount(merged, target, null, MS_BIND, null);
-    else mountOverlay(overlayOf(id), target, home.mountApi);
-  });
+  const mergedDir = layout.mergedDir(id);
+  const root = await mountAside(home.asideDir, (target) => home.mounter.show(overlayOf(id), mergedDir, target));
   return {
     path: pathOf(root),
     [Symbol.asyncDispose](): Promise<void> {
@@ -78,7 +73,7 @@ async function stageTree(home: LayerHome, id: string): Promise<StagedTree> {
   const lowerDirs = layout.mountLowers(id);
   if (lowerDirs.length === 0) lowerDirs.push(home.emptyDir);
   const overlay = { lowerDirs, upper: { upperDir, workDir }, options: home.prepare().mountOptions };
-  const root = undo.use(mountAside(home.asideDir, (target) => mountOverlay(overlay, target, home.mountApi)));
+  const root = undo.use(await mountAside(home.asideDir, (target) => home.mounter.mount(overlay, target)));
   const all = undo.move();
   return {
     path: pathOf(root),

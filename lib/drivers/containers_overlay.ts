@@ -14,14 +14,16 @@ import { AT_FDCWD, existsat } from "../../ffi/file.ts";
 import { StorageError } from "../errors.ts";
 import { parseLayerId } from "../layer_id.ts";
 import { overrideOptions } from "../mount/mount_options.ts";
+import { ProgramMounter } from "../mount/mounter.ts";
 import { type OverlayMount, readOnlyView } from "../mount/overlay.ts";
 import { makeRunDirectory } from "../util/run_file.ts";
+import { ContainersHome } from "./_containers_home.ts";
 import { ContainersLayout, LINK_DIR_MODE } from "./_containers_layout.ts";
 import { parseContainersOptions } from "./_containers_options.ts";
 import { checkLayerOptions } from "./_driver_options.ts";
 import { attempt } from "./_graph_driver.ts";
 import type { LayerFormat } from "./_layer_format.ts";
-import { type HomeSettings, LayerHome } from "./_layer_home.ts";
+import type { HomeSettings } from "./_layer_home.ts";
 import { optionsOfMount } from "./_mount_options.ts";
 import { OverlayDriver } from "./_overlay_driver.ts";
 import { makeOwnedDirectory } from "./_owner.ts";
@@ -64,16 +66,19 @@ export type ContainersOverlaySettings = HomeSettings & { options: readonly strin
 export class ContainersOverlayDriver extends OverlayDriver {
   readonly #layout: ContainersLayout;
   readonly #mountOptions: readonly string[];
+  readonly #mountProgram: string | undefined;
 
   /** @throws {StorageError} `invalid_argument`, `not_supported`: the options. */
   constructor(settings: ContainersOverlaySettings) {
-    const { imageStores, mountOptions } = parseContainersOptions(settings.options);
+    const { imageStores, mountOptions, mountProgram } = parseContainersOptions(settings.options);
     const usable = mountOptions.filter((option) => isKnown(option, settings));
     const mountRoot = `${settings.runRoot}/${FORMAT.driver}-image-store-layers`;
     const layout = new ContainersLayout(settings.home, imageStores, mountRoot, settings.logger);
-    super(new LayerHome(settings, FORMAT, layout, usable.filter(changesAnswers)));
+    const mounter = mountProgram === undefined ? settings.mounter : new ProgramMounter(mountProgram, settings.logger);
+    super(new ContainersHome({ ...settings, mounter }, FORMAT, layout, usable.filter(changesAnswers)));
     this.#layout = layout;
     this.#mountOptions = usable;
+    this.#mountProgram = mountProgram;
   }
 
   protected checkNewLayer(id: string, { storageOptions }: CreateOptions, isReadWrite: boolean): void {
@@ -132,10 +137,9 @@ export class ContainersOverlayDriver extends OverlayDriver {
     if (lowerDirs.length === 0) lowerDirs.push(this.#emptyDir(id));
     if (layout.storeOf(id) !== undefined) makeRunDirectory(layout.mountRoot);
     const upper = { upperDir: layout.diffDir(id), workDir: layout.workDir(id) };
-    if (asked.readOnly === true || options.includes("ro") || layout.isCommitted(id)) {
-      return readOnlyView(upper, lowerDirs, options);
-    }
-    return { lowerDirs, upper, options };
+    const overlay = { lowerDirs, upper, options, idMaps: asked.idMaps };
+    const isReadOnly = asked.readOnly === true || options.includes("ro") || layout.isCommitted(id);
+    return isReadOnly ? readOnlyView(overlay) : overlay;
   }
 
   #emptyDir(id: string): string {
@@ -151,6 +155,7 @@ export class ContainersOverlayDriver extends OverlayDriver {
         ["Supports d_type", "true"],
         ["Native Overlay Diff", String(features.nativeDiffRefusal === undefined)],
         ["Using metacopy", String(features.usingMetacopy)],
+        ...(this.#mountProgram === undefined ? [] : [["Mount Program", this.#mountProgram] as const]),
       ];
     });
   }
@@ -170,7 +175,7 @@ function isKnown(option: string, { logger }: HomeSettings): boolean {
   return false;
 }
 
-/** Whether the kernel may do other things with the option than without. */
+/** Whether the kernel, or a mount program, may do other things with the option than without. */
 function changesAnswers(option: string): boolean {
-  return /^(?:metacopy|redirect_dir|index|xino)=/.test(option);
+  return /^(?:metacopy|redirect_dir|index|xino|xattr_permissions)=/.test(option);
 }

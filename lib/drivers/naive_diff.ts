@@ -51,6 +51,8 @@ export interface NaiveDiffHost {
   readonly workers: WorkRunner;
   readonly idMaps: IdMaps | undefined;
   readonly overlayXattrs: OverlayXattrNamespace;
+  /** The mode that the root of a new layer has; 0755 where it is left out. */
+  readonly newRootMode?: number;
   readonly logger: Logger;
 }
 
@@ -93,6 +95,7 @@ export class NaiveDiff {
       archiveFd,
       overlayXattrs: this.host.overlayXattrs,
       idMaps: this.host.idMaps,
+      newRootMode: this.host.newRootMode,
       compression,
       digest,
       skipErrors,

@@ -92,10 +92,11 @@ export class Overlay2Driver extends OverlayDriver {
     const all = optionsOfMount(this.layerHome.prepare().mountOptions, options);
     const lowerDirs = layout.mountLowers(id);
     const upper = { upperDir: layout.diffDir(id), workDir: layout.workDir(id) };
-    if (options.readOnly !== true && !layout.isCommitted(id)) return { lowerDirs, upper, options: all };
+    const overlay = { lowerDirs, upper, options: all, idMaps: options.idMaps };
+    if (options.readOnly !== true && !layout.isCommitted(id)) return overlay;
     // Without an upper directory the kernel wants two others.
     if (lowerDirs.length === 0) lowerDirs.push(this.layerHome.emptyDir);
-    return readOnlyView(upper, lowerDirs, all);
+    return readOnlyView(overlay);
   }
 
   status(): Promise<StatusEntry[]> {

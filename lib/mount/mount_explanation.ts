@@ -66,7 +66,7 @@ function explainPermission(): Explanation {
   if ((BigInt(`0x${capabilities}`) >> CAP_SYS_ADMIN & 1n) === 0n) {
     return {
       reason: "this process lacks the capability CAP_SYS_ADMIN",
-      hint: "mounting needs CAP_SYS_ADMIN: run as root",
+      hint: "run as root, be it of a user namespace: unshare --user --map-root-user --mount lamina …",
     };
   }
   if (isInUserNamespace()) {

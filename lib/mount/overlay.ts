@@ -6,6 +6,8 @@
  * @module
  */
 
+import type { IdMaps } from "../id_map.ts";
+
 /** An overlay as a plain value. */
 export interface OverlayMount {
   /** Uppermost first; at least one, or two without an upper directory. */
@@ -14,6 +16,8 @@ export interface OverlayMount {
   upper: UpperDirs | undefined;
   /** Further options, each `key` or `key=value`, as the kernel spells them, without quotes. */
   options: readonly string[];
+  /** Files that have the container's ids on disk are seen with the host's; only mount programs do that. */
+  idMaps?: IdMaps | undefined;
 }
 
 /** Where an overlay keeps what is written. */
@@ -26,15 +30,12 @@ export interface UpperDirs {
 /** How many lower layers the kernel stacks (OVL_MAX_STACK). */
 export const MOST_LOWER_DIRS = 500;
 
-/** What shows `upper` on top of `lowerDirs` and lets nobody write. */
-export function readOnlyView(
-  upper: UpperDirs,
-  lowerDirs: readonly string[],
-  options: readonly string[],
-): OverlayMount {
+/** What shows the same as `overlay` and lets nobody write. */
+export function readOnlyView(overlay: OverlayMount & { upper: UpperDirs }): OverlayMount {
+  const { lowerDirs, upper, options } = overlay;
   if (lowerDirs.length < MOST_LOWER_DIRS) {
-    return { lowerDirs: [upper.upperDir, ...lowerDirs], upper: undefined, options };
+    return { ...overlay, lowerDirs: [upper.upperDir, ...lowerDirs], upper: undefined };
   }
   // As one lower layer more it would be one too many. Nothing can lie on such a layer, so it is in no other mount.
-  return { lowerDirs, upper, options: [...options.filter((option) => option !== "rw"), "ro"] };
+  return { ...overlay, options: [...options.filter((option) => option !== "rw"), "ro"] };
 }

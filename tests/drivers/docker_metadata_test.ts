@@ -9,58 +9,21 @@ import { type Logger, SILENT } from "../../lib/log.ts";
 import { assertFails } from "../_helpers/assert_fails.ts";
 import { runOk } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
-
-/** 64 digits that begin with `start`. */
-function hex(start: string): string {
-  return start.padEnd(64, "0");
-}
-
-const [BASE_CHAIN, TOP_CHAIN] = [hex("aa01"), hex("aa02")];
-const [BASE_DIFF, TOP_DIFF] = [`sha256:${hex("bb01")}`, `sha256:${hex("bb02")}`];
-const [BASE_IMAGE, TOP_IMAGE, EMPTY_IMAGE] = [hex("cc01"), hex("cc02"), hex("cc03")];
-const [WEB, BUILD] = [hex("dd01"), hex("dd02")];
-const IMAGE_ROOT = "image/overlay2";
-const CONTENT = `${IMAGE_ROOT}/imagedb/content/sha256`;
-const LAYERDB = `${IMAGE_ROOT}/layerdb`;
-const REPOSITORIES = `${IMAGE_ROOT}/repositories.json`;
-const CONFIG = `containers/${WEB}/config.v2.json`;
-
-/** The books about two layers, three images and two containers. The paths are below the data-root. */
-const FILES: Readonly<Record<string, string>> = {
-  [`${LAYERDB}/sha256/${BASE_CHAIN}/cache-id`]: "layer-base",
-  [`${LAYERDB}/sha256/${BASE_CHAIN}/diff`]: BASE_DIFF,
-  [`${LAYERDB}/sha256/${TOP_CHAIN}/cache-id`]: "layer-top",
-  [`${LAYERDB}/sha256/${TOP_CHAIN}/diff`]: TOP_DIFF,
-  [`${LAYERDB}/sha256/${TOP_CHAIN}/parent`]: `sha256:${BASE_CHAIN}`,
-  [`${CONTENT}/${BASE_IMAGE}`]: JSON.stringify({ rootfs: { type: "layers", "diff_ids": [BASE_DIFF] } }),
-  [`${CONTENT}/${TOP_IMAGE}`]: JSON.stringify({ rootfs: { type: "layers", "diff_ids": [BASE_DIFF, TOP_DIFF] } }),
-  [`${CONTENT}/${EMPTY_IMAGE}`]: JSON.stringify({ rootfs: { type: "layers", "diff_ids": null } }),
-  [REPOSITORIES]: JSON.stringify({
-    Repositories: {
-      demo: {
-        "demo:latest": `sha256:${TOP_IMAGE}`,
-        "demo:1": `sha256:${TOP_IMAGE}`,
-        [`demo@sha256:${hex("ee")}`]: `sha256:${TOP_IMAGE}`,
-      },
-      "localhost:5000/team/base": { "localhost:5000/team/base:2": `sha256:${BASE_IMAGE}` },
-      nothing: { "nothing:latest": `sha256:${EMPTY_IMAGE}` },
-    },
-  }),
-  [`${LAYERDB}/mounts/${WEB}/mount-id`]: "layer-web",
-  [`${LAYERDB}/mounts/${WEB}/init-id`]: "layer-web-init",
-  [`${LAYERDB}/mounts/${WEB}/parent`]: `sha256:${TOP_CHAIN}`,
-  [`${LAYERDB}/mounts/${BUILD}/mount-id`]: "layer-build",
-  [CONFIG]: JSON.stringify({ ID: WEB, Name: "/web" }),
-  [`containers/${BUILD}/config.v2.json`]: JSON.stringify({ ID: BUILD, Name: "/quirky_wright" }),
-};
-
-/** Writes the books with `changes`; a file for which there is no text is missing. */
-async function write(directory: TempDir, changes: Readonly<Record<string, string | undefined>> = {}): Promise<void> {
-  for (const [path, text] of Object.entries({ ...FILES, ...changes })) {
-    await Deno.mkdir(directory.join(path.slice(0, path.lastIndexOf("/"))), { recursive: true });
-    if (text !== undefined) await Deno.writeTextFile(directory.join(path), text);
-  }
-}
+import {
+  BASE_IMAGE,
+  BUILD,
+  CONFIG,
+  CONTENT,
+  FILES,
+  hex,
+  LAYERDB,
+  REPOSITORIES,
+  TOP_CHAIN,
+  TOP_DIFF,
+  TOP_IMAGE,
+  WEB,
+  writeBooks,
+} from "./_docker_books.ts";
 
 /** What is read, and what the logger was told. */
 function readBooks(directory: TempDir): { metadata: DockerMetadata; warnings: string[] } {
@@ -71,7 +34,7 @@ function readBooks(directory: TempDir): { metadata: DockerMetadata; warnings: st
 
 Deno.test("readDockerMetadata() tells images and containers of each layer", async () => {
   await using directory = await TempDir.make();
-  await write(directory);
+  await writeBooks(directory);
   const { metadata, warnings } = readBooks(directory);
   assertEquals(warnings, []);
   assertEquals(metadata.ownersOf("layer-base"), [
@@ -112,7 +75,7 @@ const MEANINGS: readonly [word: string, layer: string | undefined][] = [
 
 Deno.test("find() takes names and ids as docker does", async () => {
   await using directory = await TempDir.make();
-  await write(directory);
+  await writeBooks(directory);
   const { metadata } = readBooks(directory);
   for (const [word, layer] of MEANINGS) assertEquals(metadata.find(word, false), layer, word);
   assertEquals(metadata.find("layer-of-lamina", true), "layer-of-lamina");
@@ -126,7 +89,7 @@ async function find(metadata: DockerMetadata, word: string, isLayer = false): Pr
 
 Deno.test("find() refuses a word that means several layers, and names them", async () => {
   await using directory = await TempDir.make();
-  await write(directory, {
+  await writeBooks(directory, {
     [REPOSITORIES]: JSON.stringify({ Repositories: { web: { "web:latest": `sha256:${BASE_IMAGE}` } } }),
     [`${CONTENT}/${hex("cc02ff")}`]: FILES[`${CONTENT}/${BASE_IMAGE}`],
   });
@@ -142,14 +105,14 @@ Deno.test("find() refuses a word that means several layers, and names them", asy
 
 Deno.test("find() says of an image without content that it has no layer", async () => {
   await using directory = await TempDir.make();
-  await write(directory);
+  await writeBooks(directory);
   await assertFails(find(readBooks(directory).metadata, "nothing"), "layer_not_found");
 });
 
 Deno.test("find() takes two names of one layer for one meaning", async () => {
   await using directory = await TempDir.make();
   const twin = hex("cc99");
-  await write(directory, {
+  await writeBooks(directory, {
     [`${CONTENT}/${twin}`]: FILES[`${CONTENT}/${TOP_IMAGE}`],
   });
   const { metadata } = readBooks(directory);
@@ -194,7 +157,7 @@ for (const [path, text, reason, word, layer] of DAMAGE) {
   const what = text === undefined ? "missing" : JSON.stringify(text.slice(0, 30));
   Deno.test(`readDockerMetadata() warns of ${path.replaceAll(/0{8,}/g, "…")} ${what}, and reads the others`, async () => {
     await using directory = await TempDir.make();
-    await write(directory, { [path]: text });
+    await writeBooks(directory, { [path]: text });
     const { metadata, warnings } = readBooks(directory);
     assert(
       warnings.some((warning) => warning.includes(directory.join(path)) && warning.includes(reason)),
@@ -217,7 +180,7 @@ for (const [name, script, reason] of STRANGE_FILES) {
   Deno.test(`readDockerMetadata() does not read a file that is ${name}`, async () => {
     await using directory = await TempDir.make();
     const path = directory.join(`${LAYERDB}/sha256/${TOP_CHAIN}/cache-id`);
-    await write(directory, { [`${LAYERDB}/sha256/${TOP_CHAIN}/cache-id`]: undefined });
+    await writeBooks(directory, { [`${LAYERDB}/sha256/${TOP_CHAIN}/cache-id`]: undefined });
     await runOk("sh", ["-c", script, "sh", path]);
     const { metadata, warnings } = readBooks(directory);
     assertStringIncludes(warnings.join("\n"), `${path}: it ${reason}`);
@@ -227,7 +190,7 @@ for (const [name, script, reason] of STRANGE_FILES) {
 
 Deno.test("readDockerMetadata() says of a directory without dockerd's books that it is none", async () => {
   await using directory = await TempDir.make();
-  await write(directory);
+  await writeBooks(directory);
   await Deno.writeTextFile(directory.join("file"), "");
   const read = async (dockerRoot: string, driver = "overlay2"): Promise<unknown> =>
     await Promise.resolve().then(() => readDockerMetadata({ dockerRoot, driver }));

@@ -88,6 +88,7 @@ export async function saveLayers(
   dataRoot: string,
   image: string,
   directory: string,
+  driver = "overlay2",
 ): Promise<SavedLayer[]> {
   await Deno.mkdir(directory);
   await dockerd.docker(["save", "-o", `${directory}.tar`, image]);
@@ -98,7 +99,7 @@ export async function saveLayers(
   let chain: string | undefined;
   for (const [i, diffId] of rootfs.diff_ids.entries()) {
     chain = chain === undefined ? diffId : `sha256:${await sha256(`${chain} ${diffId}`)}`;
-    const book = `${dataRoot}/image/overlay2/layerdb/sha256/${chain.slice("sha256:".length)}`;
+    const book = `${dataRoot}/image/${driver}/layerdb/sha256/${chain.slice("sha256:".length)}`;
     const id = await Deno.readTextFile(`${book}/cache-id`);
     layers.push({ id, parent: layers.at(-1)?.id, diffId, tar: `${directory}/${manifest!.Layers[i]}` });
   }
@@ -111,7 +112,12 @@ async function sha256(text: string): Promise<string> {
 }
 
 /** The id of the layer that a container writes to. */
-export async function containerLayer(dockerd: Dockerd, dataRoot: string, container: string): Promise<string> {
+export async function containerLayer(
+  dockerd: Dockerd,
+  dataRoot: string,
+  container: string,
+  driver = "overlay2",
+): Promise<string> {
   const id = await dockerd.docker(["inspect", "--format={{.Id}}", container]);
-  return await Deno.readTextFile(`${dataRoot}/image/overlay2/layerdb/mounts/${id}/mount-id`);
+  return await Deno.readTextFile(`${dataRoot}/image/${driver}/layerdb/mounts/${id}/mount-id`);
 }

@@ -37,13 +37,13 @@ export class Dockerd implements AsyncDisposable {
   }
 
   /** Starts one in `directory`, and waits until it answers. */
-  static async start(directory: TempDir): Promise<Dockerd> {
+  static async start(directory: TempDir, driver: "overlay2" | "overlay" = "overlay2"): Promise<Dockerd> {
     const options = [
       ["--data-root", Dockerd.dataRoot(directory)],
       ["--exec-root", directory.join("exec")],
       ["--pidfile", directory.join("dockerd.pid")],
       ["--host", `unix://${directory.join("docker.sock")}`],
-      ["--storage-driver", "overlay2"],
+      ["--storage-driver", driver],
       ["--bridge=none", "--iptables=false", "--ip-forward=false"],
     ].flat();
     // The shell gives its place to dockerd, so that the process id is dockerd's.

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import "../_helpers/warm_libc.ts";
+import { assertEquals } from "@std/assert";
+import { DirectoryWatch } from "../../lib/util/directory_watch.ts";
+import { TempDir } from "../_helpers/temp_dir.ts";
+
+Deno.test("a watched directory tells which names came, went and were renamed, once", async () => {
+  await using directory = await TempDir.make();
+  await directory.mkdir("home");
+  const path = (name: string): string => directory.join("home", name);
+  await Deno.mkdir(path("old"));
+  using watch = DirectoryWatch.tryMake(directory.join("home"))!;
+  assertEquals(watch.changedNames(), new Set());
+  await Deno.mkdir(path("a"));
+  await Deno.rename(path("a"), path("ü"));
+  await Deno.remove(path("old"));
+  await Deno.mkdir(path("ü/below"));
+  assertEquals(watch.changedNames(), new Set(["a", "ü", "old"]));
+  assertEquals(watch.changedNames(), new Set());
+});
+
+Deno.test("a watched directory that is removed, or whose events got lost, says so", async () => {
+  await using directory = await TempDir.make();
+  await directory.mkdir("home");
+  {
+    using watch = DirectoryWatch.tryMake(directory.join("home"))!;
+    const most = Number(await Deno.readTextFile("/proc/sys/fs/inotify/max_queued_events"));
+    for (let i = 0; i <= most / 2; i++) {
+      Deno.mkdirSync(directory.join("home", "x"));
+      Deno.removeSync(directory.join("home", "x"));
+    }
+    assertEquals(watch.changedNames(), undefined);
+    assertEquals(watch.changedNames(), new Set());
+  }
+  using watch = DirectoryWatch.tryMake(directory.join("home"))!;
+  await Deno.remove(directory.join("home"));
+  assertEquals(watch.changedNames(), undefined);
+});
