@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// deno-lint-ignore-file camelcase -- functions keep their C names
 
 /**
  * Being told what happens in a directory: inotify(7).

@@ -27,8 +27,8 @@ Deno.test("a watched directory that is removed, or whose events got lost, says s
     using watch = DirectoryWatch.tryMake(directory.join("home"))!;
     const most = Number(await Deno.readTextFile("/proc/sys/fs/inotify/max_queued_events"));
     for (let i = 0; i <= most / 2; i++) {
-      Deno.mkdirSync(directory.join("home", "x"));
-      Deno.removeSync(directory.join("home", "x"));
+      await Deno.mkdir(directory.join("home", "x"));
+      await Deno.remove(directory.join("home", "x"));
     }
     assertEquals(watch.changedNames(), undefined);
     assertEquals(watch.changedNames(), new Set());
