@@ -16,6 +16,7 @@ import type { Directories, OpenDirectory } from "./_directories.ts";
 import type { LowerName, Lowers } from "./_lowers.ts";
 import { cleanPath, leafOf, parentOf } from "./entry_path.ts";
 import { TarEntry, TypeFlag } from "./header.ts";
+import { overrideName } from "./override_stat.ts";
 import { isInsideAufsDirectory, isOpaqueValue, opaqueXattr, type OverlayXattrNamespace } from "./whiteout.ts";
 import { isExportedXattr } from "./xattr_filter.ts";
 
@@ -33,20 +34,26 @@ export class LinkTargets {
   readonly #directories: Directories;
   readonly #lowers: Lowers | undefined;
   readonly #opaqueXattr: string;
+  readonly #isMasked: boolean;
   readonly #make: MakeEntry;
   readonly #leaf = new CName();
   readonly #stat = new Stat();
 
-  /** @param lowers The layers below; undefined if the tree shows them itself. */
+  /**
+   * @param lowers The layers below; undefined if the tree shows them itself.
+   * @param isMasked Whether files have their owners and modes in an attribute.
+   */
   constructor(
     directories: Directories,
     lowers: Lowers | undefined,
     overlayXattrs: OverlayXattrNamespace,
+    isMasked: boolean,
     make: MakeEntry,
   ) {
     this.#directories = directories;
     this.#lowers = lowers;
     this.#opaqueXattr = opaqueXattr(overlayXattrs);
+    this.#isMasked = isMasked;
     this.#make = make;
   }
 
@@ -78,6 +85,7 @@ export class LinkTargets {
     if (this.#lowers === undefined || this.#isDeleted(target)) return undefined;
     using lower = this.#lowers.find(target);
     if (lower === undefined) return undefined;
+    if (this.#isMasked) overrideName(lower.parent.fd, lower.stat, lower.leaf);
     if (!lower.stat.isDirectory) {
       this.#copyParents(target, this.#lowers);
       using content = openContent(lower);
@@ -107,7 +115,9 @@ export class LinkTargets {
     if (parent === "" || this.#directories.find(parent) !== undefined) return;
     this.#copyParents(parent, lowers);
     using lower = lowers.find(parent);
-    if (lower?.stat.isDirectory) this.#make(entryOf(lower, parent), parent, undefined);
+    if (!lower?.stat.isDirectory) return;
+    if (this.#isMasked) overrideName(lower.parent.fd, lower.stat, lower.leaf);
+    this.#make(entryOf(lower, parent), parent, undefined);
   }
 }
 

@@ -17,6 +17,7 @@ import type { OverlayFeatures } from "../mount/overlay_features.ts";
 import type { MountApi } from "../mount/overlay_mount.ts";
 import { type DirectoryLock, lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { makeDirectories, makeRunDirectory } from "../util/run_file.ts";
+import { type ContentRules, PLAIN } from "./_content_rules.ts";
 import { featuresOf } from "./_features_cache.ts";
 import type { DriverHome } from "./_graph_driver.ts";
 import { LayerMounts } from "./_layer_mounts.ts";
@@ -48,12 +49,16 @@ export class LayerHome implements DriverHome {
   #mounts: LayerMounts | undefined;
   #features: OverlayFeatures | undefined;
 
-  /** @param kernelOptions Mount options of the driver by which the kernel's answers may change. */
+  /**
+   * @param kernelOptions Mount options of the driver by which the kernel's answers may change.
+   * @param rules How owners and modes are kept.
+   */
   constructor(
     settings: HomeSettings,
     readonly format: LayerFormat,
     readonly layout: LayerLayout,
     readonly kernelOptions: readonly string[] = [],
+    readonly rules: ContentRules = PLAIN,
   ) {
     this.#settings = settings;
     this.runner = settings.runner;

@@ -27,6 +27,7 @@ export function naiveDiffHost(home: LayerHome, overlayOf: (id: string) => Overla
       return home.workers;
     },
     idMaps: home.idMaps,
+    rules: home.rules,
     get overlayXattrs() {
       return overlayXattrs(home.features);
     },

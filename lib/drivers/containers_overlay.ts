@@ -65,11 +65,11 @@ export class ContainersOverlayDriver extends OverlayDriver {
 
   /** @throws {StorageError} `invalid_argument`, `not_supported`: the options. */
   constructor(settings: ContainersOverlaySettings) {
-    const { imageStores, mountOptions } = parseContainersOptions(settings.options);
+    const { imageStores, mountOptions, rules } = parseContainersOptions(settings.options);
     const usable = mountOptions.filter((option) => isKnown(option, settings));
     const mountRoot = `${settings.runRoot}/${FORMAT.driver}-image-store-layers`;
     const layout = new ContainersLayout(settings.home, imageStores, mountRoot, settings.logger);
-    super(new LayerHome(settings, FORMAT, layout, usable.filter(changesAnswers)));
+    super(new LayerHome(settings, FORMAT, layout, usable.filter(changesAnswers), rules));
     this.#layout = layout;
     this.#mountOptions = usable;
   }
@@ -79,6 +79,10 @@ export class ContainersOverlayDriver extends OverlayDriver {
       throw new StorageError("invalid_argument", `Cannot use "${id}" as a layer id: containers/storage uses the name`);
     }
     checkLayerOptions(storageOptions, isReadWrite);
+    if (!isReadWrite || !this.#isMasked) return;
+    throw new StorageError("not_supported", `Cannot make "${id}" to be written in: the option force_mask is set`, {
+      hint: "the kernel shows masks, not owners: leave force_mask out, or make the layer without --read-write",
+    });
   }
 
   /** Makes a child of the template: that has the same content, and copies nothing. */
@@ -86,7 +90,8 @@ export class ContainersOverlayDriver extends OverlayDriver {
     return attempt(`Cannot make a layer like "${template}"`, async () => {
       const parent = parseLayerId(template);
       this.layerHome.requireLayer(parent);
-      await this.createReadWrite(id, { ...options, parent });
+      if (this.#isMasked) await this.create(id, { ...options, parent });
+      else await this.createReadWrite(id, { ...options, parent });
     });
   }
 
@@ -106,6 +111,11 @@ export class ContainersOverlayDriver extends OverlayDriver {
       this.#requireOwn(parseLayerId(unsafeId), "fill");
       return await super.applyDiff(unsafeId, diff, options);
     });
+  }
+
+  /** Whether files have another owner and mode on disk than in the layer. */
+  get #isMasked(): boolean {
+    return this.layerHome.rules.forceMask !== undefined;
   }
 
   #requireOwn(id: string, action: string): void {
@@ -130,7 +140,7 @@ export class ContainersOverlayDriver extends OverlayDriver {
     const lowerDirs = layout.mountLowers(id);
     if (lowerDirs.length === 0) lowerDirs.push(this.#emptyDir(id));
     if (layout.storeOf(id) !== undefined) makeRunDirectory(layout.mountRoot);
-    if (readOnly || chosen.includes("ro") || layout.isCommitted(id)) {
+    if (readOnly || chosen.includes("ro") || this.#isMasked || layout.isCommitted(id)) {
       return { lowerDirs: [layout.diffDir(id), ...lowerDirs], upper: undefined, options };
     }
     return { lowerDirs, upper: { upperDir: layout.diffDir(id), workDir: layout.workDir(id) }, options };

@@ -214,6 +214,8 @@ export interface ApplyResult extends ArchiveDigests {
   sizeBytes: number;
   /** Extended attributes that were left out, and why. */
   droppedXattrs: DroppedXattr[];
+  /** How many files have not got their owner, where the driver's options pass that over (`ignore_chown_errors`). */
+  unsetOwners: number;
 }
 
 /** An open file of the calling process, for archives that need not pass through JavaScript. It stays open. */

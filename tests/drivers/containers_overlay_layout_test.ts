@@ -220,6 +220,10 @@ testNeeding(NEEDS, "containers-overlay takes the options of containers/storage i
     "skip_mount_home=true",
     "mount_program=",
     "ignore_chown_errors=false",
+    "ignore_chown_errors=1",
+    "force_mask=shared",
+    "force_mask=private",
+    "force_mask=0711",
   ]
     .concat(
       "mountopt=",
@@ -247,9 +251,8 @@ const REFUSED: readonly [option: string, code: "invalid_argument" | "not_support
   ["overlay.size=10q", "invalid_argument", /10q/],
   ["overlay.size=10G", "not_supported", /quota/],
   ["overlay.mount_program=/bin/true", "not_supported", /mount_program=\/bin\/true/],
-  ["overlay.force_mask=shared", "not_supported", /force_mask=shared/],
-  ["overlay.force_mask=0755", "not_supported", /force_mask=0755/],
-  ["overlay.ignore_chown_errors=true", "not_supported", /ignore_chown_errors=true/],
+  ["overlay.force_mask=17777", "invalid_argument", /"17777".*force_mask.*no mode/],
+  ["overlay.ignore_chown_errors=perhaps", "invalid_argument", /"perhaps"/],
 ];
 
 for (const [option, code, says] of REFUSED) {
