@@ -59,6 +59,13 @@ async function seeTree(
   };
 }
 
+/** Mounts `overlay` where nobody else sees it. */
+export function mountHidden(home: LayerHome, overlay: OverlayMount): Promise<Fd> {
+  return new Promise((resolve) =>
+    resolve(mountAside(home.asideDir, (target) => mountOverlay(overlay, target, home.mountApi)))
+  );
+}
+
 const WORK = ".lamina-applying-work";
 const WORK_MODE = 0o700;
 
@@ -79,7 +86,7 @@ async function stageTree(home: LayerHome, id: string): Promise<StagedTree> {
   const lowerDirs = layout.mountLowers(id);
   if (lowerDirs.length === 0) lowerDirs.push(home.emptyDir);
   const overlay = { lowerDirs, upper: { upperDir, workDir }, options: home.prepare().mountOptions };
-  const root = undo.use(mountAside(home.asideDir, (target) => mountOverlay(overlay, target, home.mountApi)));
+  const root = undo.use(await mountHidden(home, overlay));
   const all = undo.move();
   return {
     path: pathOf(root),

@@ -12,6 +12,7 @@
 
 import { AT_FDCWD, existsat } from "../../ffi/file.ts";
 import { StorageError } from "../errors.ts";
+import type { IdMaps } from "../id_map.ts";
 import { parseLayerId } from "../layer_id.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { makeRunDirectory } from "../util/run_file.ts";
@@ -21,6 +22,7 @@ import { checkLayerOptions } from "./_driver_options.ts";
 import { attempt } from "./_graph_driver.ts";
 import type { LayerFormat } from "./_layer_format.ts";
 import { type HomeSettings, LayerHome } from "./_layer_home.ts";
+import { remapLayer } from "./_layer_remap.ts";
 import { OverlayDriver } from "./_overlay_driver.ts";
 import { makeOwnedDirectory } from "./_owner.ts";
 import type {
@@ -29,6 +31,7 @@ import type {
   CreateOptions,
   FileDescriptor,
   GetOptions,
+  RemapOptions,
   RemoveOptions,
   StatusEntry,
 } from "./driver.ts";
@@ -163,10 +166,27 @@ export class ContainersOverlayDriver extends OverlayDriver {
     });
   }
 
-  updateLayerIdMap(unsafeId: string): Promise<void> {
-    return attempt(`Cannot give layer "${unsafeId}" to other ids`, () => {
-      this.layerHome.requireLayer(parseLayerId(unsafeId));
-      throw new StorageError("not_supported", "containers-overlay does not change owners of layers yet");
+  updateLayerIdMap(
+    unsafeId: string,
+    from: IdMaps | undefined,
+    to: IdMaps | undefined,
+    { mountLabel = "", ...work }: RemapOptions = {},
+  ): Promise<void> {
+    return attempt(`Cannot give layer "${unsafeId}" to other ids`, async () => {
+      const id = parseLayerId(unsafeId);
+      this.layerHome.requireLayer(id);
+      this.#requireOwn(id, "change");
+      if (this.#isMasked) {
+        throw new StorageError(
+          "not_supported",
+          `Cannot give layer "${id}" to other ids: force_mask keeps owners apart`,
+          {
+            hint: "a mount program can show such a layer under other ids",
+          },
+        );
+      }
+      const mountOptions = this.overlayOf(id, { mountLabel }).options.filter((option) => option !== "ro");
+      await remapLayer(this.layerHome, id, { from, to, mountOptions }, work);
     });
   }
 }
