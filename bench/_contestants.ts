@@ -31,6 +31,8 @@ export interface Contestant {
   name: string;
   /** `own`: the seconds that it prints as JSON, without its start; `process`: from its start to its end. */
   clock: "own" | "process";
+  /** Which of several lines that it prints counts: the one of this operation. */
+  operation?: string;
   /** What goes before the clock runs: for each sample that makes files, once for those that only read. */
   prepare?: (place: Place) => readonly Words[];
   run: (place: Place) => Words;
@@ -38,6 +40,8 @@ export interface Contestant {
 
 /** The engine, timed in a process of its own by itself. */
 const ENGINE = fileURLToPath(new URL("./_engine_process.ts", import.meta.url));
+/** The driver, timed likewise. */
+const LAYERS = fileURLToPath(new URL("./_layers_process.ts", import.meta.url));
 const CLI = fileURLToPath(new URL("../cli.ts", import.meta.url));
 const BINARY = fileURLToPath(new URL("../build/lamina", import.meta.url));
 
@@ -257,6 +261,52 @@ export function changesContestants(peers: Peers): Contestant[] {
       name: contestant.name.replace("engine", "engine on two mounts"),
     })),
   ];
+}
+
+/** How often a layer over so many others is mounted and unmounted. */
+export interface MountCycles {
+  cycles: number;
+  layers: number;
+}
+
+/** The first one is what the others are compared with. */
+export function mountContestants(peers: Peers, { cycles, layers }: MountCycles): Contestant[] {
+  return [
+    ...cFloor(peers, (place) => ["mountcycle", `${place.directory}/floor`, String(cycles), String(layers)]),
+    ...goDrivers(peers, () => ["mountcycle", "--n", String(cycles), "--layers", String(layers)], false),
+    ...laminaLayers("mount", cycles, layers),
+  ];
+}
+
+/** How many layers are made, or removed, in chains of so many. */
+export interface ManyLayers {
+  count: number;
+  depth: number;
+}
+
+/** The first one is what the others are compared with. */
+export function layersContestants(operation: "create" | "remove", peers: Peers, many: ManyLayers): Contestant[] {
+  const [count, depth] = [String(many.count), String(many.depth)];
+  return [
+    ...cFloor(peers, (place) => ["create", `${place.directory}/floor`, count, depth]).map((floor) => ({
+      ...floor,
+      operation,
+    })),
+    ...goDrivers(peers, () => [operation, "--n", count, "--depth", depth], false),
+    ...laminaLayers(operation, many.count, many.depth),
+  ];
+}
+
+/** The driver in a process of its own; warm: it has done so in another store before. */
+function laminaLayers(operation: string, count: number, layers: number): Contestant[] {
+  return ["cold", "warm"].map((state): Contestant => ({
+    name: `lamina's overlay2, ${state}`,
+    clock: "own",
+    run: (place) => {
+      const args = [operation, place.directory, String(count), String(layers), state];
+      return [Deno.execPath(), "run", "--allow-all", "--quiet", LAYERS, ...args];
+    },
+  }));
 }
 
 /** Cold: the call is the first of its process. Warm: the second, after one on other files of the same kind. */

@@ -35,17 +35,17 @@ export function timesTable(title: string, contestants: readonly Contestant[], co
   return tableOf([head, ...rows]);
 }
 
-/** How many times as fast as each other contestant the one of `name` is. */
+/** How many times as fast as each other contestant the one of the name `pattern` is. */
 export function speedTable(
   title: string,
-  name: string,
+  pattern: RegExp,
   contestants: readonly Contestant[],
   columns: readonly Column[],
 ): string | undefined {
-  const self = contestants.findIndex((contestant) => contestant.name === name);
+  const self = contestants.findIndex(({ name }) => pattern.test(name));
   const others = contestants.flatMap((contestant, i) => contestant.name.includes("lamina") ? [] : [i]).slice(1);
   if (self === -1 || others.length === 0) return undefined;
-  const head = [`${title}: ${name} is this many times as fast as`, ...columns.map(({ set }) => set)];
+  const head = [`${title}: ${contestants[self]!.name} is this many times as fast as`, ...columns.map(({ set }) => set)];
   return tableOf([
     head,
     ...others.map((other) => [

@@ -13,6 +13,8 @@ import {
   type Contestant,
   diffContestants,
   diffSizeContestants,
+  layersContestants,
+  mountContestants,
 } from "./_contestants.ts";
 import type { Peers } from "./_peers.ts";
 
@@ -30,6 +32,8 @@ export interface Job {
   delta?: string;
   /** The data sets that say something about it; all if left out. */
   sets?: readonly string[];
+  /** What stands for the set of data where there is none: layers are made, and nothing is in them. */
+  emptyLayers?: string;
   /** The first one is what the others are compared with. */
   contestants: (peers: Peers) => Contestant[];
 }
@@ -62,6 +66,20 @@ export const JOBS: readonly Job[] = [
     delta: "delta.tar",
     contestants: changesContestants,
   },
+  ...[{ cycles: 200, layers: 5 }, { cycles: 20, layers: 127 }].map((many): Job => ({
+    name: `mount-${many.layers}`,
+    title: `get and put, ${many.cycles} times`,
+    makesFiles: true,
+    emptyLayers: `over ${many.layers} layers`,
+    contestants: (peers) => mountContestants(peers, many),
+  })),
+  ...(["create", "remove"] as const).map((operation): Job => ({
+    name: operation,
+    title: operation,
+    makesFiles: true,
+    emptyLayers: "1000 layers, 100 deep",
+    contestants: (peers) => layersContestants(operation, peers, { count: 1000, depth: 100 }),
+  })),
   ...(["gzip", "zstd"] as const).map((compression): Job => ({
     name: `apply-${compression}`,
     title: `apply of a ${compression} archive`,

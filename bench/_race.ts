@@ -96,13 +96,15 @@ async function takeSample(contestant: Contestant, place: Place, signal: AbortSig
   const start = performance.now();
   const stdout = await runCommand(program, args, { signal });
   const seconds = (performance.now() - start) / 1000;
-  return contestant.clock === "process" ? seconds : ownSeconds(stdout, contestant.name);
+  return contestant.clock === "process" ? seconds : ownSeconds(stdout, contestant);
 }
 
 const SECONDS_REGEXP = /"seconds":\s*([0-9.eE+-]+)/;
 
-function ownSeconds(stdout: string, name: string): number {
-  const seconds = Number(SECONDS_REGEXP.exec(stdout)?.[1]);
+function ownSeconds(stdout: string, { name, operation }: Contestant): number {
+  const wanted = operation === undefined ? "" : `"op":"${operation}"`;
+  const line = stdout.split("\n").find((line) => line.includes(wanted)) ?? "";
+  const seconds = Number(SECONDS_REGEXP.exec(line)?.[1]);
   if (!(seconds > 0)) throw new Error(`${name} printed no seconds: ${stdout}`);
   return seconds;
 }

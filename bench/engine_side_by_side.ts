@@ -90,7 +90,8 @@ async function runJob(bench: Bench, job: Job): Promise<string> {
   const { options: { rounds }, memory, report, signal } = bench;
   const contestants = chosenContestants(bench, job);
   const columns: Column[] = [];
-  for (const [set, archive] of bench.archives) {
+  const sets = job.emptyLayers === undefined ? bench.archives : new Map([[job.emptyLayers, ""]]);
+  for (const [set, archive] of sets) {
     if (job.sets?.includes(set) === false) continue;
     const start = performance.now();
     const input = job.compression === undefined ? archive : await compress(archive, job.compression, memory);
@@ -101,7 +102,7 @@ async function runJob(bench: Bench, job: Job): Promise<string> {
   if (columns.length === 0) return "";
   const tables = [
     timesTable(job.title, contestants, columns),
-    speedTable(job.title, "lamina's engine, cold", contestants, columns),
+    speedTable(job.title, COMPARED_REGEXP, contestants, columns),
   ];
   return tables.filter((table) => table !== undefined).join("\n\n");
 }
@@ -126,6 +127,9 @@ async function compress(archive: string, program: "gzip" | "zstd", directory: st
   }
   return path;
 }
+
+/** Whose speed is told as a multiple of the others'. */
+const COMPARED_REGEXP = /^lamina's (?:engine, cold|overlay2, warm)$/;
 
 /** Who shows in the tables of system calls: the processes that do nothing but the job. */
 const COUNTED_REGEXP = /^(C floor|GNU tar|lamina's engine, cold)/;

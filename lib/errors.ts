@@ -93,6 +93,13 @@ export function asStorageError(error: unknown, action: string): StorageError {
       hint: "run as root (mounts and owners need CAP_SYS_ADMIN and CAP_CHOWN)",
     });
   }
+  // What the kernel says of an id that has no number in the user namespace.
+  if (isErrno(error, "EINVAL") && error.syscall.startsWith("fchown")) {
+    return new StorageError("permission_denied", `${action}: this user namespace lacks the owner: ${reason}`, {
+      cause: error,
+      hint: "give the user more ids (/etc/subuid, /etc/subgid, newuidmap), or run as root outside of a user namespace",
+    });
+  }
   if (isErrno(error, "EUCLEAN")) return new StorageError("store_damaged", message, { cause: error });
   if (error instanceof DOMException && error.name === "AbortError") {
     return new StorageError("aborted", message, { cause: error });

@@ -26,13 +26,6 @@ export function entryError(error: unknown, unsafePath: ByteString): StorageError
       hint: "unmount what is mounted inside the tree (findmnt shows it) and try again",
     });
   }
-  // In a user namespace that is what the kernel says of an owner without a number outside.
-  if (isErrno(error, "EINVAL") && error.syscall.startsWith("fchown")) {
-    return new StorageError("permission_denied", `${action}: its owner cannot be given: ${error.message}`, {
-      cause: error,
-      hint: "run as root, or in a user namespace whose maps cover the archive's owners (/etc/subuid, /etc/subgid)",
-    });
-  }
   return asStorageError(error, action);
 }
 

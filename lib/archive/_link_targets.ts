@@ -13,11 +13,12 @@ import { lgetxattr, llistxattr } from "../../ffi/xattr.ts";
 import { StorageError } from "../errors.ts";
 import { type ByteString, byteString, CName, textOfBytes } from "../util/byte_string.ts";
 import type { Directories, OpenDirectory } from "./_directories.ts";
+import type { LayerMarks } from "./_layer_marks.ts";
 import type { LowerName, Lowers } from "./_lowers.ts";
 import { cleanPath, leafOf, parentOf } from "./entry_path.ts";
 import { TarEntry, TypeFlag } from "./header.ts";
 import { overrideName } from "./override_stat.ts";
-import { isInsideAufsDirectory, isOpaqueValue, opaqueXattr, type OverlayXattrNamespace } from "./whiteout.ts";
+import { isInsideAufsDirectory } from "./whiteout.ts";
 import { isExportedXattr } from "./xattr_filter.ts";
 
 /** A file that is there to be linked. */
@@ -33,7 +34,7 @@ export type MakeEntry = (entry: TarEntry, path: ByteString, content: Fd | undefi
 export class LinkTargets {
   readonly #directories: Directories;
   readonly #lowers: Lowers | undefined;
-  readonly #opaqueXattr: string;
+  readonly #marks: LayerMarks;
   readonly #isMasked: boolean;
   readonly #make: MakeEntry;
   readonly #leaf = new CName();
@@ -46,13 +47,13 @@ export class LinkTargets {
   constructor(
     directories: Directories,
     lowers: Lowers | undefined,
-    overlayXattrs: OverlayXattrNamespace,
+    marks: LayerMarks,
     isMasked: boolean,
     make: MakeEntry,
   ) {
     this.#directories = directories;
     this.#lowers = lowers;
-    this.#opaqueXattr = opaqueXattr(overlayXattrs);
+    this.#marks = marks;
     this.#isMasked = isMasked;
     this.#make = make;
   }
@@ -101,10 +102,10 @@ export class LinkTargets {
       const directory = this.#directories.find(parentOf(path));
       if (directory === undefined) continue;
       const name = leafOf(path);
+      if (this.#marks.isMarkedDeleted(directory.fd, name)) return true;
       if (tryStatx(directory.fd, this.#leaf.fill(name), AT_SYMLINK_NOFOLLOW, this.#stat) < 0) continue;
       if (!this.#stat.isDirectory) return true;
-      const place = new CName().fill(`/proc/self/fd/${directory.fd}/${name}`);
-      if (isOpaqueValue(lgetxattr(place, this.#opaqueXattr))) return true;
+      if (this.#marks.isOpaqueName(directory.fd, name)) return true;
     }
     return false;
   }

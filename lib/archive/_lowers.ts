@@ -9,9 +9,8 @@
 import { ERRNO, failure, hex } from "../../ffi/errno.ts";
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat } from "../../ffi/file.ts";
 import { Stat, tryStatx } from "../../ffi/stat.ts";
-import { fgetxattr } from "../../ffi/xattr.ts";
 import { type ByteString, CName } from "../util/byte_string.ts";
-import { isOpaqueValue, opaqueXattr, type OverlayXattrNamespace } from "./whiteout.ts";
+import type { LayerMarks } from "./_layer_marks.ts";
 
 /** A name that was found, and the open directory it is in. */
 export class LowerName implements Disposable {
@@ -28,12 +27,12 @@ type Answer = LowerName | "unknown" | "hidden";
 /** The layers below, uppermost first. */
 export class Lowers {
   readonly #lowerDirs: readonly string[];
-  readonly #opaqueXattr: string;
+  readonly #marks: LayerMarks;
   readonly #leaf = new CName();
 
-  constructor(lowerDirs: readonly string[], overlayXattrs: OverlayXattrNamespace) {
+  constructor(lowerDirs: readonly string[], marks: LayerMarks) {
     this.#lowerDirs = lowerDirs;
-    this.#opaqueXattr = opaqueXattr(overlayXattrs);
+    this.#marks = marks;
   }
 
   /** What they show as `path`, which leads through directories only; undefined if nothing. */
@@ -54,6 +53,7 @@ export class Lowers {
       for (const [i, part] of parts.entries()) {
         const stat = new Stat();
         const leaf = this.#leaf.fill(part);
+        if (this.#marks.isMarkedDeleted(directory.fd, part)) return "hidden";
         const result = tryStatx(directory.fd, leaf, AT_SYMLINK_NOFOLLOW, stat);
         if (result === -ERRNO.ENOENT) return nothing;
         if (result < 0) throw failure(-result, "statx", directory.fd, part, hex(AT_SYMLINK_NOFOLLOW));
@@ -64,7 +64,7 @@ export class Lowers {
         const parent = directory;
         directory = openDirectory(parent.fd, leaf);
         parent[Symbol.dispose]();
-        if (isOpaqueValue(fgetxattr(directory.fd, this.#opaqueXattr))) nothing = "hidden";
+        if (this.#marks.isOpaque(directory.fd)) nothing = "hidden";
       }
       return nothing;
     } finally {

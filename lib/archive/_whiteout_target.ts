@@ -2,7 +2,8 @@
 
 /**
  * What whiteouts do, which is all that tells one kind of target from the other: _upper_whiteouts.ts for the upper
- * directory of an overlay, _merged_whiteouts.ts for a tree that shows all layers already.
+ * directory of an overlay, _marker_whiteouts.ts for that of a mount program, _merged_whiteouts.ts for a tree that shows
+ * all layers already.
  *
  * A whiteout is about the layers below alone: what its own archive makes stays, whichever of the two comes first.
  *

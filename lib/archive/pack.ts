@@ -21,6 +21,7 @@ import { FdWriter } from "../util/fd_writer.ts";
 import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
 import { secondThreadStart } from "./_content_thread.ts";
 import { mapOwnerToContainer } from "./_entry_owner.ts";
+import { LayerMarks } from "./_layer_marks.ts";
 import { Lowers } from "./_lowers.ts";
 import { nameOf, type PackSelection, type TypedName, typeOf, WHOLE_TREE } from "./_pack_selection.ts";
 import { SourceFiles } from "./_source_files.ts";
@@ -78,6 +79,7 @@ class Packer implements Disposable {
   readonly #xattrs: SourceXattrs;
   readonly #lowers: Lowers | undefined;
   readonly #idMaps: IdMaps | undefined;
+  readonly #markers: boolean;
   readonly #skipsErrors: boolean;
   readonly #wholeSeconds: boolean;
   readonly #isMasked: boolean;
@@ -103,9 +105,10 @@ class Packer implements Disposable {
     const secondThreadFrom = options.secondThreadFrom ?? secondThreadStart(options.digest ? 1 : 0);
     this.#files = new SourceFiles(this.#output, start, this.#tick, secondThreadFrom);
     this.#xattrs = new SourceXattrs(namespace, options.xattrs);
+    this.#markers = options.markers ?? false;
     // Without layers below there is nothing to ask, and what the layer says of them is kept as it is.
     const lowerDirs = options.lowerDirs ?? [];
-    this.#lowers = lowerDirs.length === 0 ? undefined : new Lowers(lowerDirs, namespace);
+    this.#lowers = lowerDirs.length === 0 ? undefined : new Lowers(lowerDirs, new LayerMarks(namespace, this.#markers));
     this.#idMaps = options.idMaps;
     this.#skipsErrors = options.skipErrors ?? false;
     this.#wholeSeconds = options.times === "seconds";
@@ -136,21 +139,21 @@ class Packer implements Disposable {
   #packTree(): void {
     using root = new Fd(openat(this.rootFd, ".", O_RDONLY | O_DIRECTORY));
     const names = this.selection.namesIn(root.fd, "");
-    this.#packRoot(root.fd, names.length === 0);
+    this.#packRoot(root.fd, names);
     this.#packNames(root.fd, "", names, 0);
   }
 
   /** A layer in which nothing was done is the well-known empty archive of 1024 zero bytes. */
-  #packRoot(fd: number, isEmpty: boolean): void {
+  #packRoot(fd: number, names: readonly TypedName[]): void {
     const stat = this.#look(fd, ".");
     const isPlain = (stat.mode & 0o7777) === this.#newRootMode && stat.uid === 0 && stat.gid === 0;
     const { xattrs, isOpaque } = this.#xattrs.ofDirectory(fd, ".");
     const isUsual = isPlain && !isOpaque && xattrs === undefined && this.#idMaps === undefined;
-    if (isEmpty && isUsual && !this.selection.needsRoot) return;
+    if (names.length === 0 && isUsual && !this.selection.needsRoot) return;
     this.#fill(TypeFlag.DIRECTORY, "./");
     this.#entry.xattrs = this.#real(xattrs);
     this.#writer.writeHeader(this.#entry);
-    if (isOpaque && this.selection.isUpper) this.#packWhiteout(OCI_OPAQUE);
+    if ((isOpaque || this.#isMarkedOpaque(names)) && this.selection.isUpper) this.#packWhiteout(OCI_OPAQUE);
   }
 
   #packDirectory(parentFd: number, path: ByteString, leaf: Uint8Array<ArrayBuffer>, level: number): void {
@@ -167,8 +170,14 @@ class Packer implements Disposable {
     this.#entry.xattrs = this.#real(xattrs);
     const names = this.selection.namesIn(directory.fd, `${path}/`);
     this.#writer.writeHeader(this.#entry);
-    if (isOpaque && this.#hidesSomething(path)) this.#packWhiteout(`${path}/${OCI_OPAQUE}`);
+    if ((isOpaque || this.#isMarkedOpaque(names)) && this.#hidesSomething(path)) {
+      this.#packWhiteout(`${path}/${OCI_OPAQUE}`);
+    }
     this.#packNames(directory.fd, `${path}/`, names, level + 1);
+  }
+
+  #isMarkedOpaque(names: readonly TypedName[]): boolean {
+    return this.#markers && names.some((typed) => nameOf(typed) === OCI_OPAQUE);
   }
 
   /** Kernels before 5.14, and later ones with some options, mark every new directory, also where nothing is below. */
@@ -206,6 +215,7 @@ class Packer implements Disposable {
     const kind = this.selection.kindOf(path, name);
     if (kind === "delete") return this.#packWhiteoutOf(path, name);
     if (name.startsWith(OCI_WHITEOUT_PREFIX)) {
+      if (this.#markers) return this.#packMarker(path, name);
       throw new StorageError(
         "not_supported",
         `Cannot archive "${textOfBytes(path)}": in a layer's tar a name that begins with ".wh." means a deleted file`,
@@ -299,6 +309,13 @@ class Packer implements Disposable {
     }
     this.#entry.xattrs = this.#xattrs.ofName(parentFd, path);
     this.#writer.writeHeader(this.#entry);
+  }
+
+  /** A directory tells itself that it is opaque; what nobody has below need not be deleted. */
+  #packMarker(path: ByteString, name: ByteString): void {
+    if (name === OCI_OPAQUE) return;
+    const deleted = path.slice(0, path.length - name.length) + name.slice(OCI_WHITEOUT_PREFIX.length);
+    if (this.#hidesSomething(deleted)) this.#packWhiteout(path);
   }
 
   #packWhiteoutOf(path: ByteString, name: ByteString): void {

@@ -20,6 +20,8 @@ export interface PackOptions {
   idMaps?: IdMaps | undefined;
   /** The layers below, uppermost first: they tell whether a socket replaced something, and a directory hides anything. */
   lowerDirs?: readonly string[] | undefined;
+  /** Whether files named `.wh.…` are deletions, as a mount program notes them; elsewhere no archive can hold them. */
+  markers?: boolean | undefined;
   /** Owners and modes are in an attribute: see override_stat.ts. */
   overrideStat?: boolean | undefined;
   /** The mode that the root of a new layer has, 0755 by default: with nothing in it there is nothing to archive. */

@@ -39,7 +39,9 @@ import { belowWhiteout, deviceRefused, entryError, whiteoutDevice } from "./_ent
 import { EntryOwners, mapOwnerToHost } from "./_entry_owner.ts";
 import { EntryXattrs } from "./_entry_xattrs.ts";
 import { LateDirectories, withoutDefaultAcl } from "./_late_directories.ts";
+import { MarkerWhiteouts } from "./_marker_whiteouts.ts";
 import { MergedWhiteouts } from "./_merged_whiteouts.ts";
+import { LayerMarks } from "./_layer_marks.ts";
 import { LinkTargets } from "./_link_targets.ts";
 import { Lowers } from "./_lowers.ts";
 import { NewFiles } from "./_new_files.ts";
@@ -116,9 +118,12 @@ class Unpacker implements Disposable {
     this.#xattrs = new EntryXattrs(options.xattrs, this.#masked);
     this.#refusesDevices = options.devices === "refuse";
     this.#isMerged = options.target === "merged";
+    const namespace = options.overlayXattrs ?? "trusted";
     this.#whiteouts = this.#isMerged
       ? new MergedWhiteouts(() => this.#directories.forgetAll())
-      : new UpperWhiteouts(opaqueXattr(options.overlayXattrs ?? "trusted"));
+      : options.target === "marked"
+      ? new MarkerWhiteouts()
+      : new UpperWhiteouts(opaqueXattr(namespace));
     this.#control = options.control ?? UNWATCHED;
     this.#tick = (): void => {
       this.#limits.checkProgress(this.#entries, this.#reader.position);
@@ -147,11 +152,11 @@ class Unpacker implements Disposable {
       (parent, leaf) => this.#whiteouts.clearWay(parent, leaf),
       (parent, leaf) => this.#whiteouts.madeDirectory(parent, leaf),
     );
-    const namespace = options.overlayXattrs ?? "trusted";
+    const marks = new LayerMarks(namespace, options.target === "marked");
     this.#linkTargets = new LinkTargets(
       this.#directories,
-      this.#isMerged ? undefined : new Lowers(options.lowerDirs ?? [], namespace),
-      namespace,
+      this.#isMerged ? undefined : new Lowers(options.lowerDirs ?? [], marks),
+      marks,
       this.#masked !== undefined,
       (entry, path, content) => this.#copyUp(entry, path, content),
     );
@@ -270,10 +275,10 @@ class Unpacker implements Disposable {
     if (result === -ERRNO.EEXIST && !lstatat(parent.fd, leaf, this.#stat).isDirectory) {
       this.#removeExisting(parent, leaf);
       result = tryMkdirat(parent.fd, leaf, firstMode);
-      if (result === 0) this.#whiteouts.madeDirectory(parent, leafOf(path));
     }
     const isNew = result === 0;
     if (!isNew && result !== -ERRNO.EEXIST) throw failure(-result, "mkdirat", parent.fd, leaf, octal(firstMode));
+    if (isNew) this.#whiteouts.madeDirectory(parent, leafOf(path));
     if (!isNew || this.#owners.needs(entry, parent)) this.#owners.give(parent.fd, leaf, entry);
     if (entry.xattrs !== undefined) this.#xattrs.setOf(parent, path, withoutDefaultAcl(this.#xattrs.of(entry)));
     const isExact = isNew && entry.mode === firstMode && (firstMode & this.#umask) === 0 && !parent.isSetgid &&

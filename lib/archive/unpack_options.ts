@@ -21,9 +21,10 @@ export interface UnpackOptions {
   idMaps?: IdMaps | undefined;
   /**
    * `upper` (the default) fills an overlay's upper directory: whiteouts are marked for overlayfs. `merged` changes a
-   * tree that shows all layers: whiteouts delete.
+   * tree that shows all layers: whiteouts delete. `marked` fills an upper directory for a mount program: whiteouts stay
+   * the files they are in the archive.
    */
-  target?: "upper" | "merged";
+  target?: "upper" | "merged" | "marked";
   /** The layers below an upper directory, uppermost first: hard links may join files of theirs. */
   lowerDirs?: readonly string[] | undefined;
   /** The mode of everything on disk; owners and modes of the archive go into an attribute: see override_stat.ts. */

@@ -35,6 +35,8 @@ export interface Settings {
   runRoot: string | undefined;
   home: string | undefined;
   driver: DriverName | undefined;
+  /** Where dockerd keeps its books; names of images and containers stand for layers then. */
+  dockerRoot: string | undefined;
   storageOptions: readonly string[];
   mountApi: typeof MOUNT_API_CHOICES[number] | undefined;
   json: boolean;
@@ -153,16 +155,18 @@ function readSettings(
   const driver = words.value("driver") ?? (env("LAMINA_DRIVER") || undefined);
   const root = words.value("root");
   const home = words.value("home");
+  const dockerRoot = words.value("docker-root");
   if (root !== undefined && home !== undefined) {
     throw new UsageError("--root and --home exclude each other: a home is one driver's directory below a root", {
       command,
     });
   }
   return {
-    root: root ?? (home === undefined ? env("LAMINA_ROOT") || undefined : undefined),
+    root: root ?? (home === undefined ? dockerRoot ?? (env("LAMINA_ROOT") || undefined) : undefined),
     runRoot: words.value("run-root") ?? (env("LAMINA_RUN_ROOT") || undefined),
     home,
     driver: chosen(driver, DRIVER_CHOICES, "--driver", command) as DriverName | undefined,
+    dockerRoot,
     storageOptions: words.values("storage-opt"),
     mountApi: chosen(words.value("mount-api"), MOUNT_API_CHOICES, "--mount-api", command),
     json: words.has("json"),

@@ -6,6 +6,7 @@
  * @module
  */
 
+import type { DockerMetadata } from "../drivers/docker_metadata.ts";
 import type { GraphDriver, LayerInfo } from "../drivers/driver.ts";
 import { StorageError } from "../errors.ts";
 import type { Settings } from "./args.ts";
@@ -17,11 +18,33 @@ export interface Context {
   readonly settings: Settings;
   /** Opens the store. It is never disposed: that would take back mounts which are to outlive this process. */
   openDriver(): Promise<GraphDriver>;
+  /** What dockerd knows of the store's layers; undefined without `--docker-root`. Read once. */
+  docker(): Promise<DockerMetadata | undefined>;
 }
 
 /** The context of a command line. */
 export function makeContext(settings: Settings, output: Output): Context {
-  return { output, settings, openDriver: () => openDriver(settings, output) };
+  const open = (): Promise<GraphDriver> => openDriver(settings, output);
+  let docker: Promise<DockerMetadata> | undefined;
+  return {
+    output,
+    settings,
+    openDriver: open,
+    docker(): Promise<DockerMetadata | undefined> {
+      const { dockerRoot } = settings;
+      if (dockerRoot === undefined) return Promise.resolve(undefined);
+      return docker ??= readDocker(dockerRoot, open, output);
+    },
+  };
+}
+
+async function readDocker(
+  dockerRoot: string,
+  open: () => Promise<GraphDriver>,
+  { logger }: Output,
+): Promise<DockerMetadata> {
+  const { readDockerMetadata } = await import("../drivers/docker_metadata.ts");
+  return readDockerMetadata({ dockerRoot, driver: (await open()).name, logger });
 }
 
 async function openDriver(settings: Settings, output: Output): Promise<GraphDriver> {
@@ -58,6 +81,10 @@ export function layerNotFound(action: string, id: string): StorageError {
 }
 
 /** A layer in JSON. No parent is null: a field that is always there is easier to ask for. */
-export function layerJson({ id, parent, depth, mounted }: LayerInfo): Record<string, unknown> {
-  return { id, parent: parent ?? null, depth, mounted };
+export function layerJson(
+  { id, parent, depth, mounted }: LayerInfo,
+  docker?: DockerMetadata,
+): Record<string, unknown> {
+  const owners = docker === undefined ? {} : { docker: docker.ownersOf(id) };
+  return { id, parent: parent ?? null, depth, mounted, ...owners };
 }

@@ -23,7 +23,8 @@ export async function runCommandLine(args: readonly string[]): Promise<ExitNumbe
   }
   const output = new Output(commandLine.settings);
   try {
-    return await dispatch(commandLine.command, makeContext(commandLine.settings, output)) ?? EXIT.ok;
+    const context = makeContext(commandLine.settings, output);
+    return await dispatch(await withLayerIds(commandLine.command, context), context) ?? EXIT.ok;
   } catch (error) {
     return report(error, output);
   }
@@ -33,6 +34,12 @@ function report(error: unknown, output: Output): ExitNumber {
   output.error(error);
   if (error instanceof UsageError) output.printError(shortUsage(error.command));
   return exitNumberOf(error);
+}
+
+/** The command with ids where it has names of dockerd's. */
+async function withLayerIds(command: Command, context: Context): Promise<Command> {
+  if (context.settings.dockerRoot === undefined) return command;
+  return await (await import("./docker_names.ts")).withLayerIds(command, context);
 }
 
 /** Each command's module is loaded when it is called: help should not have to wait for a driver. */

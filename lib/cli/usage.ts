@@ -78,6 +78,7 @@ export const GLOBAL_OPTIONS = [
   },
   { name: "home", value: "DIR", help: "one driver's directory, instead of --root", completion: "directory" },
   { name: "driver", value: "NAME", help: "LAMINA_DRIVER, or what the store says", completion: DRIVER_CHOICES },
+  { name: "docker-root", value: "DIR", help: "dockerd's data-root: its layers, by its names", completion: "directory" },
   { name: "storage-opt", value: "K=V", repeatable: true, help: "an option of the driver, repeatable" },
   { name: "mount-api", value: "NAME", help: "how to mount: auto, new or classic", completion: MOUNT_API_CHOICES },
   { name: "json", help: "answer in JSON" },

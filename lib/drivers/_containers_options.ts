@@ -7,10 +7,11 @@
  * @module
  */
 
-import { AT_FDCWD, existsat } from "../../ffi/file.ts";
+import { AT_FDCWD } from "../../ffi/file.ts";
 import { statat } from "../../ffi/stat.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { StorageError } from "../errors.ts";
+import { requireMountProgram } from "../mount/mount_program.ts";
 import { absolutePath } from "../util/absolute_path.ts";
 import { parseSize } from "../units.ts";
 import { type ContentRules, PLAIN } from "./_content_rules.ts";
@@ -24,6 +25,8 @@ export interface ContainersOptions {
   imageStores: string[];
   /** How owners and modes are kept. */
   rules: ContentRules;
+  /** The program that mounts layers; undefined if the kernel does. */
+  mountProgram: string | undefined;
 }
 
 /** The directory of the driver in a root, also in an image store. */
@@ -36,10 +39,10 @@ const NAMED_MASKS: Readonly<Record<string, number>> = { shared: 0o755, private: 
  * Parses the options.
  *
  * @throws {StorageError} `invalid_argument`: no `=`, an unknown key, a value that is none; `not_supported`: a size, a
- * mount program.
+ * size.
  */
 export function parseContainersOptions(options: readonly string[]): ContainersOptions {
-  const parsed: ContainersOptions = { mountOptions: [], imageStores: [], rules: PLAIN };
+  const parsed: ContainersOptions = { mountOptions: [], imageStores: [], rules: PLAIN, mountProgram: undefined };
   for (const option of options) {
     const [key, value] = splitOption(option);
     readOption(parsed, key.replace(PREFIX_REGEXP, ""), value, key);
@@ -60,7 +63,8 @@ function readOption(parsed: ContainersOptions, name: string, value: string, key:
       if (parseSize(value) > 0) throw quotaNotSupported(key);
       return;
     case "mount_program":
-      requireNoMountProgram(key, value);
+      if (value !== "") requireMountProgram(value);
+      parsed.mountProgram = value === "" ? undefined : value;
       return;
     case "ignore_chown_errors":
       parsed.rules = { ...parsed.rules, ignoreChownErrors: parseBoolean(key, value) };
@@ -99,24 +103,10 @@ function parseStore(key: string, path: string): string {
   return `${store}/${DIRECTORY}`;
 }
 
-function requireNoMountProgram(key: string, program: string): void {
-  if (program === "") return;
-  if (!existsat(AT_FDCWD, program)) {
-    throw new StorageError("invalid_argument", `Cannot use the option ${key}: there is no program "${program}"`);
-  }
-  throw notSupported(`${key}=${program}`, "the kernel's overlayfs mounts layers");
-}
-
 function parseMask(key: string, value: string): number {
   if (Object.hasOwn(NAMED_MASKS, value)) return NAMED_MASKS[value]!;
   if (OCTAL_REGEXP.test(value)) return Number.parseInt(value, 8);
   throw new StorageError("invalid_argument", `Cannot use "${value}" for the option ${key}: it is no mode`, {
     hint: "write shared, private, or a mode in octal: 755",
-  });
-}
-
-function notSupported(option: string, instead: string): StorageError {
-  return new StorageError("not_supported", `Cannot do what the option ${option} asks for: ${instead}`, {
-    hint: "leave the option out",
   });
 }

@@ -6,16 +6,21 @@
  * @module
  */
 
-import { type OverlayFeatures, probeOverlay } from "../mount/overlay_features.ts";
-import type { MountApi } from "../mount/overlay_mount.ts";
+import { AT_FDCWD, readlinkat } from "../../ffi/file.ts";
+import type { Mounter } from "../mount/mounter.ts";
+import type { OverlayFeatures } from "../mount/overlay_features.ts";
 import { randomId } from "../util/random_id.ts";
 import { readTextFile, readTextFileIfExists } from "../util/read_file.ts";
 import { replaceFileQuickly } from "../util/run_file.ts";
+import { textOf } from "../util/text.ts";
 
 interface CacheEntry {
   /** A new kernel may answer otherwise, and so may this one with other module options after a boot. */
   bootId: string;
-  /** The mount options that were asked for. */
+  /** In a user namespace overlayfs keeps its marks elsewhere, and has other options. */
+  userNamespace: string;
+  /** Who mounts, and with which options. */
+  mounter: string;
   asked: string;
   features: OverlayFeatures;
 }
@@ -24,17 +29,24 @@ interface CacheEntry {
 export function featuresOf(
   home: string,
   cacheFile: string,
-  api: MountApi,
+  mounter: Mounter,
   mountOptions: readonly string[],
 ): OverlayFeatures {
   const asked = mountOptions.join(",");
   const bootId = readTextFile("/proc/sys/kernel/random/boot_id").trim();
+  const userNamespace = textOf(readlinkat(AT_FDCWD, "/proc/self/ns/user"));
   const cached = parse(readTextFileIfExists(cacheFile));
-  if (cached?.bootId === bootId && cached.asked === asked) return cached.features;
-  const features = probeOverlay(home, api, mountOptions);
+  const isSame = cached?.bootId === bootId && cached.userNamespace === userNamespace &&
+    cached.mounter === mounter.name && cached.asked === asked;
+  if (isSame) return cached.features;
+  const features = mounter.probe(home, mountOptions);
   // Several processes may find a new home at once, and there is no layer yet to lock.
   const temporary = `${cacheFile}.${randomId(10)}`;
-  replaceFileQuickly(cacheFile, JSON.stringify({ bootId, asked, features } satisfies CacheEntry), temporary);
+  replaceFileQuickly(
+    cacheFile,
+    JSON.stringify({ bootId, userNamespace, mounter: mounter.name, asked, features } satisfies CacheEntry),
+    temporary,
+  );
   return features;
 }
 

@@ -12,7 +12,8 @@ import type { IdMaps } from "../id_map.ts";
 import { parseLayerId } from "../layer_id.ts";
 import type { Logger } from "../log.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
-import { isOverlayMounted, unmountBelow } from "../mount/unmount.ts";
+import type { MountState } from "../mount/mount_program.ts";
+import { unmountBelow } from "../mount/unmount.ts";
 import { lockDirectory } from "../util/directory_lock.ts";
 import { DirectoryGetter } from "./_diff_getter.ts";
 import type { LayerMounts } from "./_layer_mounts.ts";
@@ -56,6 +57,8 @@ export interface DriverHome extends Disposable {
   readonly logger: Logger;
   readonly mounts: LayerMounts;
   readonly idMaps: IdMaps | undefined;
+  /** What `get` mounted for the layer. */
+  mountState(id: string): MountState;
   /** The host's ids of the container's root. */
   owner(): Owner;
   /** @throws {StorageError} `layer_not_found`. */
@@ -169,7 +172,7 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
   }
 
   async #get(id: string, options: GetOptions): Promise<MountedLayer> {
-    const { layout, mounts } = this.layerHome;
+    const { layout } = this.layerHome;
     using _lock = await this.layerHome.lock(id);
     this.layerHome.requireWhole(id);
     if (this.isShownAsItLies(id, options)) {
@@ -178,7 +181,7 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
     const mergedDir = layout.mergedDir(id);
     const overlay = this.overlayOf(id, options);
     try {
-      mounts.acquire(id, mergedDir, overlay, this.layerHome.owner());
+      await this.layerHome.mounts.acquire(id, mergedDir, overlay, this.layerHome.owner());
     } catch (error) {
       if (isStorageError(error, "mount_failed")) this.layerHome.requireDirectories(id);
       throw error;
@@ -201,12 +204,11 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
     const held = this.#held.get(id) ?? 0;
     if (held > 1) this.#held.set(id, held - 1);
     else this.#held.delete(id);
-    const { layout, mounts } = this.layerHome;
+    const { layout } = this.layerHome;
     using lock = await lockDirectory(layout.dir(id), "exclusive");
     if (lock === undefined) return;
-    if (!isOverlayMounted(layout.mergedDir(id))) return;
-    mounts.release(id, layout.mergedDir(id));
-    if (!isOverlayMounted(layout.mergedDir(id))) this.unmounted(id);
+    if (this.layerHome.mountState(id) === "none") return;
+    if (await this.layerHome.mounts.release(id, layout.mergedDir(id))) this.unmounted(id);
   }
 
   exists(unsafeId: string): Promise<boolean> {
@@ -221,7 +223,7 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
 
   #infoOf(id: string): LayerInfo {
     const { layout } = this.layerHome;
-    const mounted = isOverlayMounted(layout.mergedDir(id));
+    const mounted = this.layerHome.mountState(id) === "mounted";
     try {
       return { id, parent: layout.parentOf(id), depth: layout.depthOf(id), mounted };
     } catch (error) {
@@ -242,12 +244,12 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
   }
 
   cleanup(): Promise<void> {
-    return attempt(`Cannot unmount the layers of ${this.home}`, () => {
+    return attempt(`Cannot unmount the layers of ${this.home}`, async () => {
       this.#held.clear();
-      const { layout, mounts } = this.layerHome;
+      const { layout } = this.layerHome;
       for (const id of layout.layerIds()) {
-        if (!isOverlayMounted(layout.mergedDir(id))) continue;
-        mounts.unmount(id, layout.mergedDir(id));
+        if (this.layerHome.mountState(id) === "none") continue;
+        await this.layerHome.mounts.unmount(id, layout.mergedDir(id));
         this.unmounted(id);
       }
       // What else somebody mounted below the home.

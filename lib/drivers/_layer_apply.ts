@@ -10,7 +10,6 @@
 import { AT_FDCWD, Fd, O_DIRECTORY, O_RDONLY, openat, renameat2 } from "../../ffi/file.ts";
 import { readDirectory } from "../../ffi/directory.ts";
 import { StorageError } from "../errors.ts";
-import { isOverlayMounted } from "../mount/unmount.ts";
 import { tryLockDirectory } from "../util/directory_lock.ts";
 import { contentRootAt, makeContentRoot } from "./_content_rules.ts";
 import type { LayerHome } from "./_layer_home.ts";
@@ -52,7 +51,7 @@ export async function finishApply(home: LayerHome, id: string): Promise<void> {
 }
 
 function requireEmpty(home: LayerHome, id: string): void {
-  if (isOverlayMounted(home.layout.mergedDir(id))) {
+  if (home.mountState(id) === "mounted") {
     throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": it is mounted`);
   }
   using directory = new Fd(openat(AT_FDCWD, home.layout.diffDir(id), O_RDONLY | O_DIRECTORY));

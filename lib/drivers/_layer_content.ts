@@ -72,6 +72,7 @@ function packTo(
     overlayXattrs: overlayXattrs(home.features),
     idMaps: home.idMaps,
     lowerDirs: home.layout.lowerDirs(id),
+    markers: home.hasMarkers,
     newRootMode: home.format.baseDiffMode,
     overrideStat: home.rules.forceMask !== undefined,
     compression,
@@ -91,6 +92,7 @@ export async function changesOf({ home, naiveDiff }: Layers, id: string, options
     lowerDirs: home.layout.lowerDirs(id),
     overlayXattrs: overlayXattrs(home.features),
     overrideStat: home.rules.forceMask !== undefined,
+    markers: home.hasMarkers,
     xattrs: options.compareXattrs,
     content: options.compareContent,
   }, options);
@@ -115,7 +117,9 @@ function baseOf(
 ): "native" | { parent: string | undefined } {
   const base = parentToCompare(home, id, parent);
   home.requireWhole(id);
-  return base === home.layout.parentOf(id) && home.nativeDiffRefusal(id) === undefined ? "native" : { parent: base };
+  if (base !== home.layout.parentOf(id) || home.nativeDiffRefusal(id) !== undefined) return { parent: base };
+  home.mounter.settle(home.layout.mergedDir(id));
+  return "native";
 }
 
 /** `applyDiff` of the interface. */
@@ -144,6 +148,7 @@ export async function applyDiff(
       runner.run("unpack", {
         archiveFd,
         directory: layout.applyingDir(id),
+        target: home.hasMarkers ? "marked" : "upper",
         overlayXattrs: overlayXattrs(home.features),
         idMaps: home.idMaps,
         lowerDirs: layout.lowerDirs(id),

@@ -22,7 +22,6 @@ import { lutimesat } from "../../ffi/owner.ts";
 import { S_IFDIR } from "../../ffi/stat.ts";
 import { asStorageError, StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
-import { isOverlayMounted } from "../mount/unmount.ts";
 import { replaceFile, writeNewFile } from "../util/atomic_write.ts";
 import { lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { randomId } from "../util/random_id.ts";
@@ -128,7 +127,7 @@ export async function removeLayer(home: LayerHome, id: string, { force = false }
   {
     using lock = await lockDirectory(layout.dir(id), "exclusive");
     if (lock === undefined) return;
-    requireUnused(home, id, force);
+    await requireUnused(home, id, force);
     try {
       const link = layout.readLink(id);
       renameat2(AT_FDCWD, layout.dir(id), AT_FDCWD, `${layout.home}/${aside}`, RENAME_NOREPLACE);
@@ -142,8 +141,8 @@ export async function removeLayer(home: LayerHome, id: string, { force = false }
   await home.runner.run("remove", { directory: layout.home, name: aside });
 }
 
-function requireUnused(home: LayerHome, id: string, force: boolean): void {
-  const child = home.layout.findChildOf(id);
+async function requireUnused(home: LayerHome, id: string, force: boolean): Promise<void> {
+  const child = home.findChildOf(id);
   if (child !== undefined) {
     throw new StorageError("layer_in_use", `Cannot remove layer "${id}": it is the parent of "${child}"`, {
       hint: `remove the layers above it first (lamina tree shows them)`,
@@ -154,11 +153,12 @@ function requireUnused(home: LayerHome, id: string, force: boolean): void {
     throw new StorageError("layer_in_use", `Cannot remove layer "${id}": a diff is being applied to it`);
   }
   applying?.[Symbol.dispose]();
-  if (!isOverlayMounted(home.layout.mergedDir(id))) return;
-  if (!force) {
+  const state = home.mountState(id);
+  if (state === "none") return;
+  if (state === "mounted" && !force) {
     throw new StorageError("layer_in_use", `Cannot remove layer "${id}": it is mounted`, {
       hint: `unmount it first (lamina unmount ${id}), or remove it with --force`,
     });
   }
-  home.mounts.unmount(id, home.layout.mergedDir(id));
+  await home.mounts.unmount(id, home.layout.mergedDir(id));
 }

@@ -14,7 +14,8 @@ import { asStorageError, StorageError } from "../errors.ts";
 import { type IdMaps, rootPair } from "../id_map.ts";
 import type { Logger } from "../log.ts";
 import type { OverlayFeatures } from "../mount/overlay_features.ts";
-import type { MountApi } from "../mount/overlay_mount.ts";
+import type { MountState } from "../mount/mount_program.ts";
+import type { Mounter } from "../mount/mounter.ts";
 import { type DirectoryLock, lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { makeDirectories, makeRunDirectory } from "../util/run_file.ts";
 import { type ContentRules, PLAIN } from "./_content_rules.ts";
@@ -33,21 +34,27 @@ export interface HomeSettings {
   home: string;
   runRoot: string;
   idMaps: IdMaps | undefined;
-  mountApi: MountApi;
+  /** Who mounts layers. */
+  mounter: Mounter;
   logger: Logger;
   runner: WorkRunner;
+  /** Called with the home before it is used, and may refuse it. */
+  checkHome?: (home: string) => void;
 }
 
 /** What the methods of the driver share. */
 export class LayerHome implements DriverHome {
   /** Where work runs whose input and output are descriptors. */
   readonly runner: WorkRunner;
+  /** Who mounts layers. */
+  readonly mounter: Mounter;
   readonly logger: Logger;
   readonly idMaps: IdMaps | undefined;
   readonly #settings: HomeSettings;
   #workers: WorkRunner | undefined;
   #mounts: LayerMounts | undefined;
   #features: OverlayFeatures | undefined;
+  #parentsAreMarked: boolean | undefined;
 
   /**
    * @param kernelOptions Mount options of the driver by which the kernel's answers may change.
@@ -62,6 +69,7 @@ export class LayerHome implements DriverHome {
   ) {
     this.#settings = settings;
     this.runner = settings.runner;
+    this.mounter = settings.mounter;
     this.logger = settings.logger;
     this.idMaps = settings.idMaps;
   }
@@ -112,7 +120,8 @@ export class LayerHome implements DriverHome {
     if (this.#features === undefined) {
       const { home } = this.layout;
       try {
-        this.#features = featuresOf(home, `${this.#runDir()}/features`, this.#settings.mountApi, this.kernelOptions);
+        this.#settings.checkHome?.(home);
+        this.#features = featuresOf(home, `${this.#runDir()}/features`, this.mounter, this.kernelOptions);
       } catch (error) {
         throw asStorageError(error, `Cannot keep overlay layers in ${home}`);
       }
@@ -125,19 +134,40 @@ export class LayerHome implements DriverHome {
     if (this.#mounts === undefined) {
       const countDir = `${this.#runDir()}/mounts`;
       makeRunDirectory(countDir);
-      this.#mounts = new LayerMounts(countDir, this.#settings.mountApi);
+      this.#mounts = new LayerMounts(countDir, this.mounter);
     }
     return this.#mounts;
   }
 
-  /** Which interface of the kernel mounts. */
-  get mountApi(): MountApi {
-    return this.#settings.mountApi;
+  /** A layer that lies on `id`, if there is any. */
+  findChildOf(id: string): string | undefined {
+    const { layout } = this;
+    if (this.format.marksCommitted && !layout.isCommitted(id)) {
+      // Docker marks parents since 20.10. Where all are marked, the others need not be looked through for a child.
+      this.#parentsAreMarked ??= layout.parentsAreCommitted();
+      if (this.#parentsAreMarked) return undefined;
+    }
+    return layout.findChildOf(id);
+  }
+
+  /** What `get` mounted for the layer. */
+  mountState(id: string): MountState {
+    return this.mounter.state(this.layout.mergedDir(id));
   }
 
   /** Why the layer's own directory does not tell all that it changed; undefined if it does. */
   nativeDiffRefusal(id: string): string | undefined {
     return this.features.nativeDiffRefusal ?? this.layout.nativeDiffRefusal(id);
+  }
+
+  /** How owners and modes are kept of what mounts show: a mount program shows files as their attribute has them. */
+  get shownRules(): ContentRules {
+    return this.hasMarkers ? { ...this.rules, forceMask: undefined } : this.rules;
+  }
+
+  /** Whether deletions are files named `.wh.…` here, as mount programs have it. */
+  get hasMarkers(): boolean {
+    return this.features.whiteouts === "files";
   }
 
   /** Where mounts are made that nobody else sees. */

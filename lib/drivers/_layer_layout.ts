@@ -205,6 +205,19 @@ export class LayerLayout {
     });
   }
 
+  /** Whether each layer that another lies on says so itself. */
+  parentsAreCommitted(): boolean {
+    try {
+      return this.layerIds().every((id) => {
+        const parent = this.parentOf(id);
+        return parent === undefined || this.isCommitted(parent);
+      });
+    } catch (error) {
+      if (isStorageError(error, "store_damaged")) return false;
+      throw error;
+    }
+  }
+
   #leadsTo(lower: string, id: string): boolean {
     try {
       return LINK_REGEXP.test(lower) && this.resolve(lower, id).layer === id;

@@ -13,8 +13,9 @@ import { lchownat } from "../../ffi/owner.ts";
 import { geteuid } from "../../ffi/process.ts";
 import { asStorageError } from "../errors.ts";
 import { MountCount } from "../mount/mount_count.ts";
-import { type MountApi, mountOverlay, type OverlayMount } from "../mount/overlay_mount.ts";
-import { isOverlayMounted, removeMountPoint, unmountLazily } from "../mount/unmount.ts";
+import type { Mounter } from "../mount/mounter.ts";
+import type { OverlayMount } from "../mount/overlay_mount.ts";
+import { removeMountPoint } from "../mount/unmount.ts";
 import type { Owner } from "./_owner.ts";
 
 const MERGED_MODE = 0o700;
@@ -23,38 +24,45 @@ const MERGED_MODE = 0o700;
 export class LayerMounts {
   /**
    * @param countDir Where the counts lie, a file a layer.
-   * @param api Which interface of the kernel mounts.
+   * @param mounter Who mounts.
    */
-  constructor(readonly countDir: string, readonly api: MountApi) {}
+  constructor(readonly countDir: string, readonly mounter: Mounter) {}
+
+  /** Whether there is a mount to be taken down at `mergedDir`, in whatever state. */
+  isMounted(mergedDir: string): boolean {
+    return this.mounter.state(mergedDir) !== "none";
+  }
 
   /** Counts one user more of the mount of `id` at `mergedDir`; the first one mounts `overlay` there. */
-  acquire(id: string, mergedDir: string, overlay: OverlayMount, owner: Owner): void {
-    const isMounted = isOverlayMounted(mergedDir);
+  async acquire(id: string, mergedDir: string, overlay: OverlayMount, owner: Owner): Promise<void> {
+    const state = this.mounter.state(mergedDir);
+    // Nobody has anything of a mount whose program has died.
+    if (state === "dead") await this.mounter.unmount(mergedDir);
     const counter = this.#counter(id);
-    const count = counter.read(isMounted);
-    if (!isMounted) this.#mount(counter, mergedDir, overlay, owner);
+    const count = counter.read(state === "mounted");
+    if (state !== "mounted") await this.#mount(counter, mergedDir, overlay, owner);
     counter.write(count + 1);
   }
 
   /** Counts one user less; whether that was the last one, and the layer is no longer mounted. */
-  release(id: string, mergedDir: string): boolean {
-    const count = this.#counter(id).read(isOverlayMounted(mergedDir));
+  async release(id: string, mergedDir: string): Promise<boolean> {
+    const count = this.#counter(id).read(this.mounter.state(mergedDir) === "mounted");
     if (count > 1) {
       this.#counter(id).write(count - 1);
       return false;
     }
-    this.unmount(id, mergedDir);
+    await this.unmount(id, mergedDir);
     return true;
   }
 
   /** Takes the mount down, whoever uses it, and forgets its count. */
-  unmount(id: string, mergedDir: string): void {
+  async unmount(id: string, mergedDir: string): Promise<void> {
     const counter = this.#counter(id);
-    if (isOverlayMounted(mergedDir)) {
+    if (this.isMounted(mergedDir)) {
       // 0 before, gone after: who is killed in between leaves a mount that the next user takes over.
       counter.write(0);
       try {
-        unmountLazily(mergedDir);
+        await this.mounter.unmount(mergedDir);
       } catch (error) {
         throw asStorageError(error, `Cannot unmount layer "${id}"`);
       }
@@ -63,17 +71,17 @@ export class LayerMounts {
     counter.clear();
   }
 
-  #mount(counter: MountCount, mergedDir: string, overlay: OverlayMount, owner: Owner): void {
+  async #mount(counter: MountCount, mergedDir: string, overlay: OverlayMount, owner: Owner): Promise<void> {
     const made = tryMkdirat(AT_FDCWD, mergedDir, MERGED_MODE);
     if (made < 0 && made !== -ERRNO.EEXIST) throw failure(-made, "mkdirat", AT_FDCWD, mergedDir, octal(MERGED_MODE));
     try {
       if (owner.uid !== geteuid()) lchownat(AT_FDCWD, mergedDir, owner.uid, owner.gid);
       counter.write(0);
-      mountOverlay(overlay, mergedDir, this.api);
+      await this.mounter.mount(overlay, mergedDir);
       // In a user namespace the kernel moves directories through here, with the namespace's root.
       if (overlay.upper !== undefined) lchownat(AT_FDCWD, `${overlay.upper.workDir}/work`, owner.uid, owner.gid);
     } catch (error) {
-      if (isOverlayMounted(mergedDir)) unmountLazily(mergedDir);
+      if (this.isMounted(mergedDir)) await this.mounter.unmount(mergedDir);
       removeMountPoint(mergedDir);
       counter.clear();
       throw error;

@@ -29,7 +29,6 @@ import { isStorageXattr } from "../archive/xattr_filter.ts";
 import { asStorageError, StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import { pathOf } from "../mount/mount_aside.ts";
-import { isOverlayMounted } from "../mount/unmount.ts";
 import { randomId } from "../util/random_id.ts";
 import { removeTree } from "../util/remove_tree.ts";
 import type { LayerHome } from "./_layer_home.ts";
@@ -82,7 +81,7 @@ export async function remapLayer(
 function requireFree(home: LayerHome, id: string): void {
   const refused = (reason: string, hint: string): StorageError =>
     new StorageError("layer_in_use", `Cannot give layer "${id}" to other ids: ${reason}`, { hint });
-  if (isOverlayMounted(home.layout.mergedDir(id))) {
+  if (home.mountState(id) !== "none") {
     throw refused("it is mounted", `unmount it first: lamina unmount ${id}`);
   }
   const child = home.layout.findChildOf(id);

@@ -7,11 +7,9 @@
  */
 
 import { AT_FDCWD, Fd, O_DIRECTORY, O_RDONLY, openat, tryMkdirat } from "../../ffi/file.ts";
-import { mount, MS_BIND } from "../../ffi/mount.ts";
 import { mountAside, pathOf } from "../mount/mount_aside.ts";
 import { overlayXattrs } from "../mount/overlay_features.ts";
-import { mountOverlay, type OverlayMount } from "../mount/overlay_mount.ts";
-import { isOverlayMounted } from "../mount/unmount.ts";
+import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { removeTree } from "../util/remove_tree.ts";
 import { beginApply, finishApply, giveUpApply } from "./_layer_apply.ts";
 import type { LayerHome } from "./_layer_home.ts";
@@ -27,7 +25,10 @@ export function naiveDiffHost(home: LayerHome, overlayOf: (id: string) => Overla
       return home.workers;
     },
     idMaps: home.idMaps,
-    rules: home.rules,
+    get rules() {
+      return home.shownRules;
+    },
+    newRootMode: home.format.baseDiffMode,
     get overlayXattrs() {
       return overlayXattrs(home.features);
     },
@@ -44,12 +45,8 @@ async function seeTree(
   home.requireLayer(id);
   using _lock = await home.lock(id);
   home.requireWhole(id);
-  const merged = layout.mergedDir(id);
-  const root = mountAside(home.asideDir, (target) => {
-    // Bound without what is mounted in it: a container's own mounts are not the layer's.
-    if (isOverlayMounted(merged)) mount(merged, target, null, MS_BIND, null);
-    else mountOverlay(overlayOf(id), target, home.mountApi);
-  });
+  const mergedDir = layout.mergedDir(id);
+  const root = await mountAside(home.asideDir, (target) => home.mounter.show(overlayOf(id), mergedDir, target));
   return {
     path: pathOf(root),
     [Symbol.asyncDispose](): Promise<void> {
@@ -61,9 +58,7 @@ async function seeTree(
 
 /** Mounts `overlay` where nobody else sees it. */
 export function mountHidden(home: LayerHome, overlay: OverlayMount): Promise<Fd> {
-  return new Promise((resolve) =>
-    resolve(mountAside(home.asideDir, (target) => mountOverlay(overlay, target, home.mountApi)))
-  );
+  return mountAside(home.asideDir, (target) => home.mounter.mount(overlay, target));
 }
 
 const WORK = ".lamina-applying-work";

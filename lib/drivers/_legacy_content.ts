@@ -14,27 +14,22 @@
 import { readDirectory } from "../../ffi/directory.ts";
 import {
   AT_FDCWD,
-  AT_REMOVEDIR,
   existsat,
   Fd,
   mkdirat,
   O_DIRECTORY,
-  O_NOFOLLOW,
   O_RDONLY,
   openat,
   RENAME_EXCHANGE,
   renameat2,
-  tryUnlinkat,
 } from "../../ffi/file.ts";
-import { open_tree } from "../../ffi/mount_api.ts";
 import { statat } from "../../ffi/stat.ts";
 import { StorageError } from "../errors.ts";
+import { mountAside, pathOf } from "../mount/mount_aside.ts";
 import { overlayXattrs } from "../mount/overlay_features.ts";
-import { mountOverlay } from "../mount/overlay_mount.ts";
 import { isOverlayMounted, unmountLazily } from "../mount/unmount.ts";
 import { replaceFile } from "../util/atomic_write.ts";
 import { tryLockDirectory } from "../util/directory_lock.ts";
-import { randomId } from "../util/random_id.ts";
 import type { LegacyHome } from "./_legacy_home.ts";
 import { makeOwnedDirectory } from "./_owner.ts";
 import type { WorkOptions } from "./driver.ts";
@@ -68,28 +63,10 @@ async function see(home: LegacyHome, id: string): Promise<SeenTree> {
   home.requireWhole(id);
   const { layout } = home;
   if (layout.isImage(id)) return { path: layout.rootDir(id), [Symbol.asyncDispose]: nothingToDo };
-  const tree = isOverlayMounted(layout.mergedDir(id)) ? new Fd(open_tree(layout.mergedDir(id))) : mountUnseen(home, id);
-  return { path: pathOf(tree), [Symbol.asyncDispose]: () => Promise.resolve(tree[Symbol.dispose]()) };
-}
-
-/** A mount of the layer that lives as long as the descriptor. */
-function mountUnseen(home: LegacyHome, id: string): Fd {
-  const { layout } = home;
-  const place = `${home.runDir}/seen-${randomId(10)}`;
-  mkdirat(AT_FDCWD, place, PRIVATE_MODE);
-  try {
-    const lowerDirs = [layout.upperDir(id), layout.rootDir(layout.lowerId(id))];
-    mountOverlay({ lowerDirs, upper: undefined, options: home.features.mountOptions }, place, home.mountApi);
-    return new Fd(openat(AT_FDCWD, place, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  } finally {
-    if (isOverlayMounted(place)) unmountLazily(place);
-    tryUnlinkat(AT_FDCWD, place, AT_REMOVEDIR);
-  }
-}
-
-/** A name of an open directory that is no symbolic link, good in all threads. */
-function pathOf({ fd }: Fd): string {
-  return `/proc/self/fd/${fd}/.`;
+  const lowerDirs = [layout.upperDir(id), layout.rootDir(layout.lowerId(id))];
+  const overlay = { lowerDirs, upper: undefined, options: home.features.mountOptions };
+  const root = await mountAside(home.asideDir, (target) => home.mounter.show(overlay, layout.mergedDir(id), target));
+  return { path: pathOf(root), [Symbol.asyncDispose]: () => Promise.resolve(root[Symbol.dispose]()) };
 }
 
 /** Begins new content for the layer `id`. */
@@ -98,8 +75,8 @@ async function stage(home: LegacyHome, id: string, work: WorkOptions): Promise<S
   undo.use(await beginApply(home, id));
   undo.defer(() => clearStaged(home, id));
   const { layout } = home;
-  const isFallback = !layout.isImage(id) && layout.recordedParent(id) !== undefined;
-  const staged = isFallback ? await stageUpper(home, id, work) : await stageRoot(home, id, work);
+  const isCopy = layout.copiedFrom(id) !== undefined;
+  const staged = isCopy ? await stageUpper(home, id, work) : await stageRoot(home, id, work);
   const all = undo.move();
   return {
     path: staged.path,
@@ -154,7 +131,7 @@ async function requireFillable(home: LegacyHome, id: string): Promise<void> {
 /** Whether the layer holds nothing but what it got from its parent. */
 async function isUntouched(home: LegacyHome, id: string): Promise<boolean> {
   const { layout } = home;
-  const copiedFrom = layout.isImage(id) ? undefined : layout.recordedParent(id);
+  const copiedFrom = layout.copiedFrom(id);
   if (copiedFrom === undefined) return isEmpty(layout.contentDir(id));
   const trees = { newer: layout.upperDir(id), older: layout.upperDir(copiedFrom) };
   const changes = await home.runner.run("compare", { ...trees, overlayXattrs: overlayXattrs(home.features) });
@@ -206,7 +183,7 @@ async function stageUpper(home: LegacyHome, id: string, work: WorkOptions): Prom
   await home.runner.run("copy", { source: layout.upperDir(id), target: upperDir, mode: "copy" }, work);
   const lowerDirs = [layout.rootDir(layout.lowerId(id))];
   const options = home.features.mountOptions;
-  mountOverlay({ lowerDirs, upper: { upperDir, workDir }, options }, mergedDir, home.mountApi);
+  await home.mounter.mount({ lowerDirs, upper: { upperDir, workDir }, options }, mergedDir);
   return {
     path: mergedDir,
     async commit(): Promise<void> {

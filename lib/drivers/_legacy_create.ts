@@ -14,7 +14,6 @@ import { lutimesat } from "../../ffi/owner.ts";
 import { statat } from "../../ffi/stat.ts";
 import { asStorageError, StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
-import { isOverlayMounted } from "../mount/unmount.ts";
 import { replaceFile, writeNewFile } from "../util/atomic_write.ts";
 import { lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { randomId } from "../util/random_id.ts";
@@ -176,7 +175,7 @@ export async function removeLayer(home: LegacyHome, id: string, { force = false 
   {
     using lock = await lockDirectory(layout.dir(id), "exclusive");
     if (lock === undefined) return;
-    requireUnused(home, id, force);
+    await requireUnused(home, id, force);
     try {
       renameat2(AT_FDCWD, layout.dir(id), AT_FDCWD, `${layout.home}/${aside}`, RENAME_NOREPLACE);
     } catch (error) {
@@ -186,7 +185,7 @@ export async function removeLayer(home: LegacyHome, id: string, { force = false 
   await home.runner.run("remove", { directory: layout.home, name: aside });
 }
 
-function requireUnused(home: LegacyHome, id: string, force: boolean): void {
+async function requireUnused(home: LegacyHome, id: string, force: boolean): Promise<void> {
   const child = home.layout.findChildOf(id);
   if (child !== undefined) {
     throw new StorageError("layer_in_use", `Cannot remove layer "${id}": it is the parent of "${child}"`, {
@@ -201,11 +200,12 @@ function requireUnused(home: LegacyHome, id: string, force: boolean): void {
     applying[Symbol.dispose]();
     unmountStaged(home, id);
   }
-  if (!isOverlayMounted(home.layout.mergedDir(id))) return;
-  if (!force) {
+  const state = home.mountState(id);
+  if (state === "none") return;
+  if (state === "mounted" && !force) {
     throw new StorageError("layer_in_use", `Cannot remove layer "${id}": it is mounted`, {
       hint: `unmount it first (lamina unmount ${id}), or remove it with --force`,
     });
   }
-  home.mounts.unmount(id, home.layout.mergedDir(id));
+  await home.mounts.unmount(id, home.layout.mergedDir(id));
 }

@@ -14,7 +14,8 @@ import { asStorageError, StorageError } from "../errors.ts";
 import { type IdMaps, rootPair } from "../id_map.ts";
 import type { Logger } from "../log.ts";
 import type { OverlayFeatures } from "../mount/overlay_features.ts";
-import type { MountApi } from "../mount/overlay_mount.ts";
+import type { MountState } from "../mount/mount_program.ts";
+import type { Mounter } from "../mount/mounter.ts";
 import { type DirectoryLock, lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { makeDirectories, makeRunDirectory } from "../util/run_file.ts";
 import { featuresOf } from "./_features_cache.ts";
@@ -38,18 +39,19 @@ export class LegacyHome implements DriverHome {
   readonly runner: WorkRunner;
   readonly logger: Logger;
   readonly idMaps: IdMaps | undefined;
-  readonly mountApi: MountApi;
+  /** Who mounts layers. */
+  readonly mounter: Mounter;
   readonly #runRoot: string;
   #workers: WorkRunner | undefined;
   #mounts: LayerMounts | undefined;
   #features: OverlayFeatures | undefined;
 
-  constructor({ home, runRoot, idMaps, mountApi, logger, runner }: HomeSettings) {
+  constructor({ home, runRoot, idMaps, mounter, logger, runner }: HomeSettings) {
     this.layout = new LegacyLayout(home);
     this.runner = runner;
     this.logger = logger;
     this.idMaps = idMaps;
-    this.mountApi = mountApi;
+    this.mounter = mounter;
     this.#runRoot = runRoot;
   }
 
@@ -101,7 +103,7 @@ export class LegacyHome implements DriverHome {
           { hint: "use a directory on ext4, XFS or tmpfs, or the driver overlay2" },
         );
       }
-      return featuresOf(home, `${this.runDir}/features`, this.mountApi, []);
+      return featuresOf(home, `${this.runDir}/features`, this.mounter, []);
     } catch (error) {
       throw asStorageError(error, `Cannot keep overlay layers in ${home}`);
     }
@@ -112,9 +114,14 @@ export class LegacyHome implements DriverHome {
     if (this.#mounts === undefined) {
       const countDir = `${this.runDir}/mounts`;
       makeRunDirectory(countDir);
-      this.#mounts = new LayerMounts(countDir, this.mountApi);
+      this.#mounts = new LayerMounts(countDir, this.mounter);
     }
     return this.#mounts;
+  }
+
+  /** What `get` mounted for the layer. */
+  mountState(id: string): MountState {
+    return this.mounter.state(this.layout.mergedDir(id));
   }
 
   /** An empty directory, to lie below an image that is mounted read-only: the kernel wants two. */
@@ -122,6 +129,13 @@ export class LegacyHome implements DriverHome {
     const emptyDir = `${this.runDir}/empty`;
     makeRunDirectory(emptyDir);
     return emptyDir;
+  }
+
+  /** Where mounts are made that nobody else sees. */
+  get asideDir(): string {
+    const asideDir = `${this.runDir}/aside`;
+    makeRunDirectory(asideDir);
+    return asideDir;
   }
 
   /** Named by the home's own device and inode, so that each way to the same home leads to the same counts. */

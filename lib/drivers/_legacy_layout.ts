@@ -121,6 +121,15 @@ export class LegacyLayout {
     });
   }
 
+  /**
+   * The layer that `id` began as a copy of; undefined where it began empty. A parent is recorded also of a layer whose
+   * apply was killed when it had all but become an image.
+   */
+  copiedFrom(id: string): string | undefined {
+    const parent = this.isImage(id) ? undefined : this.recordedParent(id);
+    return parent !== undefined && !this.isImage(parent) && isDirectory(this.upperDir(parent)) ? parent : undefined;
+  }
+
   /** The layer right below `id`; undefined for a base layer, and for an image that Docker made. */
   parentOf(id: string): string | undefined {
     return this.recordedParent(id) ?? (this.isImage(id) ? undefined : this.lowerId(id));

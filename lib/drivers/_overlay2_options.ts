@@ -9,11 +9,10 @@
 import { StorageError } from "../errors.ts";
 import { parseSize } from "../units.ts";
 import { parseBoolean, quotaNotSupported, splitOption } from "./_driver_options.ts";
+import type { HomeChecks } from "./_overlay2_checks.ts";
 
 /** Options of the driver as they are used. */
-export interface Overlay2Options {
-  /** Accepted for old configurations: the kernel is tried, not asked for its version. */
-  overrideKernelCheck: boolean;
+export interface Overlay2Options extends HomeChecks {
   /** Further options of every mount, as the kernel spells them. */
   mountOptions: string[];
   /** Limit on a read-write layer in bytes; 0 is none. */
@@ -26,10 +25,26 @@ export interface Overlay2Options {
  * @throws {StorageError} `invalid_argument`: no `=`, an unknown key, a value that is none; `not_supported`: a size.
  */
 export function parseOverlay2Options(options: readonly string[]): Overlay2Options {
-  const parsed: Overlay2Options = { overrideKernelCheck: false, mountOptions: [], sizeBytes: 0 };
+  const parsed: Overlay2Options = {
+    checkBackingFs: false,
+    checkKernel: false,
+    overrideKernelCheck: false,
+    privateHome: false,
+    mountOptions: [],
+    sizeBytes: 0,
+  };
   for (const option of options) {
     const [key, value] = splitOption(option);
     switch (key) {
+      case "overlay2.check_backing_fs":
+        parsed.checkBackingFs = parseBoolean(key, value);
+        break;
+      case "overlay2.check_kernel":
+        parsed.checkKernel = parseBoolean(key, value);
+        break;
+      case "overlay2.private_home":
+        parsed.privateHome = parseBoolean(key, value);
+        break;
       case "overlay2.override_kernel_check":
         parsed.overrideKernelCheck = parseBoolean(key, value);
         break;
@@ -41,7 +56,7 @@ export function parseOverlay2Options(options: readonly string[]): Overlay2Option
         break;
       default:
         throw new StorageError("invalid_argument", `overlay2: unknown option ${key}`, {
-          hint: "there are overlay2.size, overlay2.mountopt and overlay2.override_kernel_check",
+          hint: "there are size, mountopt, private_home, check_backing_fs, check_kernel and override_kernel_check",
         });
     }
   }

@@ -14,14 +14,16 @@ import { AT_FDCWD, existsat } from "../../ffi/file.ts";
 import { StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import { parseLayerId } from "../layer_id.ts";
+import { ProgramMounter } from "../mount/mounter.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { makeRunDirectory } from "../util/run_file.ts";
+import { ContainersHome } from "./_containers_home.ts";
 import { ContainersLayout, LINK_DIR_MODE } from "./_containers_layout.ts";
 import { parseContainersOptions } from "./_containers_options.ts";
 import { checkLayerOptions } from "./_driver_options.ts";
 import { attempt } from "./_graph_driver.ts";
 import type { LayerFormat } from "./_layer_format.ts";
-import { type HomeSettings, LayerHome } from "./_layer_home.ts";
+import type { HomeSettings } from "./_layer_home.ts";
 import { remapLayer } from "./_layer_remap.ts";
 import { OverlayDriver } from "./_overlay_driver.ts";
 import { makeOwnedDirectory } from "./_owner.ts";
@@ -35,6 +37,9 @@ import type {
   RemoveOptions,
   StatusEntry,
 } from "./driver.ts";
+
+/** What a mount program is told where files have their owners and modes in attributes. */
+const OWNERS_FROM_ATTRIBUTES = "xattr_permissions=2";
 
 const SIDE_MODE = 0o700;
 
@@ -65,16 +70,19 @@ export type ContainersOverlaySettings = HomeSettings & { options: readonly strin
 export class ContainersOverlayDriver extends OverlayDriver {
   readonly #layout: ContainersLayout;
   readonly #mountOptions: readonly string[];
+  readonly #mountProgram: string | undefined;
 
   /** @throws {StorageError} `invalid_argument`, `not_supported`: the options. */
   constructor(settings: ContainersOverlaySettings) {
-    const { imageStores, mountOptions, rules } = parseContainersOptions(settings.options);
+    const { imageStores, mountOptions, mountProgram, rules } = parseContainersOptions(settings.options);
     const usable = mountOptions.filter((option) => isKnown(option, settings));
     const mountRoot = `${settings.runRoot}/${FORMAT.driver}-image-store-layers`;
     const layout = new ContainersLayout(settings.home, imageStores, mountRoot, settings.logger);
-    super(new LayerHome(settings, FORMAT, layout, usable.filter(changesAnswers), rules));
+    const mounter = mountProgram === undefined ? settings.mounter : new ProgramMounter(mountProgram, settings.logger);
+    super(new ContainersHome({ ...settings, mounter }, FORMAT, layout, usable.filter(changesAnswers), rules));
     this.#layout = layout;
     this.#mountOptions = usable;
+    this.#mountProgram = mountProgram;
   }
 
   protected checkNewLayer(id: string, { storageOptions }: CreateOptions, isReadWrite: boolean): void {
@@ -82,9 +90,9 @@ export class ContainersOverlayDriver extends OverlayDriver {
       throw new StorageError("invalid_argument", `Cannot use "${id}" as a layer id: containers/storage uses the name`);
     }
     checkLayerOptions(storageOptions, isReadWrite);
-    if (!isReadWrite || !this.#isMasked) return;
+    if (!isReadWrite || !this.#showsMasks) return;
     throw new StorageError("not_supported", `Cannot make "${id}" to be written in: the option force_mask is set`, {
-      hint: "the kernel shows masks, not owners: leave force_mask out, or make the layer without --read-write",
+      hint: "the kernel shows masks, not owners: name a mount program, or make the layer without --read-write",
     });
   }
 
@@ -93,7 +101,7 @@ export class ContainersOverlayDriver extends OverlayDriver {
     return attempt(`Cannot make a layer like "${template}"`, async () => {
       const parent = parseLayerId(template);
       this.layerHome.requireLayer(parent);
-      if (this.#isMasked) await this.create(id, { ...options, parent });
+      if (this.#showsMasks) await this.create(id, { ...options, parent });
       else await this.createReadWrite(id, { ...options, parent });
     });
   }
@@ -121,6 +129,11 @@ export class ContainersOverlayDriver extends OverlayDriver {
     return this.layerHome.rules.forceMask !== undefined;
   }
 
+  /** Whether that is what mounts show. */
+  get #showsMasks(): boolean {
+    return this.#isMasked && this.#mountProgram === undefined;
+  }
+
   #requireOwn(id: string, action: string): void {
     const store = this.#layout.storeOf(id);
     if (store === undefined) return;
@@ -133,20 +146,22 @@ export class ContainersOverlayDriver extends OverlayDriver {
     return false;
   }
 
-  protected overlayOf(id: string, { mountOptions = [], mountLabel = "", readOnly = false }: GetOptions): OverlayMount {
+  protected overlayOf(id: string, getOptions: GetOptions): OverlayMount {
+    const { mountOptions = [], mountLabel = "", readOnly = false, idMaps } = getOptions;
     const layout = this.#layout;
     // What was written with metacopy can only be read with it: that is among the home's own options.
     const always = this.layerHome.prepare().mountOptions;
     const chosen = mountOptions.length === 0 ? this.#mountOptions : mountOptions;
     const options = [...always, ...chosen.filter((option) => !always.includes(option))];
+    if (this.#isMasked && !this.#showsMasks) options.push(OWNERS_FROM_ATTRIBUTES);
     if (mountLabel !== "") options.push(`context=${mountLabel}`);
     const lowerDirs = layout.mountLowers(id);
     if (lowerDirs.length === 0) lowerDirs.push(this.#emptyDir(id));
     if (layout.storeOf(id) !== undefined) makeRunDirectory(layout.mountRoot);
-    if (readOnly || chosen.includes("ro") || this.#isMasked || layout.isCommitted(id)) {
-      return { lowerDirs: [layout.diffDir(id), ...lowerDirs], upper: undefined, options };
+    if (readOnly || chosen.includes("ro") || this.#showsMasks || layout.isCommitted(id)) {
+      return { lowerDirs: [layout.diffDir(id), ...lowerDirs], upper: undefined, options, idMaps };
     }
-    return { lowerDirs, upper: { upperDir: layout.diffDir(id), workDir: layout.workDir(id) }, options };
+    return { lowerDirs, upper: { upperDir: layout.diffDir(id), workDir: layout.workDir(id) }, options, idMaps };
   }
 
   #emptyDir(id: string): string {
@@ -162,6 +177,7 @@ export class ContainersOverlayDriver extends OverlayDriver {
         ["Supports d_type", "true"],
         ["Native Overlay Diff", String(features.nativeDiffRefusal === undefined)],
         ["Using metacopy", String(features.usingMetacopy)],
+        ...(this.#mountProgram === undefined ? [] : [["Mount Program", this.#mountProgram] as const]),
       ];
     });
   }
@@ -198,7 +214,7 @@ function isKnown(option: string, { logger }: HomeSettings): boolean {
   return false;
 }
 
-/** Whether the kernel may do other things with the option than without. */
+/** Whether the kernel, or a mount program, may do other things with the option than without. */
 function changesAnswers(option: string): boolean {
-  return /^(?:metacopy|redirect_dir|index|xino)=/.test(option);
+  return /^(?:metacopy|redirect_dir|index|xino|xattr_permissions)=/.test(option);
 }

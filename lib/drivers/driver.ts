@@ -112,6 +112,11 @@ export interface GetOptions {
   mountOptions?: readonly string[];
   /** Mounts without an upper directory: nothing can be written. A layer that is mounted already is shown as it is. */
   readOnly?: boolean;
+  /**
+   * Files that have the container's ids on disk are seen with the host's. That takes a mount program; the kernel's
+   * overlayfs has no such thing, and the layer is then refused with `not_supported`.
+   */
+  idMaps?: IdMaps;
 }
 
 /** How a layer is removed. */

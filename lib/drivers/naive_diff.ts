@@ -54,6 +54,8 @@ export interface NaiveDiffHost {
   /** How owners and modes of the layers' files are kept; in their files, where it is left out. */
   readonly rules?: ContentRules;
   readonly overlayXattrs: OverlayXattrNamespace;
+  /** The mode that the root of a new layer has; 0755 where it is left out. */
+  readonly newRootMode?: number;
   readonly logger: Logger;
 }
 
@@ -101,6 +103,7 @@ export class NaiveDiff {
       overlayXattrs: this.host.overlayXattrs,
       idMaps: this.host.idMaps,
       overrideStat: this.#isMasked,
+      newRootMode: this.host.newRootMode,
       compression,
       digest,
       skipErrors,

@@ -16,6 +16,7 @@ import { attempt } from "./_graph_driver.ts";
 import type { LayerFormat } from "./_layer_format.ts";
 import { type HomeSettings, LayerHome } from "./_layer_home.ts";
 import { LayerLayout } from "./_layer_layout.ts";
+import { checkHome, leavePrivateHome } from "./_overlay2_checks.ts";
 import { parseOverlay2Options } from "./_overlay2_options.ts";
 import { OverlayDriver } from "./_overlay_driver.ts";
 import { makeOwnedDirectory } from "./_owner.ts";
@@ -40,14 +41,18 @@ const FORMAT: LayerFormat = {
 };
 
 /** How the driver is opened: as any home, and with the options of `overlay2`. */
-export type Overlay2Settings = HomeSettings & { options: readonly string[] };
+export type Overlay2Settings = Omit<HomeSettings, "checkHome"> & { options: readonly string[] };
 
 /** The driver. */
 export class Overlay2Driver extends OverlayDriver {
+  readonly #isPrivate: boolean;
+
   /** @throws {StorageError} `invalid_argument`, `not_supported`: the options. */
   constructor(settings: Overlay2Settings) {
-    const { mountOptions } = parseOverlay2Options(settings.options);
-    super(new LayerHome(settings, FORMAT, new LayerLayout(settings.home), mountOptions));
+    const { mountOptions, ...checks } = parseOverlay2Options(settings.options);
+    const checked = { ...settings, checkHome: (home: string): void => checkHome(home, checks, settings.logger) };
+    super(new LayerHome(checked, FORMAT, new LayerLayout(settings.home), mountOptions));
+    this.#isPrivate = checks.privateHome;
   }
 
   protected checkNewLayer(_id: string, { storageOptions }: CreateOptions, isReadWrite: boolean): void {
@@ -84,12 +89,13 @@ export class Overlay2Driver extends OverlayDriver {
     const all = [...this.layerHome.prepare().mountOptions, ...mountOptions(options)];
     const lowerDirs = layout.mountLowers(id);
     const upperDir = layout.diffDir(id);
+    const { idMaps } = options;
     if (options.readOnly !== true && !layout.isCommitted(id)) {
-      return { lowerDirs, upper: { upperDir, workDir: layout.workDir(id) }, options: all };
+      return { lowerDirs, upper: { upperDir, workDir: layout.workDir(id) }, options: all, idMaps };
     }
     // Without an upper directory the kernel wants two others.
     if (lowerDirs.length === 0) lowerDirs.push(this.layerHome.emptyDir);
-    return { lowerDirs: [upperDir, ...lowerDirs], upper: undefined, options: all };
+    return { lowerDirs: [upperDir, ...lowerDirs], upper: undefined, options: all, idMaps };
   }
 
   status(): Promise<StatusEntry[]> {
@@ -103,6 +109,12 @@ export class Overlay2Driver extends OverlayDriver {
         ["userxattr", String(features.userxattr)],
       ];
     });
+  }
+
+  override async cleanup(): Promise<void> {
+    await super.cleanup();
+    if (!this.#isPrivate) return;
+    await attempt(`Cannot unmount ${this.home}`, () => leavePrivateHome(this.home));
   }
 
   updateLayerIdMap(unsafeId: string): Promise<void> {

@@ -13,6 +13,7 @@ import { StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import { isLayerId } from "../layer_id.ts";
 import { type Logger, SILENT } from "../log.ts";
+import { KernelMounter } from "../mount/mounter.ts";
 import type { MountApi } from "../mount/overlay_mount.ts";
 import { absolutePath } from "../util/absolute_path.ts";
 import { textOf } from "../util/text.ts";
@@ -126,7 +127,7 @@ function open(options: OpenOptions): GraphDriver {
     runRoot: absolutePath(options.runRoot ?? DEFAULT_RUN_ROOT),
     options: options.options ?? [],
     idMaps: options.idMaps,
-    mountApi: options.mountApi ?? "auto",
+    mounter: new KernelMounter(options.mountApi ?? "auto"),
     logger: options.logger ?? SILENT,
     runner: options.work === "in-place" ? new InPlaceRunner() : new WorkerRunner(),
   });

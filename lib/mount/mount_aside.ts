@@ -18,11 +18,14 @@ const MOUNT_POINT_MODE = 0o700;
  *
  * @throws What `mountAt` throws. {SyscallError} The directory cannot be made.
  */
-export function mountAside(directory: string, mountAt: (target: string) => void): Fd {
+export async function mountAside(
+  directory: string,
+  mountAt: (target: string) => void | Promise<void>,
+): Promise<Fd> {
   const target = `${directory}/${randomId(10)}`;
   mkdirat(AT_FDCWD, target, MOUNT_POINT_MODE);
   try {
-    mountAt(target);
+    await mountAt(target);
     try {
       return new Fd(openat(AT_FDCWD, target, O_RDONLY | O_DIRECTORY));
     } finally {

@@ -11,6 +11,8 @@ import { readTextFile } from "../util/read_file.ts";
 /** One line of the table. */
 export interface MountInfo {
   mountPoint: string;
+  /** Which directory of the file system is shown: `/`, but for a bind mount, or a subvolume. */
+  root: string;
   fileSystemType: string;
   /** Options of the mounted file system: for overlay `lowerdir=…` and the like. */
   superOptions: string;
@@ -31,6 +33,7 @@ export function parseMountInfo(text: string): MountInfo[] {
     if (separator === -1) continue;
     mounts.push({
       mountPoint: unescape(fields[4]!),
+      root: unescape(fields[3]!),
       fileSystemType: fields[separator + 1]!,
       superOptions: unescape(fields[separator + 3] ?? ""),
     });

@@ -41,6 +41,8 @@ export interface OverlayFeatures {
   userxattr: boolean;
   /** Whether a change of metadata alone copies no content. */
   usingMetacopy: boolean;
+  /** How the directory of a layer tells which names it deletes: devices are overlayfs' own way. */
+  whiteouts: "devices" | "files";
   /** Why an upper directory alone does not tell what changed; undefined if it does. */
   nativeDiffRefusal: string | undefined;
 }
@@ -77,7 +79,8 @@ function optionsToTry(asked: readonly string[], userxattr: boolean): string[][] 
 
 const INITIAL_USER_NAMESPACE = /^\s*0\s+0\s+4294967295\s*$/m;
 
-function isInUserNamespace(): boolean {
+/** Whether this process has its ids, and its privileges, in a user namespace only. */
+export function isInUserNamespace(): boolean {
   return !INITIAL_USER_NAMESPACE.test(readTextFile("/proc/self/uid_map"));
 }
 
@@ -98,7 +101,7 @@ export function probeOverlay(home: string, api: MountApi, asked: readonly string
     const redirects = probe.nativeDiffRefusal();
     const usingMetacopy = probe.usesMetacopy();
     const nativeDiffRefusal = redirects ?? (usingMetacopy ? "the kernel uses metacopy" : undefined);
-    return { backingFileSystem, mountOptions, userxattr, usingMetacopy, nativeDiffRefusal };
+    return { backingFileSystem, mountOptions, userxattr, usingMetacopy, whiteouts: "devices", nativeDiffRefusal };
   } catch (error) {
     if (isStorageError(error, "invalid_argument")) throw error;
     throw unusable(error, home, backingFileSystem);
@@ -109,7 +112,11 @@ function unusable(error: unknown, home: string, backingFileSystem: string): Stor
   const cause = isStorageError(error, "mount_failed") ? error.cause : error;
   const action = `Cannot keep overlay layers in ${home}`;
   if (isErrno(cause, "EPERM", "EACCES") || geteuid() !== 0 && cause instanceof SyscallError) {
-    return new StorageError("permission_denied", `${action}: ${cause.message}`, { cause, hint: "run as root" });
+    const hint = isInUserNamespace()
+      ? "overlayfs can be mounted in a user namespace since Linux 5.11; before, by a mount program: --driver " +
+        "containers-overlay --storage-opt mount_program=/usr/bin/fuse-overlayfs"
+      : "run as root, be it of a user namespace: unshare --user --map-root-user --mount lamina …";
+    return new StorageError("permission_denied", `${action}: ${cause.message}`, { cause, hint });
   }
   if (isErrno(cause, "ENODEV")) {
     return new StorageError("not_supported", `${action}: the kernel has no overlayfs`, {
@@ -177,7 +184,10 @@ class Probe implements Disposable {
     throw new StorageError(
       "invalid_argument",
       `Cannot mount with the options "${asked.join(",")}": ${(refusal as StorageError).message}`,
-      { cause: refusal },
+      {
+        cause: refusal,
+        ...(userxattr ? { hint: "in a user namespace overlayfs has neither redirect_dir nor metacopy" } : {}),
+      },
     );
   }
 

@@ -33,6 +33,7 @@ import {
 } from "../../ffi/mount_api.ts";
 import { getpagesize } from "../../ffi/process.ts";
 import { StorageError } from "../errors.ts";
+import type { IdMaps } from "../id_map.ts";
 
 /** Which interface mounts. `auto`: the newer one where the kernel has it. */
 export type MountApi = "auto" | "new" | "classic";
@@ -45,6 +46,8 @@ export interface OverlayMount {
   upper: { upperDir: string; workDir: string } | undefined;
   /** Further options, each `key` or `key=value`, as the kernel spells them. */
   options: readonly string[];
+  /** Files that have the container's ids on disk are seen with the host's; only mount programs do that. */
+  idMaps?: IdMaps | undefined;
 }
 
 /** Set once the kernel has refused the newer interface. */

@@ -43,9 +43,9 @@ export function removeMountPoint(target: string): void {
   tryUnlinkat(AT_FDCWD, target, AT_REMOVEDIR);
 }
 
-/** Unmounts everything at and below `path`, the deepest first; returns the places. */
+/** Unmounts everything below `path`, the deepest first, and not what is mounted there itself; returns the places. */
 export function unmountBelow(path: string): string[] {
-  const places = mountsBelow(path).map(({ mountPoint }) => mountPoint);
+  const places = mountsBelow(path).map(({ mountPoint }) => mountPoint).filter((place) => place !== path);
   for (const place of places) unmountLazily(place);
   return places;
 }

@@ -30,8 +30,13 @@ export function bytesOfText(text: string): ByteString {
   return Buffer.from(text, "utf8").toString("latin1");
 }
 
+// deno-lint-ignore no-control-regex
+const ASCII_REGEXP = /^[\x00-\x7f]*$/;
+
 /** `name` for people; bytes that are no UTF-8 show as U+FFFD. */
 export function textOfBytes(name: ByteString): string {
+  // Nearly all names: what is ASCII only is its own text.
+  if (ASCII_REGEXP.test(name)) return name;
   return Buffer.from(name, "latin1").toString("utf8");
 }
 

@@ -8,8 +8,8 @@
  * @module
  */
 
-import { isErrno } from "../../ffi/errno.ts";
-import { AT_FDCWD, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat } from "../../ffi/file.ts";
+import { ERRNO, failure, hex } from "../../ffi/errno.ts";
+import { AT_FDCWD, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, tryOpenat } from "../../ffi/file.ts";
 import { tryFlock } from "../../ffi/process.ts";
 import { fstat, Stat, tryStatx } from "../../ffi/stat.ts";
 import { StorageError } from "../errors.ts";
@@ -51,13 +51,13 @@ export function tryLockDirectory(path: string, mode: "shared" | "exclusive"): Di
   return new Fd(directory.release());
 }
 
+const FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+
 function openIfExists(path: string): Fd | undefined {
-  try {
-    return new Fd(openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
-    throw error;
-  }
+  const fd = tryOpenat(AT_FDCWD, path, FLAGS);
+  if (fd >= 0) return new Fd(fd);
+  if (fd === -ERRNO.ENOENT || fd === -ERRNO.ENOTDIR || fd === -ERRNO.ELOOP) return undefined;
+  throw failure(-fd, "openat", AT_FDCWD, path, hex(FLAGS));
 }
 
 function isStill(path: string, fd: number): boolean {

@@ -6,35 +6,37 @@
  * @module
  */
 
-import { isErrno } from "../../ffi/errno.ts";
-import { AT_FDCWD, type CPath, Fd, O_RDONLY, openat, read } from "../../ffi/file.ts";
+import { ERRNO, failure, hex } from "../../ffi/errno.ts";
+import { AT_FDCWD, type CPath, Fd, O_RDONLY, read, tryOpenat } from "../../ffi/file.ts";
 
 const decoder = new TextDecoder();
-const PIECE = 16 * 1024;
+/** Filled and emptied within one call: making one each time would cost more than the system calls. */
+const piece = new Uint8Array(16 * 1024);
 
 /** The whole content of `path`, below the directory `dirfd` if it is relative. */
 export function readTextFile(path: CPath, dirfd: number = AT_FDCWD): string {
-  using file = new Fd(openat(dirfd, path, O_RDONLY));
-  const pieces: Uint8Array[] = [];
-  for (;;) {
-    const piece = new Uint8Array(PIECE);
-    const length = read(file.fd, piece);
-    if (length === 0) break;
-    pieces.push(piece.subarray(0, length));
-  }
-  if (pieces.length === 1) return decoder.decode(pieces[0]);
-  let text = "";
-  const streaming = new TextDecoder();
-  for (const piece of pieces) text += streaming.decode(piece, { stream: true });
-  return text + streaming.decode();
+  const fd = tryOpenat(dirfd, path, O_RDONLY);
+  if (fd < 0) throw failure(-fd, "openat", dirfd, path, hex(O_RDONLY));
+  return readWhole(fd);
 }
 
 /** As {@linkcode readTextFile}; undefined where there is no such file. */
 export function readTextFileIfExists(path: CPath, dirfd: number = AT_FDCWD): string | undefined {
-  try {
-    return readTextFile(path, dirfd);
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR")) return undefined;
-    throw error;
+  const fd = tryOpenat(dirfd, path, O_RDONLY);
+  if (fd === -ERRNO.ENOENT || fd === -ERRNO.ENOTDIR) return undefined;
+  if (fd < 0) throw failure(-fd, "openat", dirfd, path, hex(O_RDONLY));
+  return readWhole(fd);
+}
+
+function readWhole(fd: number): string {
+  using file = new Fd(fd);
+  const first = read(file.fd, piece);
+  if (first === 0) return "";
+  const pieces = [piece.slice(0, first)];
+  for (let length = read(file.fd, piece); length > 0; length = read(file.fd, piece)) {
+    pieces.push(piece.slice(0, length));
   }
+  if (pieces.length === 1) return decoder.decode(pieces[0]);
+  const streaming = new TextDecoder();
+  return pieces.map((bytes) => streaming.decode(bytes, { stream: true })).join("") + streaming.decode();
 }

@@ -45,6 +45,26 @@ function probeOverlay(): string | undefined {
   }
 }
 
+/** The test mounts by fuse-overlayfs. */
+export const needsFuseOverlayfs: Requirement = { name: "fuse-overlayfs", missing: once(probeFuseOverlayfs) };
+
+function probeFuseOverlayfs(): string | undefined {
+  const directory = Deno.makeTempDirSync({
+    dir: Deno.env.get("LAMINA_TEST_DIR") ?? "/var/tmp",
+    prefix: "lamina-probe-",
+  });
+  try {
+    const [lower, merged] = [`${directory}/lower`, `${directory}/merged`];
+    for (const path of [lower, merged]) Deno.mkdirSync(path);
+    const { success, stderr } = runSync("fuse-overlayfs", ["-o", `lowerdir=${lower}`, merged]);
+    if (!success) return `needs fuse-overlayfs: ${new TextDecoder().decode(stderr).trim()}`;
+    runSync("umount", [merged]);
+    return undefined;
+  } finally {
+    Deno.removeSync(directory, { recursive: true });
+  }
+}
+
 function runSync(program: string, args: string[]): { success: boolean; stderr: Uint8Array } {
   try {
     return new Deno.Command(program, { args, stdout: "null" }).outputSync();

@@ -28,19 +28,21 @@ export async function runLamina(args: readonly string[], options: RunOptions = {
 
 /** A store that is gone at the end of its scope, mounts included. */
 export class TestStore implements AsyncDisposable {
-  readonly directory: TempDir;
-
-  private constructor(directory: TempDir) {
-    this.directory = directory;
-  }
+  private constructor(readonly directory: TempDir, readonly where: readonly string[]) {}
 
   static async make(): Promise<TestStore> {
-    return new TestStore(await TempDir.make());
+    const directory = await TempDir.make();
+    return TestStore.at(directory, ["--root", directory.join("root")]);
+  }
+
+  /** A store that somebody else made in `directory`; `where` are the options that name it. */
+  static at(directory: TempDir, where: readonly string[]): TestStore {
+    return new TestStore(directory, where);
   }
 
   /** The options that name the store. */
   get options(): string[] {
-    return ["--root", this.directory.join("root"), "--run-root", this.directory.join("run")];
+    return [...this.where, "--run-root", this.directory.join("run")];
   }
 
   /** Runs a command on this store. */

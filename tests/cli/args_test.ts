@@ -2,6 +2,7 @@
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { type CommandLine, parseCommandLine, type Settings } from "../../lib/cli/args.ts";
+import { DRIVER_CHOICES } from "../../lib/cli/usage.ts";
 import { UsageError } from "../../lib/cli/usage_error.ts";
 
 const DEFAULTS: Settings = {
@@ -9,6 +10,7 @@ const DEFAULTS: Settings = {
   runRoot: undefined,
   home: undefined,
   driver: undefined,
+  dockerRoot: undefined,
   storageOptions: [],
   mountApi: undefined,
   json: false,
@@ -160,6 +162,9 @@ const SETTINGS_CASES: readonly [line: string, settings: Partial<Settings>, env?:
   ["ls", {}, { LAMINA_ROOT: "", LAMINA_DRIVER: "" }],
   ["ls --root /r --run-root /q", { root: "/r", runRoot: "/q" }, { LAMINA_ROOT: "/e", LAMINA_RUN_ROOT: "/f" }],
   ["ls --home /h", { home: "/h" }, { LAMINA_ROOT: "/e" }],
+  ["ls --docker-root /d", { dockerRoot: "/d", root: "/d" }, { LAMINA_ROOT: "/e" }],
+  ["ls --docker-root /d --root /r", { dockerRoot: "/d", root: "/r" }],
+  ["ls --docker-root /d --home /h", { dockerRoot: "/d", home: "/h" }],
 ];
 
 for (const [line, settings, env] of SETTINGS_CASES) {
@@ -207,7 +212,7 @@ const WRONG_CASES: readonly [line: string, message: string, hint?: string][] = [
   ["completions tcsh", '"lamina completions" does not take "tcsh"', "it takes bash, zsh, fish"],
   ["create a b", 'unexpected word "b" for "lamina create"'],
   ["ls a", 'unexpected word "a" for "lamina ls"'],
-  ["ls --driver btrfs", '--driver does not take "btrfs"', "it takes overlay2, overlay, containers-overlay"],
+  ["ls --driver btrfs", '--driver does not take "btrfs"', `it takes ${DRIVER_CHOICES.join(", ")}`],
   ["ls --mount-api news", '--mount-api does not take "news"', "it takes auto, new, classic"],
   ["diff a -o f --compress xz", '--compress does not take "xz"', "it takes gzip, zstd"],
   ["diff a --json", "--json needs -o FILE: standard output holds the archive"],

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** A process that creates, fills, mounts and removes layers until it is killed: `_writer.ts ROOT RUN_ROOT ROUND`. */
+/** A process that creates, fills, mounts and removes layers until it is killed: `_writer.ts ROOT RUN_ROOT ROUND DRIVER`. */
 
-import { openDriver } from "../../mod.ts";
+import { type DriverName, openDriver } from "../../mod.ts";
 import { tarOf } from "../archive/_tar_of.ts";
 
-const [root, runRoot, round] = Deno.args;
-const driver = await openDriver({ root: root!, runRoot: runRoot! });
+const [root, runRoot, round, name] = Deno.args;
+const driver = await openDriver({ root: root!, runRoot: runRoot!, driver: name as DriverName });
 const archive = tarOf(Array.from({ length: 200 }, (_, i) => ({ path: `${round}-file-${i}`, data: "x".repeat(i) })));
 await Deno.stdout.write(new TextEncoder().encode("ready\n"));
 for (let i = 0;; i++) {

@@ -73,7 +73,7 @@ const CHANGES: readonly RandomChange[] = [
   { name: "make file", wants: "nothing", make: makeFile },
   { name: "make file", wants: "nothing", make: makeFile },
   { name: "make directory", wants: "nothing", make: makeDirectory },
-  { name: "make directory", wants: "nothing", make: makeDirectory },
+  { name: "make directories", wants: "nothing", make: makeDirectories },
   { name: "make symlink", wants: "nothing", make: (path, random): void => Deno.symlinkSync(random.pick(NAMES), path) },
   { name: "make special", wants: "nothing", make: makeSpecial },
   { name: "link", wants: "nothing", make: linkTo },
@@ -81,6 +81,7 @@ const CHANGES: readonly RandomChange[] = [
   { name: "delete", wants: "anything", make: remove },
   { name: "replace by file", wants: "anything", make: (path, random): void => (remove(path), makeFile(path, random)) },
   { name: "replace by directory", wants: "anything", make: (path): void => (remove(path), makeDirectory(path)) },
+  { name: "make again", wants: "anything", make: makeAgain },
   { name: "replace by symlink", wants: "anything", make: (path): void => (remove(path), Deno.symlinkSync("x", path)) },
   { name: "own", wants: "anything", make: (path, random): void => lchownat(AT_FDCWD, path, random.below(3), 7) },
   { name: "set time", wants: "anything", make: setTime },
@@ -104,8 +105,29 @@ function makeDirectory(path: string): void {
   Deno.mkdirSync(path);
 }
 
+/** Two of them, with a file in the inner one. */
+function makeDirectories(path: string, random: Random): void {
+  const inner = `${path}/${random.pick(NAMES)}`;
+  Deno.mkdirSync(inner, { recursive: true });
+  makeFile(`${inner}/${random.pick(NAMES)}`, random);
+}
+
 function remove(path: string): void {
   Deno.removeSync(path, { recursive: true });
+}
+
+/** Of what the path is in, only directories come back: those in an opaque one are not marked themselves. */
+function makeAgain(path: string, _random: Random, root: string): void {
+  const [name] = path.slice(root.length + 1).split("/");
+  const top = `${root}/${name}`;
+  const directories = directoriesIn(top);
+  remove(top);
+  for (const directory of directories) makeDirectory(directory);
+}
+
+function directoriesIn(path: string): string[] {
+  if (!Deno.lstatSync(path).isDirectory) return [];
+  return [path, ...[...Deno.readDirSync(path)].flatMap(({ name }) => directoriesIn(`${path}/${name}`))];
 }
 
 function makeSpecial(path: string, random: Random): void {

@@ -244,15 +244,15 @@ const REFUSED: readonly [option: string, code: "invalid_argument" | "not_support
   ["overlay.imagestore=relative/path", "invalid_argument", /"relative\/path".*not absolute/],
   ["overlay.imagestore=/nonexistent/store", "invalid_argument", /"\/nonexistent\/store".*not there/],
   ["overlay.imagestore=/etc/passwd", "invalid_argument", /"\/etc\/passwd".*not a directory/],
-  ["overlay.mount_program=/nonexistent", "invalid_argument", /no program "\/nonexistent"/],
+  ["overlay.mount_program=/nonexistent", "invalid_argument", /"\/nonexistent".*not there/],
   ["overlay.force_mask=9", "invalid_argument", /"9".*force_mask.*no mode/],
   ["overlay.force_mask=", "invalid_argument", /no mode/],
   ["overlay.skip_mount_home=perhaps", "invalid_argument", /"perhaps"/],
   ["overlay.size=10q", "invalid_argument", /10q/],
   ["overlay.size=10G", "not_supported", /quota/],
-  ["overlay.mount_program=/bin/true", "not_supported", /mount_program=\/bin\/true/],
   ["overlay.force_mask=17777", "invalid_argument", /"17777".*force_mask.*no mode/],
   ["overlay.ignore_chown_errors=perhaps", "invalid_argument", /"perhaps"/],
+  ["overlay.mount_program=bin/true", "invalid_argument", /"bin\/true".*not absolute/],
 ];
 
 for (const [option, code, says] of REFUSED) {

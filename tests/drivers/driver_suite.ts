@@ -57,10 +57,15 @@ function mountsOutside(driver: GraphDriver): string[] {
 export interface Expectations {
   /** Whether a layer made from a template is its child, or has a copy of its content. */
   templates: "copied" | "parents";
+  /**
+   * Whether a changed file is seen under all names that it has below. Its layer holds but the one it was changed by, and
+   * so does a diff.
+   */
+  seesLinks?: boolean;
 }
 
 /** Adds the tests to the run, under `name`. */
-export function driverSuite(name: string, options: OpenOptions, { templates }: Expectations): void {
+export function driverSuite(name: string, options: OpenOptions, { templates, seesLinks = false }: Expectations): void {
   function test(title: string, body: (store: TestStore) => Promise<void>): void {
     testNeeding([needsRoot, needsOverlay], `${name}: ${title}`, async () => {
       await using directory = await TempDir.make();
@@ -130,7 +135,7 @@ export function driverSuite(name: string, options: OpenOptions, { templates }: E
     assertEquals(await driver.changes("copy"), expected as never);
     await using job = await driver.get("job", { readOnly: true });
     await using copy = await driver.get("copy", { readOnly: true });
-    await assertSameTree(job.path, copy.path);
+    await assertSameTree(job.path, copy.path, { ignore: (path) => seesLinks && path === "bin/hard" });
   });
 
   test("a layer is compared with any other, or with nothing", async (store) => {
@@ -186,7 +191,7 @@ export function driverSuite(name: string, options: OpenOptions, { templates }: E
       const before = await Deno.stat(`${job.path}/etc/hosts`);
       await Deno.writeTextFile(`${job.path}/etc/hosts`, "127.0.0.2\n");
       await Deno.utime(`${job.path}/etc/hosts`, before.atime!, before.mtime!);
-      lsetxattr(`${job.path}/bin/su`, "user.note", new Uint8Array([1]));
+      lsetxattr(`${job.path}/etc/passwd`, "user.note", new Uint8Array([1]));
     }
     const modified = async (options: CompareOptions): Promise<string[]> =>
       (await driver.changes("job", options)).map(({ path }) => path);
@@ -194,7 +199,7 @@ export function driverSuite(name: string, options: OpenOptions, { templates }: E
     await driver.create("above", { parent: "job" });
     for (const parent of ["base", "twin"]) {
       assertEquals(await modified({ parent }), []);
-      assertEquals(await modified({ parent, compareXattrs: true }), ["/bin", "/bin/su"]);
+      assertEquals(await modified({ parent, compareXattrs: true }), ["/etc", "/etc/passwd"]);
       assertEquals(await modified({ parent, compareContent: true }), ["/etc", "/etc/hosts"]);
     }
   });
@@ -347,7 +352,7 @@ export function driverSuite(name: string, options: OpenOptions, { templates }: E
     await driver.remove("base");
     assertEquals(await Array.fromAsync(driver.layers()), []);
     const { directories, shortNames = 0 } = await layersLeft(driver.home);
-    assertEquals([directories, shortNames], [[], 0]);
+    assertEquals([directories.filter((name) => !name.startsWith(".")), shortNames], [[], 0]);
   });
 
   test("each refusal has its code, and changes nothing", async (store) => {

@@ -155,6 +155,8 @@ const DAMAGE: readonly [what: string, script: string, file: string][] = [
   ["a lower-id that is a path", "printf ../base >child/lower-id", "child/lower-id"],
   ["a lower-id of no layer", "printf nobody >child/lower-id", "nobody/root"],
   ["no upper directory", "rm -r child/upper", "child/upper"],
+  ["neither root nor upper", "rm -r child/upper child/merged", "child/upper"],
+  ["a file for an upper directory", "rm -r child/upper; : >child/upper", "child/upper"],
   ["no work directory", "rm -r child/work", "child/work"],
   ["no tree below", "mv base/root base/tree", "base/root"],
 ];

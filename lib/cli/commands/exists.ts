@@ -8,11 +8,14 @@
 
 import type { CommandOf } from "../args.ts";
 import type { Context } from "../context.ts";
+import { findLayerId } from "../docker_names.ts";
 import { EXIT, type ExitNumber } from "../exit_code.ts";
 
 /** Answers by the exit number. */
-export async function exists({ id }: CommandOf<"exists">, { output, openDriver }: Context): Promise<ExitNumber> {
-  const isThere = await (await openDriver()).exists(id);
+export async function exists({ id }: CommandOf<"exists">, context: Context): Promise<ExitNumber> {
+  const { output, openDriver } = context;
+  const layerId = await findLayerId(id, context);
+  const isThere = layerId !== undefined && await (await openDriver()).exists(layerId);
   if (output.json) output.printJson({ id, exists: isThere });
   return isThere ? EXIT.ok : EXIT.failed;
 }

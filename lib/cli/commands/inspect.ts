@@ -9,16 +9,18 @@
 import { formatSize } from "../../units.ts";
 import type { CommandOf } from "../args.ts";
 import { type Context, findLayer, layerJson, layerNotFound } from "../context.ts";
+import { describeOwner } from "../docker_names.ts";
 
 /** Tells what is known of a layer. */
-export async function inspect({ id }: CommandOf<"inspect">, { output, openDriver }: Context): Promise<void> {
+export async function inspect({ id }: CommandOf<"inspect">, { output, openDriver, docker }: Context): Promise<void> {
   const driver = await openDriver();
   const layer = await findLayer(driver, id);
   if (layer === undefined) throw layerNotFound("inspect", id);
   const metadata = await driver.getMetadata(id);
+  const names = await docker();
   const sizeBytes = await driver.diffSize(id);
   if (output.json) {
-    output.printJson({ ...layerJson(layer), driver: driver.name, sizeBytes, ...metadata });
+    output.printJson({ ...layerJson(layer, names), driver: driver.name, sizeBytes, ...metadata });
     return;
   }
   const { lowerDirs, ...directories } = metadata;
@@ -29,6 +31,7 @@ export async function inspect({ id }: CommandOf<"inspect">, { output, openDriver
     ["mounted", layer.mounted ? "yes" : "no"],
     ["driver", driver.name],
     ["size", `${formatSize(sizeBytes)} (${sizeBytes} bytes)`],
+    ...(names?.ownersOf(id) ?? []).map((owner): [string, string] => ["docker", describeOwner(owner)]),
     ...Object.entries(directories),
     ...lowerDirs.map((directory, i): [string, string] => [i === 0 ? "lowerDirs" : "", directory]),
   ];

@@ -7,10 +7,12 @@
  */
 
 import { type Context, layerJson, listLayers } from "../context.ts";
+import { ownersLabel } from "../docker_names.ts";
 
-/** Lists layers, one id a line. */
-export async function ls({ output, openDriver }: Context): Promise<void> {
+/** Lists layers, one id a line, with what dockerd calls them where that is known. */
+export async function ls({ output, openDriver, docker }: Context): Promise<void> {
   const layers = await listLayers(await openDriver());
-  if (output.json) output.printJson(layers.map(layerJson));
-  else output.printLines(layers.map(({ id }) => id));
+  const names = await docker();
+  if (output.json) output.printJson(layers.map((layer) => layerJson(layer, names)));
+  else output.printLines(layers.map(({ id }) => `${id}${ownersLabel(names?.ownersOf(id))}`));
 }

@@ -6,8 +6,10 @@
  * @module
  */
 
+import type { DockerMetadata } from "../../drivers/docker_metadata.ts";
 import type { LayerInfo } from "../../drivers/driver.ts";
 import { type Context, layerJson, listLayers } from "../context.ts";
+import { ownersLabel } from "../docker_names.ts";
 
 /** A layer and those that lie on it, in the order of their ids. */
 interface Node {
@@ -16,10 +18,11 @@ interface Node {
 }
 
 /** Draws the layers below their parents. */
-export async function tree({ output, openDriver }: Context): Promise<void> {
+export async function tree({ output, openDriver, docker }: Context): Promise<void> {
   const roots = grow(await listLayers(await openDriver()));
-  if (output.json) output.printJson(roots.map(nodeJson));
-  else output.printLines(drawTree(roots));
+  const names = await docker();
+  if (output.json) output.printJson(roots.map((root) => nodeJson(root, names)));
+  else output.printLines(drawTree(roots, names));
 }
 
 /** The trees that `layers` make. A layer whose parent is missing from the store is a root, like one without a parent. */
@@ -33,24 +36,24 @@ export function grow(layers: readonly LayerInfo[]): Node[] {
   return roots;
 }
 
-/** The lines of a drawing. */
-export function drawTree(roots: readonly Node[]): string[] {
-  return roots.flatMap((root) => [nodeLabel(root, true), ...drawChildren(root.children)]);
+/** The lines of a drawing, with dockerd's names where they are known. */
+export function drawTree(roots: readonly Node[], names?: DockerMetadata): string[] {
+  return roots.flatMap((root) => [nodeLabel(root, true, names), ...drawChildren(root.children, names)]);
 }
 
-function drawChildren(nodes: readonly Node[]): string[] {
+function drawChildren(nodes: readonly Node[], names: DockerMetadata | undefined): string[] {
   return nodes.flatMap((node, i) => {
     const isLast = i === nodes.length - 1;
-    const below = drawChildren(node.children).map((line) => `${isLast ? "    " : "│   "}${line}`);
-    return [`${isLast ? "└── " : "├── "}${nodeLabel(node, false)}`, ...below];
+    const below = drawChildren(node.children, names).map((line) => `${isLast ? "    " : "│   "}${line}`);
+    return [`${isLast ? "└── " : "├── "}${nodeLabel(node, false, names)}`, ...below];
   });
 }
 
-function nodeLabel({ layer }: Node, isRoot: boolean): string {
+function nodeLabel({ layer }: Node, isRoot: boolean, names: DockerMetadata | undefined): string {
   const orphan = isRoot && layer.parent !== undefined ? ` (its parent ${layer.parent} is missing)` : "";
-  return `${layer.id}${layer.mounted ? " (mounted)" : ""}${orphan}`;
+  return `${layer.id}${ownersLabel(names?.ownersOf(layer.id))}${layer.mounted ? " (mounted)" : ""}${orphan}`;
 }
 
-function nodeJson({ layer, children }: Node): Record<string, unknown> {
-  return { ...layerJson(layer), children: children.map(nodeJson) };
+function nodeJson({ layer, children }: Node, names: DockerMetadata | undefined): Record<string, unknown> {
+  return { ...layerJson(layer, names), children: children.map((child) => nodeJson(child, names)) };
 }

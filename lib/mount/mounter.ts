@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Who mounts layers: the kernel's own overlayfs, or a program such as fuse-overlayfs.
+ *
+ * @module
+ */
+
+import { mount, MS_BIND } from "../../ffi/mount.ts";
+import { statfs } from "../../ffi/statfs.ts";
+import { StorageError } from "../errors.ts";
+import type { Logger } from "../log.ts";
+import {
+  flush,
+  mountByProgram,
+  type MountState,
+  programMountState,
+  unmountProgram,
+  withStoredOwners,
+} from "./mount_program.ts";
+import { isInUserNamespace, type OverlayFeatures, probeOverlay } from "./overlay_features.ts";
+import { type MountApi, mountOverlay, type OverlayMount } from "./overlay_mount.ts";
+import { isOverlayMounted, unmountLazily } from "./unmount.ts";
+
+/** Mounts layers, and knows its own mounts. */
+export interface Mounter {
+  /** Tells it from others: what one of them found out of a home says nothing of the others. */
+  readonly name: string;
+
+  /**
+   * Finds out what mounts can do in `home`, which exists.
+   *
+   * @param asked Options that every mount will be given.
+   * @throws {StorageError} See {@linkcode probeOverlay}.
+   */
+  probe(home: string, asked: readonly string[]): OverlayFeatures;
+
+  /**
+   * Mounts `overlay` at the directory `target`.
+   *
+   * @throws {StorageError} `mount_failed`, `not_supported`.
+   */
+  mount(overlay: OverlayMount, target: string): void | Promise<void>;
+
+  /**
+   * Shows at `target` what `overlay` has, with the owners that its files have on disk, and with all that was written to
+   * its mount at `mergedDir`, if there is one.
+   *
+   * @throws As {@linkcode Mounter.mount}.
+   */
+  show(overlay: OverlayMount, mergedDir: string, target: string): void | Promise<void>;
+
+  /** Has everything in the layer's own directory that was written to its mount at `mergedDir`, if there is one. */
+  settle(mergedDir: string): void;
+
+  /** What is at `target`, which need not be there. */
+  state(target: string): MountState;
+
+  /** Takes the mount at `target` down, whoever uses it; none is no error. */
+  unmount(target: string): void | Promise<void>;
+}
+
+/** The kernel, whose mounts end with it alone. */
+export class KernelMounter implements Mounter {
+  readonly name = "kernel";
+
+  constructor(readonly api: MountApi) {}
+
+  probe(home: string, asked: readonly string[]): OverlayFeatures {
+    return probeOverlay(home, this.api, asked);
+  }
+
+  mount(overlay: OverlayMount, target: string): void {
+    if (overlay.idMaps !== undefined) {
+      throw new StorageError("not_supported", `Cannot mount ${target} with other owners: overlayfs maps no ids`, {
+        hint: "a mount program can: --storage-opt mount_program=/usr/bin/fuse-overlayfs",
+      });
+    }
+    mountOverlay(overlay, target, this.api);
+  }
+
+  show(overlay: OverlayMount, mergedDir: string, target: string): void {
+    // Bound without what is mounted in it: a container's own mounts are not the layer's.
+    if (this.state(mergedDir) === "mounted") mount(mergedDir, target, null, MS_BIND, null);
+    else this.mount(overlay, target);
+  }
+
+  /** The kernel keeps a file's pages but once, whichever way it is read. */
+  settle(): void {}
+
+  state(target: string): MountState {
+    return isOverlayMounted(target) ? "mounted" : "none";
+  }
+
+  unmount(target: string): void {
+    unmountLazily(target);
+  }
+}
+
+/** A program, which serves each mount from the background. */
+export class ProgramMounter implements Mounter {
+  readonly name: string;
+
+  /** @param logger Told what the program says about mounts that it makes. */
+  constructor(readonly program: string, readonly logger: Logger) {
+    this.name = program;
+  }
+
+  /** Nothing is tried: all that matters is in what form the program keeps deletions and owners. */
+  probe(home: string, asked: readonly string[]): OverlayFeatures {
+    const keepsOwnersApart = asked.some((option) => option.startsWith("xattr_permissions="));
+    return {
+      backingFileSystem: statfs(home).name,
+      mountOptions: [],
+      userxattr: isInUserNamespace(),
+      usingMetacopy: false,
+      whiteouts: "files",
+      nativeDiffRefusal: keepsOwnersApart ? `${this.program} keeps owners and modes in attributes` : undefined,
+    };
+  }
+
+  async mount(overlay: OverlayMount, target: string): Promise<void> {
+    const said = await mountByProgram(this.program, overlay, target);
+    if (said !== "") this.logger.debug(`${this.program}, mounting ${target}: ${said}`);
+  }
+
+  async show(overlay: OverlayMount, mergedDir: string, target: string): Promise<void> {
+    // Not bound: that mount may show other owners.
+    this.settle(mergedDir);
+    await this.mount(withStoredOwners(overlay), target);
+  }
+
+  settle(mergedDir: string): void {
+    if (this.state(mergedDir) === "mounted") flush(mergedDir);
+  }
+
+  state(target: string): MountState {
+    return programMountState(target);
+  }
+
+  unmount(target: string): Promise<void> {
+    return unmountProgram(target);
+  }
+}
