@@ -105,20 +105,24 @@ export class LayerHome implements DriverHome {
   }
 
   #make(home: string): void {
-    makeDirectories(home.slice(0, home.lastIndexOf("/")) || "/", PARENTS_MODE);
-    if (!existsat(AT_FDCWD, home)) {
-      ignoreExisting(() => makeOwnedDirectory(home, this.format.homeMode, this.outerOwner()));
-    }
+    if (!existsat(AT_FDCWD, home)) this.#makeHome(home);
     // What cannot carry layers stays empty.
     void this.features;
     const ours = { uid: geteuid(), gid: getegid() };
     ignoreExisting(() => makeOwnedDirectory(`${home}/${LINK_DIR}`, this.format.linkDirMode, ours));
   }
 
+  #makeHome(home: string): void {
+    makeDirectories(home.slice(0, home.lastIndexOf("/")) || "/", PARENTS_MODE);
+    ignoreExisting(() => makeOwnedDirectory(home, this.format.homeMode, this.outerOwner()));
+  }
+
   /** What overlayfs can do here. */
   get features(): OverlayFeatures {
     if (this.#features === undefined) {
       const { home } = this.layout;
+      // All layers may lie in image stores.
+      if (!existsat(AT_FDCWD, home)) this.#makeHome(home);
       try {
         this.#settings.checkHome?.(home);
         this.#features = featuresOf(home, `${this.#runDir()}/features`, this.mounter, this.kernelOptions);
