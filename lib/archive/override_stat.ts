@@ -22,6 +22,8 @@ import { type TarEntry, TypeFlag } from "./header.ts";
 
 /** The attribute. */
 export const OVERRIDE_STAT = "user.containers.override_stat";
+/** What fuse-overlayfs writes when a file is changed through it: it says more than the other, which stays. */
+const CHANGED_STAT = "user.fuseoverlayfs.override_stat";
 
 /** Ids and modes as they go into the attribute. */
 export interface RealStat {
@@ -58,9 +60,9 @@ const STAND_INS: Readonly<Record<string, number>> = {
   char: S_IFCHR,
 };
 
-/** Older versions write no type. */
+/** Older versions write no type, and fuse-overlayfs -1 for an id that chown(2) left as it was. */
 const VALUE_REGEXP =
-  /^(\d{1,10}):(\d{1,10}):([0-7]{1,6})(?::(?:(file|dir|symlink|pipe|socket)|(block|char)-(\d{1,7})-(\d{1,7})))?$/;
+  /^(-1|\d{1,10}):(-1|\d{1,10}):([0-7]{1,6})(?::(?:(file|dir|symlink|pipe|socket)|(block|char)-(\d{1,7})-(\d{1,7})))?$/;
 const LARGEST_ID = 0xffffffff;
 
 /** Has `stat` tell what `value`, its file's attribute, says; without a value it stays as it is. */
@@ -68,13 +70,14 @@ function override(stat: Stat, value: Uint8Array | undefined, path: ByteString): 
   if (value === undefined) return;
   const text = byteString(value);
   const match = VALUE_REGEXP.exec(text);
-  const [uid, gid] = (match ?? []).slice(1).map(Number) as [number, number];
-  const [rdevMajor, rdevMinor] = [Number(match?.[6] ?? 0), Number(match?.[7] ?? 0)];
+  const uid = match?.[1] === "-1" ? stat.uid : Number(match?.[1]);
+  const gid = match?.[2] === "-1" ? stat.gid : Number(match?.[2]);
+  const [rdevMajor, rdevMinor] = [Number(match?.[6] ?? stat.rdevMajor), Number(match?.[7] ?? stat.rdevMinor)];
   const isWhiteout = match?.[5] === "char" && rdevMajor === 0 && rdevMinor === 0;
   if (match === null || uid > LARGEST_ID || gid > LARGEST_ID || isWhiteout) {
     throw new StorageError(
       "store_damaged",
-      `Cannot tell owner and mode of "${textOfBytes(path)}": its attribute ${OVERRIDE_STAT} is ${
+      `Cannot tell owner and mode of "${textOfBytes(path)}": its attribute override_stat is ${
         JSON.stringify(text.slice(0, 80))
       }`,
       { hint: "write UID:GID:MODE:TYPE there (setfattr), or open the store without force_mask" },
@@ -88,18 +91,22 @@ function override(stat: Stat, value: Uint8Array | undefined, path: ByteString): 
 /** Has `stat`, which tells of the open file `fd`, tell what the file's attribute says. */
 export function overrideOpen(fd: number, stat: Stat, path: ByteString): void {
   override(stat, fgetxattr(fd, OVERRIDE_STAT), path);
+  override(stat, fgetxattr(fd, CHANGED_STAT), path);
 }
 
 /** As {@linkcode overrideOpen}, for a name in an open directory. */
 export function overrideName(dirfd: number, stat: Stat, name: ByteString): void {
   // No attribute of the kind can be set on anything else.
   if (!stat.isFile && !stat.isDirectory) return;
-  override(stat, lgetxattr(new CName().fill(`/proc/self/fd/${dirfd}/${name}`), OVERRIDE_STAT), name);
+  const place = new CName().fill(`/proc/self/fd/${dirfd}/${name}`);
+  override(stat, lgetxattr(place, OVERRIDE_STAT), name);
+  override(stat, lgetxattr(place, CHANGED_STAT), name);
 }
 
 /** As {@linkcode overrideOpen}, for the directory `path`. */
 export function overrideDirectory(path: string, stat: Stat): void {
   override(stat, lgetxattr(path, OVERRIDE_STAT), bytesOfText(path));
+  override(stat, lgetxattr(path, CHANGED_STAT), bytesOfText(path));
 }
 
 const ENTRY_TYPES: ReadonlyMap<number, number> = new Map([

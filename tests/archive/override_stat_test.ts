@@ -178,6 +178,19 @@ testNeeding([needsRoot], "the attribute of older versions, without a type, and o
   ]);
 });
 
+testNeeding(
+  [needsRoot],
+  "what fuse-overlayfs noted of a later change counts more, where it says anything",
+  async () => {
+    await using directory = await TempDir.make();
+    const tree = await unpacked(directory, "masked", [{ path: "f", uid: 5, gid: 6, mode: 0o600 }], 0o755);
+    lsetxattr(`${tree}/f`, "user.fuseoverlayfs.override_stat", new TextEncoder().encode("77:-1:100640"));
+    packFile(tree, directory.join("x.tar"), { overrideStat: true });
+    const file = readArchive(await Deno.readFile(directory.join("x.tar"))).find(({ path }) => path === "f")!;
+    assertEquals([file.uid, file.gid, file.mode, file.xattrs], [77, 6, 0o640, {}]);
+  },
+);
+
 function open(path: string): Fd {
   return new Fd(openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY));
 }
