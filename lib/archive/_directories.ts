@@ -34,7 +34,8 @@ import { leafOf, parentOf } from "./entry_path.ts";
 const O_DIRECTORY_PATH = O_PATH | O_DIRECTORY;
 /** Archives are in tree order, so a few are enough; a process may open 1024 files unless told otherwise. */
 const OPEN_AT_MOST = 256;
-const IMPLIED_MODE = 0o755;
+/** Of directories that no entry tells of. */
+export const IMPLIED_MODE = 0o755;
 
 /** A directory that is open. */
 export interface OpenDirectory {

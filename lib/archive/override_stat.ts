@@ -18,6 +18,7 @@ import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK, type Sta
 import { fgetxattr, lgetxattr } from "../../ffi/xattr.ts";
 import { StorageError } from "../errors.ts";
 import { bytesOfText, type ByteString, byteString, CName, textOfBytes } from "../util/byte_string.ts";
+import { IMPLIED_MODE } from "./_directories.ts";
 import { type TarEntry, TypeFlag } from "./header.ts";
 
 /** The attribute. */
@@ -127,6 +128,11 @@ export class MaskedEntries {
   /** The attribute of the entry that was masked last; undefined if it gets none. */
   get value(): Uint8Array<ArrayBuffer> | undefined {
     return this.#value;
+  }
+
+  /** The attribute of a directory that no entry tells of: fuse-overlayfs fails where there is none. */
+  get impliedValue(): Uint8Array<ArrayBuffer> {
+    return overrideStatOf({ ...this.owner, mode: S_IFDIR | IMPLIED_MODE, rdevMajor: 0, rdevMinor: 0 });
   }
 
   /** Makes `entry` what is to be on disk. */

@@ -45,6 +45,7 @@ import { LayerMarks } from "./_layer_marks.ts";
 import { LinkTargets } from "./_link_targets.ts";
 import { Lowers } from "./_lowers.ts";
 import { NewFiles } from "./_new_files.ts";
+import { setXattrsOf } from "./_set_xattrs.ts";
 import { StreamDigest } from "./_stream_digest.ts";
 import { UpperWhiteouts } from "./_upper_whiteouts.ts";
 import type { WhiteoutTarget } from "./_whiteout_target.ts";
@@ -53,7 +54,7 @@ import { cleanPath, leafOf, parentOf } from "./entry_path.ts";
 import { type TarEntry, TypeFlag } from "./header.ts";
 import { startHelper } from "./helper_thread.ts";
 import { LimitGuard } from "./limits.ts";
-import { MaskedEntries } from "./override_stat.ts";
+import { MaskedEntries, OVERRIDE_STAT } from "./override_stat.ts";
 import { TarReader } from "./reader.ts";
 import { treeSize } from "./tree_size.ts";
 import type { UnpackOptions, UnpackResult } from "./unpack_options.ts";
@@ -150,7 +151,7 @@ class Unpacker implements Disposable {
       root,
       this.#owners,
       (parent, leaf) => this.#whiteouts.clearWay(parent, leaf),
-      (parent, leaf) => this.#whiteouts.madeDirectory(parent, leaf),
+      (parent, leaf) => this.#madeImplied(parent, leaf),
     );
     const marks = new LayerMarks(namespace, options.target === "marked");
     this.#linkTargets = new LinkTargets(
@@ -331,6 +332,11 @@ class Unpacker implements Disposable {
     if (entry.xattrs !== undefined) this.#xattrs.setOf(parent, path, this.#xattrs.of(entry));
     if (entry.mode !== permissions || (permissions & this.#umask) !== 0) lchmodat(parent.fd, leaf, entry.mode);
     lutimesat(parent.fd, leaf, entry.mtimeSeconds, entry.mtimeNanoseconds);
+  }
+
+  #madeImplied(parent: OpenDirectory, leaf: ByteString): void {
+    this.#whiteouts.madeDirectory(parent, leaf);
+    if (this.#masked !== undefined) setXattrsOf(parent, leaf, [[OVERRIDE_STAT, this.#masked.impliedValue]]);
   }
 
   /** The `./` entry: what is said of the layer's root. */

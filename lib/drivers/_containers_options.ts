@@ -38,8 +38,7 @@ const NAMED_MASKS: Readonly<Record<string, number>> = { shared: 0o755, private: 
 /**
  * Parses the options.
  *
- * @throws {StorageError} `invalid_argument`: no `=`, an unknown key, a value that is none; `not_supported`: a size, a
- * size.
+ * @throws {StorageError} `invalid_argument`: no `=`, an unknown key, a value that is none; `not_supported`: a size.
  */
 export function parseContainersOptions(options: readonly string[]): ContainersOptions {
   const parsed: ContainersOptions = { mountOptions: [], imageStores: [], rules: PLAIN, mountProgram: undefined };

@@ -182,6 +182,10 @@ export class ContainersOverlayDriver extends OverlayDriver {
     });
   }
 
+  override supportsShifting(): Promise<boolean> {
+    return Promise.resolve(this.#mountProgram !== undefined);
+  }
+
   updateLayerIdMap(
     unsafeId: string,
     from: IdMaps | undefined,

@@ -287,8 +287,8 @@ export interface GraphDriver extends AsyncDisposable {
   ): Promise<void>;
 
   /**
-   * Whether `get` can show a layer under other ids without a change to its files. No driver can yet: the kernel's id-mapped
-   * lower directories (Linux 5.19) are not used.
+   * Whether `get` can show a layer under other ids without a change to its files: a mount program can. The kernel's
+   * id-mapped lower directories (Linux 5.19) are not used.
    */
   supportsShifting(): Promise<boolean>;
 

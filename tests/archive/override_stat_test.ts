@@ -73,6 +73,8 @@ testNeeding([needsRoot], "below a mask files have its mode, and what they really
     "pipe": "10:11:0622:pipe",
   });
   assertEquals(llistxattr(`${tree}/soft`), []);
+  const implied = await unpacked(directory, "implied", [{ path: "not/told/of" }], 0o700);
+  assertEquals(valueOf(`${implied}/not/told`), "0:0:0755:dir");
 });
 
 testNeeding([needsRoot], "a masked tree packs as the tree without a mask does, byte for byte", async () => {

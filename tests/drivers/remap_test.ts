@@ -10,7 +10,7 @@ import type { IdMaps } from "../../lib/id_map.ts";
 import { assertFails } from "../_helpers/assert_fails.ts";
 import { mountPointsBelow } from "../_helpers/mount_points.ts";
 import { namesIn } from "../_helpers/names_in.ts";
-import { needsOverlay, needsProgram, needsRoot, testNeeding } from "../_helpers/requires.ts";
+import { needsFuseOverlayfs, needsOverlay, needsProgram, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { runOk } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 import { listTree } from "../_helpers/tree.ts";
@@ -133,6 +133,25 @@ testNeeding(NEEDS, "a layer under other ids is exported with the container's ids
     new Uint8Array(await new Response(diff).arrayBuffer());
   assertEquals(await bytes(await mapped.diff("mapped")), await bytes(await plain.diff("plain", { parent: null })));
 });
+
+testNeeding(
+  [...NEEDS, needsFuseOverlayfs],
+  "updateLayerIdMap() works through a mount program, which can do without",
+  async () => {
+    await using directory = await TempDir.make();
+    const options = ["mount_program=/usr/bin/fuse-overlayfs"];
+    await using driver = await open(directory, { options });
+    await driver.create("base");
+    // fuse-overlayfs 1.10 cannot copy a fifo up.
+    await driver.applyDiff("base", streamOf(tarOf(BASE.filter(({ path }) => path !== "pipe"))));
+    await driver.create("job", { parent: "base" });
+    await driver.updateLayerIdMap("job", FROM, TO);
+    await using job = await driver.get("job");
+    const { stdout } = await runOk("stat", ["-c", "%a %u:%g %h", "bin/su", "bin/soft", "of-root"], { cwd: job.path });
+    assertEquals(stdout.trim().split("\n"), ["6755 50001:50002 3", "777 50005:50006 1", "644 50000:50000 1"]);
+    assertEquals(await driver.supportsShifting(), true);
+  },
+);
 
 testNeeding(NEEDS, "updateLayerIdMap() that fails leaves the layer as it was", async () => {
   await using directory = await TempDir.make();
