@@ -41,7 +41,7 @@ export function overrideStatOf({ uid, gid, mode, rdevMajor, rdevMinor }: RealSta
   const type = mode & S_IFMT;
   const device = type === S_IFBLK || type === S_IFCHR ? `-${rdevMajor}-${rdevMinor}` : "";
   const permissions = (mode & 0o7777).toString(8).padStart(4, "0");
-  return new TextEncoder().encode(`${uid}:${gid}:${permissions}:${TYPE_WORDS.get(type)}${device}`);
+  return new Uint8Array(new TextEncoder().encode(`${uid}:${gid}:${permissions}:${TYPE_WORDS.get(type)}${device}`));
 }
 
 const TYPE_WORDS: ReadonlyMap<number, string> = new Map([
