@@ -93,6 +93,17 @@ export class Stat {
     return `${this.words[DEV]}:${this.words[DEV + 1]}:${this.words[INO + 1]}:${this.words[INO]}`;
   }
 
+  /** Has the fields tell what the kernel was not asked. */
+  replace(
+    { uid, gid, mode, rdevMajor, rdevMinor }: Pick<Stat, "uid" | "gid" | "mode" | "rdevMajor" | "rdevMinor">,
+  ): void {
+    this.words[UID] = uid;
+    this.words[GID] = gid;
+    this.#halves[MODE] = mode;
+    this.words[RDEV] = rdevMajor;
+    this.words[RDEV + 1] = rdevMinor;
+  }
+
   /** Whether `other` is the same file. */
   isSameFile(other: Stat): boolean {
     return this.words[DEV] === other.words[DEV] && this.words[DEV + 1] === other.words[DEV + 1] &&

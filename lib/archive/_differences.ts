@@ -12,6 +12,7 @@ import { S_IFLNK, S_IFMT, S_IFREG, type Stat } from "../../ffi/stat.ts";
 import { lgetxattr } from "../../ffi/xattr.ts";
 import { type ByteString, CName } from "../util/byte_string.ts";
 import { type ExportedXattrs, SourceXattrs } from "./_source_xattrs.ts";
+import { overrideName } from "./override_stat.ts";
 import type { OverlayXattrNamespace } from "./whiteout.ts";
 import type { XattrNamespace } from "./xattr_filter.ts";
 
@@ -19,6 +20,8 @@ import type { XattrNamespace } from "./xattr_filter.ts";
 export interface DifferenceRules {
   /** Also extended attributes: all that an archive would carry, or those of some namespaces. */
   xattrs?: boolean | readonly XattrNamespace[] | undefined;
+  /** Owners and modes are in an attribute: see override_stat.ts. */
+  overrideStat?: boolean | undefined;
   /** Also the bytes of files, and the targets of links, where nothing else differs. */
   content?: boolean | undefined;
 }
@@ -35,6 +38,7 @@ const CHUNK_SIZE = 256 * 1024;
 export class FileComparer {
   readonly #xattrs: SourceXattrs | undefined;
   readonly #comparesContent: boolean;
+  readonly #isMasked: boolean;
   readonly #tick: () => void;
   readonly #path = new CName();
   #chunks: [Uint8Array, Uint8Array] | undefined;
@@ -43,15 +47,23 @@ export class FileComparer {
     const { xattrs = false, content = false } = rules;
     if (xattrs !== false) this.#xattrs = new SourceXattrs(overlayXattrs, xattrs === true ? undefined : xattrs);
     this.#comparesContent = content;
+    this.#isMasked = rules.overrideStat ?? false;
     this.#tick = tick;
   }
 
   /** Whether `name` differs between two directories. */
   differs(newer: Place, older: Place, name: ByteString): boolean {
+    this.unmask(newer, older, name);
     if (statDiffers(newer.stat, older.stat)) return true;
     // Whatever changes an attribute changes this time, and nobody can set it back.
     if (!newer.stat.isUnchangedSince(older.stat) && this.xattrsDiffer(newer.fd, older.fd, name)) return true;
     return this.#comparesContent && !newer.stat.isSameFile(older.stat) && this.#contentDiffers(newer, older, name);
+  }
+
+  /** Has both tell what they really are, if that is not what they are on disk. */
+  unmask(newer: Place, older: Place, name: ByteString): void {
+    if (!this.#isMasked) return;
+    for (const { fd, stat } of [newer, older]) overrideName(fd, stat, name);
   }
 
   /** Whether the attributes that are looked at differ. */

@@ -25,15 +25,17 @@ import {
   tryOpenat2,
 } from "../../ffi/file.ts";
 import { fstat, S_ISGID, Stat, tryStatx } from "../../ffi/stat.ts";
-import { lchmodat, lchownat } from "../../ffi/owner.ts";
+import { lchmodat } from "../../ffi/owner.ts";
 import { StorageError } from "../errors.ts";
 import { type ByteString, byteString, CName, textOfBytes } from "../util/byte_string.ts";
+import type { EntryOwners, Ids } from "./_entry_owner.ts";
 import { leafOf, parentOf } from "./entry_path.ts";
 
 const O_DIRECTORY_PATH = O_PATH | O_DIRECTORY;
 /** Archives are in tree order, so a few are enough; a process may open 1024 files unless told otherwise. */
 const OPEN_AT_MOST = 256;
-const IMPLIED_MODE = 0o755;
+/** Of directories that no entry tells of. */
+export const IMPLIED_MODE = 0o755;
 
 /** A directory that is open. */
 export interface OpenDirectory {
@@ -44,18 +46,13 @@ export interface OpenDirectory {
   isSetgid: boolean;
 }
 
-/** Who owns a directory that the archive uses but does not mention. */
-export interface ImpliedOwner {
-  uid: number;
-  gid: number;
-}
-
 /** Opens, makes and forgets directories below one root. Disposing it closes them all, the root's descriptor excepted. */
 export class Directories implements Disposable {
   readonly #root: OpenDirectory;
   readonly #open = new Map<ByteString, OpenDirectory>();
   readonly #stale: number[] = [];
-  readonly #owner: ImpliedOwner | undefined;
+  readonly #owner: Ids;
+  readonly #owners: EntryOwners;
   readonly #clearWay: (parent: OpenDirectory, leaf: ByteString) => boolean;
   readonly #made: (parent: OpenDirectory, leaf: ByteString) => void;
   readonly #leaf = new CName();
@@ -65,14 +62,15 @@ export class Directories implements Disposable {
 
   /**
    * @param rootFd The root, open as a directory.
-   * @param owner Whom implied directories are given to; undefined if that is who they belong to anyway.
+   * @param owner Whom implied directories are given to.
    * @param clearWay Called with a name that should be a directory and is neither one nor leads to one; true if it
    * could be put out of the way.
    * @param made Called for each implied directory.
    */
   constructor(
     rootFd: number,
-    owner: ImpliedOwner | undefined,
+    owner: Ids,
+    owners: EntryOwners,
     clearWay: (parent: OpenDirectory, leaf: ByteString) => boolean,
     made: (parent: OpenDirectory, leaf: ByteString) => void,
   ) {
@@ -81,6 +79,7 @@ export class Directories implements Disposable {
     this.#root = { fd: rootFd, path: "", isSetgid: this.#isSetgid(rootFd) };
     this.#last = this.#root;
     this.#owner = owner;
+    this.#owners = owners;
   }
 
   get root(): OpenDirectory {
@@ -165,8 +164,8 @@ export class Directories implements Disposable {
 
   #makeImplied(parent: OpenDirectory, leaf: Uint8Array<ArrayBuffer>): void {
     mkdirat(parent.fd, leaf, IMPLIED_MODE);
-    if (this.#owner !== undefined || parent.isSetgid) {
-      lchownat(parent.fd, leaf, this.#owner?.uid ?? 0, this.#owner?.gid ?? 0);
+    if (this.#owners.needs(this.#owner, parent)) {
+      this.#owners.give(parent.fd, leaf, this.#owner);
       lchmodat(parent.fd, leaf, IMPLIED_MODE);
     }
   }

@@ -11,6 +11,7 @@ import { ERRNO } from "../../ffi/errno.ts";
 import { type ByteString, textOfBytes } from "../util/byte_string.ts";
 import { setXattrs, setXattrsOf, type Xattr } from "./_set_xattrs.ts";
 import type { TarEntry } from "./header.ts";
+import { type MaskedEntries, OVERRIDE_STAT } from "./override_stat.ts";
 import { type DroppedXattr, isHostXattr, isStorageXattr, type XattrPolicies, xattrPolicyOf } from "./xattr_filter.ts";
 
 /** Names in the account at most: an archive can hold a different one in every entry. */
@@ -21,7 +22,8 @@ export class EntryXattrs {
   readonly #policies: XattrPolicies;
   readonly #dropped = new Map<string, DroppedXattr["reason"]>();
 
-  constructor(policies: XattrPolicies = {}) {
+  /** @param masked Where the attribute comes from that a mask makes necessary. */
+  constructor(policies: XattrPolicies = {}, readonly masked?: MaskedEntries) {
     this.#policies = policies;
   }
 
@@ -39,6 +41,8 @@ export class EntryXattrs {
       else if (this.isDropped(name)) this.#drop(name, "policy");
       else own.push([name, value]);
     }
+    const override = this.masked?.value;
+    if (override !== undefined) own.push([OVERRIDE_STAT, override]);
     return own;
   }
 

@@ -17,6 +17,7 @@ import type { LayerMarks } from "./_layer_marks.ts";
 import type { LowerName, Lowers } from "./_lowers.ts";
 import { cleanPath, leafOf, parentOf } from "./entry_path.ts";
 import { TarEntry, TypeFlag } from "./header.ts";
+import { overrideName } from "./override_stat.ts";
 import { isInsideAufsDirectory } from "./whiteout.ts";
 import { isExportedXattr } from "./xattr_filter.ts";
 
@@ -34,20 +35,26 @@ export class LinkTargets {
   readonly #directories: Directories;
   readonly #lowers: Lowers | undefined;
   readonly #marks: LayerMarks;
+  readonly #isMasked: boolean;
   readonly #make: MakeEntry;
   readonly #leaf = new CName();
   readonly #stat = new Stat();
 
-  /** @param lowers The layers below; undefined if the tree shows them itself. */
+  /**
+   * @param lowers The layers below; undefined if the tree shows them itself.
+   * @param isMasked Whether files have their owners and modes in an attribute.
+   */
   constructor(
     directories: Directories,
     lowers: Lowers | undefined,
     marks: LayerMarks,
+    isMasked: boolean,
     make: MakeEntry,
   ) {
     this.#directories = directories;
     this.#lowers = lowers;
     this.#marks = marks;
+    this.#isMasked = isMasked;
     this.#make = make;
   }
 
@@ -79,6 +86,7 @@ export class LinkTargets {
     if (this.#lowers === undefined || this.#isDeleted(target)) return undefined;
     using lower = this.#lowers.find(target);
     if (lower === undefined) return undefined;
+    if (this.#isMasked) overrideName(lower.parent.fd, lower.stat, lower.leaf);
     if (!lower.stat.isDirectory) {
       this.#copyParents(target, this.#lowers);
       using content = openContent(lower);
@@ -108,7 +116,9 @@ export class LinkTargets {
     if (parent === "" || this.#directories.find(parent) !== undefined) return;
     this.#copyParents(parent, lowers);
     using lower = lowers.find(parent);
-    if (lower?.stat.isDirectory) this.#make(entryOf(lower, parent), parent, undefined);
+    if (!lower?.stat.isDirectory) return;
+    if (this.#isMasked) overrideName(lower.parent.fd, lower.stat, lower.leaf);
+    this.#make(entryOf(lower, parent), parent, undefined);
   }
 }
 

@@ -7,12 +7,13 @@
  */
 
 import { close } from "../../ffi/file.ts";
-import { fchmod, fchown, futimens } from "../../ffi/owner.ts";
+import { fchmod, futimens } from "../../ffi/owner.ts";
 import type { ByteString } from "../util/byte_string.ts";
 import { copyFile } from "../util/copy_file.ts";
 import { type FdReader, SENDFILE_FROM } from "../util/fd_reader.ts";
 import { CHMOD, CHOWN, LAST, postWrite } from "./_content_jobs.ts";
 import { ContentThread } from "./_content_thread.ts";
+import type { EntryOwners } from "./_entry_owner.ts";
 import type { EntryXattrs } from "./_entry_xattrs.ts";
 import type { TarEntry } from "./header.ts";
 import type { StartHelper } from "./helper_thread.ts";
@@ -28,6 +29,7 @@ export interface Finish {
 export class NewFiles implements Disposable {
   readonly #input: FdReader;
   readonly #reader: TarReader;
+  readonly #owners: EntryOwners;
   readonly #xattrs: EntryXattrs;
   readonly #start: StartHelper;
   readonly #tick: () => void;
@@ -38,6 +40,7 @@ export class NewFiles implements Disposable {
   constructor(
     input: FdReader,
     reader: TarReader,
+    owners: EntryOwners,
     xattrs: EntryXattrs,
     start: StartHelper,
     tick: () => void,
@@ -45,6 +48,7 @@ export class NewFiles implements Disposable {
   ) {
     this.#input = input;
     this.#reader = reader;
+    this.#owners = owners;
     this.#xattrs = xattrs;
     this.#start = start;
     this.#tick = tick;
@@ -54,7 +58,7 @@ export class NewFiles implements Disposable {
 
   /** Writes the entry's data to the new file `fd`, gives it what else the entry says, and closes it. */
   fill(fd: number, entry: TarEntry, path: ByteString, finish: Finish): void {
-    if (this.#hasSecondThread() && this.#canHandOver(entry)) this.#handOver(fd, entry, path, finish);
+    if (this.#hasSecondThread() && this.#canHandOver(entry, finish)) this.#handOver(fd, entry, path, finish);
     else this.#finishHere(fd, entry, path, finish, () => this.#reader.copyData(fd, this.#tick));
   }
 
@@ -82,7 +86,7 @@ export class NewFiles implements Disposable {
   #finishHere(fd: number, entry: TarEntry, path: ByteString, finish: Finish, fill: () => void): void {
     try {
       if (entry.size > 0) fill();
-      if (finish.owner) fchown(fd, entry.uid, entry.gid);
+      if (finish.owner) this.#owners.giveOpen(fd, entry);
       if (entry.xattrs !== undefined) this.#xattrs.set(fd, path, this.#xattrs.of(entry));
       if (finish.mode) fchmod(fd, entry.mode);
       futimens(fd, entry.mtimeSeconds, entry.mtimeNanoseconds);
@@ -99,9 +103,12 @@ export class NewFiles implements Disposable {
     return false;
   }
 
-  /** Attributes and holes are more than a job can say, and large files need not pass through memory. */
-  #canHandOver(entry: TarEntry): boolean {
-    return entry.xattrs === undefined && !this.#reader.isSparse &&
+  /**
+   * Attributes, holes and owners that may not be given are more than a job can say, and large files need not pass through
+   * memory.
+   */
+  #canHandOver(entry: TarEntry, { owner }: Finish): boolean {
+    return entry.xattrs === undefined && !this.#reader.isSparse && !(owner && this.#owners.ignoresErrors) &&
       (entry.size < SENDFILE_FROM || !this.#input.bypassesBuffer);
   }
 

@@ -94,6 +94,7 @@ export class TreeComparison {
 
   #rootsDiffer(newerFd: number, olderFd: number): boolean {
     const [a, b] = [fstat(newerFd, this.#newer.stat), fstat(olderFd, this.#older.stat)];
+    this.#files.unmask({ fd: newerFd, stat: a }, { fd: olderFd, stat: b }, ".");
     return statDiffers(a, b) || !sameTime(a, b) || this.#files.xattrsDiffer(newerFd, olderFd, ".");
   }
 

@@ -25,61 +25,19 @@ import { LayerMarks } from "./_layer_marks.ts";
 import { Lowers } from "./_lowers.ts";
 import { nameOf, type PackSelection, type TypedName, typeOf, WHOLE_TREE } from "./_pack_selection.ts";
 import { SourceFiles } from "./_source_files.ts";
-import { SourceXattrs } from "./_source_xattrs.ts";
+import { type ExportedXattrs, SourceXattrs } from "./_source_xattrs.ts";
 import { StreamDigest } from "./_stream_digest.ts";
+import { ACL_XATTRS, aclWithMode } from "./acl_entries.ts";
+import { leafOf } from "./entry_path.ts";
 import { TarEntry, TypeFlag } from "./header.ts";
-import { type StartHelper, startHelper } from "./helper_thread.ts";
+import { startHelper } from "./helper_thread.ts";
 import { MOST_LEVELS } from "./limits.ts";
-import { OCI_OPAQUE, OCI_WHITEOUT_PREFIX, type OverlayXattrNamespace } from "./whiteout.ts";
+import { overrideOpen } from "./override_stat.ts";
+import type { PackOptions, PackResult, SkippedFile } from "./pack_options.ts";
+import { OCI_OPAQUE, OCI_WHITEOUT_PREFIX } from "./whiteout.ts";
 import { TarWriter } from "./writer.ts";
-import type { XattrNamespace } from "./xattr_filter.ts";
 
-/** How a directory is packed. */
-export interface PackOptions {
-  /** Which attribute makes a directory opaque; `trusted` unless the mounts are made with `userxattr`. */
-  overlayXattrs?: OverlayXattrNamespace;
-  /** Files have the host's ids; the archive gets the container's. */
-  idMaps?: IdMaps | undefined;
-  /** The layers below, uppermost first: they tell whether a socket replaced something, and a directory hides anything. */
-  lowerDirs?: readonly string[] | undefined;
-  /** Whether files named `.wh.…` are deletions, as a mount program notes them; elsewhere no archive can hold them. */
-  markers?: boolean | undefined;
-  /** The mode that the root of a new layer has, 0755 by default: with nothing in it there is nothing to archive. */
-  newRootMode?: number | undefined;
-  /** Leaves out what cannot be archived, and lists it, instead of failing. */
-  skipErrors?: boolean | undefined;
-  /** `seconds` cuts times to whole seconds, as Docker does; `full`, the default, keeps them to the nanosecond. */
-  times?: "full" | "seconds" | undefined;
-  /** Whose extended attributes go out; all by default. */
-  xattrs?: readonly XattrNamespace[] | undefined;
-  /** Whether the digest of the archive is computed, in another thread. */
-  digest?: boolean | undefined;
-  control?: WorkControl;
-  startHelper?: StartHelper | undefined;
-  /** Bytes of the archive from which on a second thread helps with the files; left out: where it begins to pay. */
-  secondThreadFrom?: number | undefined;
-}
-
-/** A name that was left out. */
-export interface SkippedFile {
-  /** Relative to the layer's root. */
-  path: string;
-  /** What was wrong. */
-  reason: string;
-}
-
-/** What was packed. */
-export interface PackResult {
-  entries: number;
-  /** Bytes of the archive. */
-  bytes: number;
-  /** Sockets, which no archive can carry. */
-  skippedSockets: string[];
-  /** What could not be archived, with `skipErrors`. */
-  skipped: SkippedFile[];
-  /** SHA-256 of the plain archive, `sha256:…`, where it was asked for. */
-  diffId: string | undefined;
-}
+export type { PackOptions, PackResult, SkippedFile } from "./pack_options.ts";
 
 const WHITEOUT_MODE = 0o600;
 const NEW_ROOT_MODE = 0o755;
@@ -124,6 +82,7 @@ class Packer implements Disposable {
   readonly #markers: boolean;
   readonly #skipsErrors: boolean;
   readonly #wholeSeconds: boolean;
+  readonly #isMasked: boolean;
   readonly #newRootMode: number;
   readonly #control: WorkControl;
   readonly #tick: () => void;
@@ -153,6 +112,7 @@ class Packer implements Disposable {
     this.#idMaps = options.idMaps;
     this.#skipsErrors = options.skipErrors ?? false;
     this.#wholeSeconds = options.times === "seconds";
+    this.#isMasked = options.overrideStat ?? false;
     this.#newRootMode = options.newRootMode ?? NEW_ROOT_MODE;
     this.#digest = options.digest ? new StreamDigest(this.#output.ring, start, this.#tick) : undefined;
     if (this.#digest !== undefined) this.#output.setTap(this.#digest);
@@ -185,13 +145,13 @@ class Packer implements Disposable {
 
   /** A layer in which nothing was done is the well-known empty archive of 1024 zero bytes. */
   #packRoot(fd: number, names: readonly TypedName[]): void {
-    const stat = fstat(fd, this.#stat);
+    const stat = this.#look(fd, ".");
     const isPlain = (stat.mode & 0o7777) === this.#newRootMode && stat.uid === 0 && stat.gid === 0;
     const { xattrs, isOpaque } = this.#xattrs.ofDirectory(fd, ".");
     const isUsual = isPlain && !isOpaque && xattrs === undefined && this.#idMaps === undefined;
     if (names.length === 0 && isUsual && !this.selection.needsRoot) return;
     this.#fill(TypeFlag.DIRECTORY, "./");
-    this.#entry.xattrs = xattrs;
+    this.#entry.xattrs = this.#real(xattrs);
     this.#writer.writeHeader(this.#entry);
     if ((isOpaque || this.#isMarkedOpaque(names)) && this.selection.isUpper) this.#packWhiteout(OCI_OPAQUE);
   }
@@ -204,10 +164,10 @@ class Packer implements Disposable {
       );
     }
     using directory = new Fd(openat(parentFd, leaf, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-    fstat(directory.fd, this.#stat);
+    this.#look(directory.fd, path);
     this.#fill(TypeFlag.DIRECTORY, `${path}/`);
     const { xattrs, isOpaque } = this.#xattrs.ofDirectory(directory.fd, path);
-    this.#entry.xattrs = xattrs;
+    this.#entry.xattrs = this.#real(xattrs);
     const names = this.selection.namesIn(directory.fd, `${path}/`);
     this.#writer.writeHeader(this.#entry);
     if ((isOpaque || this.#isMarkedOpaque(names)) && this.#hidesSomething(path)) {
@@ -299,14 +259,41 @@ class Packer implements Disposable {
     using file = new Fd(openat(parentFd, leaf, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
     const { size, isFile, nlink } = fstat(file.fd, this.#stat);
     if (!isFile) throw changedMeanwhile(path);
+    if (this.#isMasked && this.#standsForAnother(file.fd, path)) return this.#packStandIn(parentFd, path, leaf);
     if (nlink > 1 && this.#packLink(path)) return;
     this.#fill(TypeFlag.FILE, path);
     this.#entry.size = size;
-    this.#entry.xattrs = this.#xattrs.ofOpen(file.fd, path);
+    this.#entry.xattrs = this.#real(this.#xattrs.ofOpen(file.fd, path));
     this.#writer.writeHeader(this.#entry);
     if (size === 0) return;
     this.#files.put(file, size, path);
     this.#writer.padData(size);
+  }
+
+  #look(fd: number, path: ByteString): Stat {
+    const stat = fstat(fd, this.#stat);
+    if (this.#isMasked) overrideOpen(fd, stat, path);
+    return stat;
+  }
+
+  #standsForAnother(fd: number, path: ByteString): boolean {
+    overrideOpen(fd, this.#stat, path);
+    return !this.#stat.isFile;
+  }
+
+  /** An empty file for what its attribute says. */
+  #packStandIn(parentFd: number, path: ByteString, leaf: Uint8Array<ArrayBuffer>): void {
+    const { nlink, mode } = this.#stat;
+    if ((mode & S_IFMT) === S_IFSOCK) return this.#skipSocket(path, leafOf(path), false);
+    if (nlink > 1 && this.#packLink(path)) return;
+    this.#packSpecial(parentFd, path, leaf, mode & S_IFMT);
+  }
+
+  /** The ACL on disk has the permissions of the mode there. */
+  #real(xattrs: ExportedXattrs): ExportedXattrs {
+    const acl = this.#isMasked ? xattrs?.get(ACL_XATTRS[0]) : undefined;
+    if (acl !== undefined) xattrs!.set(ACL_XATTRS[0], aclWithMode(acl, this.#entry.mode));
+    return xattrs;
   }
 
   #packSpecial(parentFd: number, path: ByteString, leaf: Uint8Array<ArrayBuffer>, type: number): void {

@@ -31,11 +31,12 @@ export function packChanges(
   archiveFd: number,
   options: PackChangesOptions = {},
 ): PackResult {
-  const { content, xattrs = true, control, overlayXattrs } = options;
+  const { content, xattrs = true, control, overlayXattrs, overrideStat } = options;
   return packSelected(newer, archiveFd, options, () =>
     new ChangedNames(newer, older, {
       content,
       xattrs,
+      overrideStat,
       ...(control === undefined ? {} : { control }),
       ...(overlayXattrs === undefined ? {} : { overlayXattrs }),
     }));

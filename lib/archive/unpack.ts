@@ -24,11 +24,10 @@ import {
   tryMkdirat,
   tryOpenat,
 } from "../../ffi/file.ts";
-import { fchown, lchmodat, lchownat, lutimesat } from "../../ffi/owner.ts";
-import { getegid, geteuid } from "../../ffi/process.ts";
+import { lchmodat, lutimesat } from "../../ffi/owner.ts";
 import { lstatat, S_IFBLK, S_IFCHR, S_IFIFO, Stat } from "../../ffi/stat.ts";
 import { asStorageError, StorageError } from "../errors.ts";
-import { type IdMaps, toHost } from "../id_map.ts";
+import { type IdMaps, rootPair } from "../id_map.ts";
 import { type ByteString, CName } from "../util/byte_string.ts";
 import { FdReader } from "../util/fd_reader.ts";
 import { removeTree } from "../util/remove_tree.ts";
@@ -37,7 +36,7 @@ import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
 import { secondThreadStart } from "./_content_thread.ts";
 import { Directories, type OpenDirectory } from "./_directories.ts";
 import { belowWhiteout, deviceRefused, entryError, whiteoutDevice } from "./_entry_error.ts";
-import { mapOwnerToHost } from "./_entry_owner.ts";
+import { EntryOwners, mapOwnerToHost } from "./_entry_owner.ts";
 import { EntryXattrs } from "./_entry_xattrs.ts";
 import { LateDirectories, withoutDefaultAcl } from "./_late_directories.ts";
 import { MarkerWhiteouts } from "./_marker_whiteouts.ts";
@@ -46,67 +45,22 @@ import { LayerMarks } from "./_layer_marks.ts";
 import { LinkTargets } from "./_link_targets.ts";
 import { Lowers } from "./_lowers.ts";
 import { NewFiles } from "./_new_files.ts";
+import { setXattrsOf } from "./_set_xattrs.ts";
 import { StreamDigest } from "./_stream_digest.ts";
 import { UpperWhiteouts } from "./_upper_whiteouts.ts";
 import type { WhiteoutTarget } from "./_whiteout_target.ts";
 import type { PlainArchive } from "./compression.ts";
 import { cleanPath, leafOf, parentOf } from "./entry_path.ts";
 import { type TarEntry, TypeFlag } from "./header.ts";
-import { type StartHelper, startHelper } from "./helper_thread.ts";
-import { type ArchiveLimits, LimitGuard } from "./limits.ts";
+import { startHelper } from "./helper_thread.ts";
+import { LimitGuard } from "./limits.ts";
+import { MaskedEntries, OVERRIDE_STAT } from "./override_stat.ts";
 import { TarReader } from "./reader.ts";
 import { treeSize } from "./tree_size.ts";
-import {
-  isBelowWhiteout,
-  isInsideAufsDirectory,
-  ociNameOf,
-  opaqueXattr,
-  type OverlayXattrNamespace,
-} from "./whiteout.ts";
-import type { DroppedXattr, XattrPolicies } from "./xattr_filter.ts";
+import type { UnpackOptions, UnpackResult } from "./unpack_options.ts";
+import { isBelowWhiteout, isInsideAufsDirectory, ociNameOf, opaqueXattr } from "./whiteout.ts";
 
-/** How an archive is unpacked. */
-export interface UnpackOptions {
-  /** Which attribute makes a directory opaque; `trusted` unless the mounts are made with `userxattr`. */
-  overlayXattrs?: OverlayXattrNamespace;
-  /** Ids in the archive are the container's; files get the host's. */
-  idMaps?: IdMaps | undefined;
-  /**
-   * `upper` (the default) fills an overlay's upper directory: whiteouts are marked for overlayfs. `merged` changes a
-   * tree that shows all layers: whiteouts delete. `marked` fills an upper directory for a mount program: whiteouts stay
-   * the files they are in the archive.
-   */
-  target?: "upper" | "merged" | "marked";
-  /** The layers below an upper directory, uppermost first: hard links may join files of theirs. */
-  lowerDirs?: readonly string[] | undefined;
-  /** What to do with extended attributes that cannot be set; by default that is an error. */
-  xattrs?: XattrPolicies | undefined;
-  /** How much the archive may ask for; what is left out has its default. */
-  limits?: Partial<ArchiveLimits> | undefined;
-  /** Whether device nodes are made (the default), or refused with `permission_denied`. */
-  devices?: "create" | "refuse" | undefined;
-  /** See the reader's option. */
-  allowMissingEnd?: boolean | undefined;
-  /** Whether the digest of the plain archive is computed, in another thread. */
-  digest?: boolean | undefined;
-  control?: WorkControl;
-  startHelper?: StartHelper | undefined;
-  /** Bytes of the archive from which on a second thread helps with the files; left out: where it begins to pay. */
-  secondThreadFrom?: number | undefined;
-}
-
-/** What was unpacked. */
-export interface UnpackResult {
-  entries: number;
-  /** Bytes of the archive. */
-  bytes: number;
-  /** Bytes of the unpacked files, hard links once, symbolic links by the length of their target. */
-  sizeBytes: number;
-  /** Attributes that were left out: see xattr_filter.ts. */
-  droppedXattrs: DroppedXattr[];
-  /** SHA-256 of the plain archive, `sha256:…`, where it was asked for. */
-  diffId: string | undefined;
-}
+export type { UnpackOptions, UnpackResult } from "./unpack_options.ts";
 
 /** What the owner needs to go on filling a directory. */
 const OWNER_RWX = 0o700;
@@ -136,8 +90,6 @@ class Unpacker implements Disposable {
   readonly #control: WorkControl;
   readonly #tick: () => void;
   readonly #umask = currentUmask();
-  readonly #uid = geteuid();
-  readonly #gid = getegid();
   readonly #leaf = new CName();
   readonly #target = new CName();
   readonly #stat = new Stat();
@@ -145,6 +97,8 @@ class Unpacker implements Disposable {
   readonly #files: NewFiles;
   readonly #late: LateDirectories;
   readonly #limits: LimitGuard;
+  readonly #owners: EntryOwners;
+  readonly #masked: MaskedEntries | undefined;
   readonly #xattrs: EntryXattrs;
   readonly #whiteouts: WhiteoutTarget;
   readonly #linkTargets: LinkTargets;
@@ -158,7 +112,11 @@ class Unpacker implements Disposable {
   constructor(readonly archive: PlainArchive, readonly rootFd: number, options: UnpackOptions) {
     this.#idMaps = options.idMaps;
     this.#limits = new LimitGuard(options.limits);
-    this.#xattrs = new EntryXattrs(options.xattrs);
+    const root = rootPair(options.idMaps);
+    // A link has no attribute for its owner: below a mask it gets it where that can be.
+    this.#owners = new EntryOwners(options.ignoreChownErrors === true || options.forceMask !== undefined);
+    this.#masked = options.forceMask === undefined ? undefined : new MaskedEntries(options.forceMask, root);
+    this.#xattrs = new EntryXattrs(options.xattrs, this.#masked);
     this.#refusesDevices = options.devices === "refuse";
     this.#isMerged = options.target === "merged";
     const namespace = options.overlayXattrs ?? "trusted";
@@ -179,22 +137,28 @@ class Unpacker implements Disposable {
     if (this.#digest !== undefined) this.#input.setTap(this.#digest);
     const others = (archive.isFiltered ? 1 : 0) + (this.#digest === undefined ? 0 : 1);
     const secondThreadFrom = options.secondThreadFrom ?? secondThreadStart(others);
-    this.#files = new NewFiles(this.#input, this.#reader, this.#xattrs, start, this.#tick, secondThreadFrom);
-    const root = options.idMaps === undefined ? { uid: 0, gid: 0 } : {
-      uid: toHost(0, options.idMaps.uidMaps),
-      gid: toHost(0, options.idMaps.gidMaps),
-    };
+    this.#files = new NewFiles(
+      this.#input,
+      this.#reader,
+      this.#owners,
+      this.#xattrs,
+      start,
+      this.#tick,
+      secondThreadFrom,
+    );
     this.#directories = new Directories(
       rootFd,
-      root.uid === this.#uid && root.gid === this.#gid ? undefined : root,
+      root,
+      this.#owners,
       (parent, leaf) => this.#whiteouts.clearWay(parent, leaf),
-      (parent, leaf) => this.#whiteouts.madeDirectory(parent, leaf),
+      (parent, leaf) => this.#madeImplied(parent, leaf),
     );
     const marks = new LayerMarks(namespace, options.target === "marked");
     this.#linkTargets = new LinkTargets(
       this.#directories,
       this.#isMerged ? undefined : new Lowers(options.lowerDirs ?? [], marks),
       marks,
+      this.#masked !== undefined,
       (entry, path, content) => this.#copyUp(entry, path, content),
     );
     this.#late = new LateDirectories(this.#directories, this.#xattrs);
@@ -232,6 +196,7 @@ class Unpacker implements Disposable {
       bytes: this.#reader.position,
       sizeBytes: this.#sizeIsKnown || this.#isMerged ? this.#sizeBytes : treeSize(this.rootFd),
       droppedXattrs: this.#xattrs.dropped,
+      unsetOwners: this.#owners.unset,
       diffId: this.#digest?.finish(),
     };
   }
@@ -264,6 +229,10 @@ class Unpacker implements Disposable {
 
   #create(entry: TarEntry, path: ByteString, parent: OpenDirectory): void {
     this.#whiteouts.made(parent, leafOf(path));
+    if (entry.typeFlag === TypeFlag.CHARACTER_DEVICE || entry.typeFlag === TypeFlag.BLOCK_DEVICE) {
+      this.#checkDevice(entry, path);
+    }
+    this.#masked?.mask(entry);
     switch (entry.typeFlag) {
       case TypeFlag.FILE:
         return this.#createFile(entry, path, parent);
@@ -293,8 +262,8 @@ class Unpacker implements Disposable {
       fd = tryOpenat(parent.fd, leaf, flags, permissions);
     }
     if (fd < 0) throw failure(-fd, "openat", parent.fd, leaf, hex(flags), octal(permissions));
-    const changesMode = entry.mode !== permissions || (permissions & this.#umask) !== 0;
-    const finish = { owner: this.#needsOwner(entry, parent), mode: changesMode };
+    const changesMode = entry.mode !== permissions || (permissions & this.#umask) !== 0 || this.#masked !== undefined;
+    const finish = { owner: this.#owners.needs(entry, parent), mode: changesMode };
     if (content === undefined) this.#files.fill(fd, entry, path, finish);
     else this.#files.copy(fd, entry, path, finish, content.fd);
     this.#sizeBytes += entry.size;
@@ -311,9 +280,10 @@ class Unpacker implements Disposable {
     const isNew = result === 0;
     if (!isNew && result !== -ERRNO.EEXIST) throw failure(-result, "mkdirat", parent.fd, leaf, octal(firstMode));
     if (isNew) this.#whiteouts.madeDirectory(parent, leafOf(path));
-    if (!isNew || this.#needsOwner(entry, parent)) lchownat(parent.fd, leaf, entry.uid, entry.gid);
+    if (!isNew || this.#owners.needs(entry, parent)) this.#owners.give(parent.fd, leaf, entry);
     if (entry.xattrs !== undefined) this.#xattrs.setOf(parent, path, withoutDefaultAcl(this.#xattrs.of(entry)));
-    const isExact = isNew && entry.mode === firstMode && (firstMode & this.#umask) === 0 && !parent.isSetgid;
+    const isExact = isNew && entry.mode === firstMode && (firstMode & this.#umask) === 0 && !parent.isSetgid &&
+      this.#masked === undefined;
     this.#late.add(path, entry, isExact ? undefined : entry.mode);
   }
 
@@ -321,7 +291,7 @@ class Unpacker implements Disposable {
     const leaf = this.#leaf.fill(leafOf(path));
     const target = this.#target.fill(entry.unsafeLinkPath);
     this.#createName(parent, leaf, () => symlinkat(target, parent.fd, leaf));
-    if (this.#needsOwner(entry, parent)) lchownat(parent.fd, leaf, entry.uid, entry.gid);
+    if (this.#owners.needs(entry, parent)) this.#owners.give(parent.fd, leaf, entry);
     if (entry.xattrs !== undefined) this.#xattrs.setOf(parent, path, this.#xattrs.of(entry));
     lutimesat(parent.fd, leaf, entry.mtimeSeconds, entry.mtimeNanoseconds);
     this.#sizeBytes += entry.unsafeLinkPath.length;
@@ -340,13 +310,17 @@ class Unpacker implements Disposable {
   #copyUp(entry: TarEntry, path: ByteString, content: Fd | undefined): void {
     this.#limits.checkEntry(entry);
     const parent = this.#directories.require(parentOf(path));
-    if (content === undefined) this.#create(entry, path, parent);
-    else this.#createFile(entry, path, parent, content);
+    if (content === undefined) return this.#create(entry, path, parent);
+    this.#masked?.mask(entry);
+    this.#createFile(entry, path, parent, content);
+  }
+
+  #checkDevice({ typeFlag, deviceMajor, deviceMinor }: TarEntry, path: ByteString): void {
+    if (typeFlag === TypeFlag.CHARACTER_DEVICE && deviceMajor === 0 && deviceMinor === 0) throw whiteoutDevice(path);
+    if (this.#refusesDevices) throw deviceRefused(path);
   }
 
   #createNode(entry: TarEntry, path: ByteString, parent: OpenDirectory, type: number): void {
-    if (type === S_IFCHR && entry.deviceMajor === 0 && entry.deviceMinor === 0) throw whiteoutDevice(path);
-    if (this.#refusesDevices && type !== S_IFIFO) throw deviceRefused(path);
     const leaf = this.#leaf.fill(leafOf(path));
     const permissions = entry.mode & 0o777;
     this.#createName(
@@ -354,10 +328,15 @@ class Unpacker implements Disposable {
       leaf,
       () => mknodat(parent.fd, leaf, type | permissions, entry.deviceMajor, entry.deviceMinor),
     );
-    if (this.#needsOwner(entry, parent)) lchownat(parent.fd, leaf, entry.uid, entry.gid);
+    if (this.#owners.needs(entry, parent)) this.#owners.give(parent.fd, leaf, entry);
     if (entry.xattrs !== undefined) this.#xattrs.setOf(parent, path, this.#xattrs.of(entry));
     if (entry.mode !== permissions || (permissions & this.#umask) !== 0) lchmodat(parent.fd, leaf, entry.mode);
     lutimesat(parent.fd, leaf, entry.mtimeSeconds, entry.mtimeNanoseconds);
+  }
+
+  #madeImplied(parent: OpenDirectory, leaf: ByteString): void {
+    this.#whiteouts.madeDirectory(parent, leaf);
+    if (this.#masked !== undefined) setXattrsOf(parent, leaf, [[OVERRIDE_STAT, this.#masked.impliedValue]]);
   }
 
   /** The `./` entry: what is said of the layer's root. */
@@ -369,7 +348,8 @@ class Unpacker implements Disposable {
       );
     }
     if (this.#idMaps !== undefined) mapOwnerToHost(entry, this.#idMaps);
-    fchown(this.rootFd, entry.uid, entry.gid);
+    this.#masked?.mask(entry);
+    this.#owners.give(this.rootFd, ".", entry);
     if (entry.xattrs !== undefined) this.#xattrs.set(this.rootFd, "/", withoutDefaultAcl(this.#xattrs.of(entry)));
     this.#late.add("", entry, entry.mode);
   }
@@ -390,9 +370,5 @@ class Unpacker implements Disposable {
     const { isDirectory, isSymlink } = lstatat(parent.fd, leaf, this.#stat);
     if (isDirectory || isSymlink) this.#directories.forgetAll();
     removeTree(parent.fd, leaf);
-  }
-
-  #needsOwner(entry: TarEntry, parent: OpenDirectory): boolean {
-    return entry.uid !== this.#uid || entry.gid !== this.#gid || parent.isSetgid;
   }
 }

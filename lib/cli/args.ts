@@ -9,7 +9,7 @@
 import type { ApplyOptions, XattrNamespace } from "../drivers/driver.ts";
 import type { DriverName } from "../drivers/registry.ts";
 import { StorageError } from "../errors.ts";
-import { type IdMaps, parseIdMap } from "../id_map.ts";
+import { type IdMap, type IdMaps, parseIdMap } from "../id_map.ts";
 import { parseSize } from "../units.ts";
 import { readLimits, readXattrNamespaces, readXattrPolicies } from "./archive_options.ts";
 import {
@@ -85,6 +85,7 @@ export type Command =
     skipErrors: boolean;
     digest: boolean;
   }
+  | { kind: "remap"; id: string; from: IdMaps | undefined; to: IdMaps | undefined }
   | { kind: "rm"; ids: readonly string[]; force: boolean }
   | { kind: "mount"; id: string; readOnly: boolean; label: string | undefined; options: readonly string[] }
   | { kind: "unmount"; id: string; force: boolean }
@@ -208,6 +209,8 @@ function read(name: CommandName, words: Words): Command {
       };
     case "diff":
       return readDiff(id, words);
+    case "remap":
+      return readRemap(id, words);
     case "rm":
       return { kind: name, ids: words.rest, force: words.has("force") };
     case "mount":
@@ -258,14 +261,34 @@ function readCreate(id: string, words: Words): Command {
     throw new UsageError("--template and --read-write exclude each other", { command: "create" });
   }
   const size = words.value("size");
-  if (size !== undefined) wordsOf("--size", () => parseSize(size));
-  return { kind: "create", id, parent, readWrite: words.has("read-write"), template, size, idMaps: readIdMaps(words) };
+  if (size !== undefined) wordsOf("--size", () => parseSize(size), "create");
+  return {
+    kind: "create",
+    id,
+    parent,
+    readWrite: words.has("read-write"),
+    template,
+    size,
+    idMaps: readIdMaps(words, "create"),
+  };
+}
+
+function readRemap(id: string, words: Words): Command {
+  const [from, to] = [readIdMaps(words, "remap", "from-"), readIdMaps(words, "remap")];
+  if (from === undefined && to === undefined) {
+    throw new UsageError('"lamina remap" needs --uid-map, --gid-map or one that begins with --from-', {
+      command: "remap",
+      hint: "--uid-map 0:100000:65536 gives the container's root the id 100000 on the host",
+    });
+  }
+  return { kind: "remap", id, from, to };
 }
 
 /** As with newuidmap's callers: who gives one kind of map means it for both. */
-function readIdMaps(words: Words): IdMaps | undefined {
-  const uidMaps = wordsOf("--uid-map", () => words.values("uid-map").map(parseIdMap));
-  const gidMaps = wordsOf("--gid-map", () => words.values("gid-map").map(parseIdMap));
+function readIdMaps(words: Words, command: CommandName, prefix = ""): IdMaps | undefined {
+  const read = (name: string): IdMap[] => wordsOf(`--${name}`, () => words.values(name).map(parseIdMap), command);
+  const uidMaps = read(`${prefix}uid-map`);
+  const gidMaps = read(`${prefix}gid-map`);
   if (uidMaps.length === 0 && gidMaps.length === 0) return undefined;
   return {
     uidMaps: uidMaps.length === 0 ? gidMaps : uidMaps,
@@ -274,12 +297,12 @@ function readIdMaps(words: Words): IdMaps | undefined {
 }
 
 /** What `parse` returns; where the library finds the value wrong, the command line is. */
-function wordsOf<T>(option: string, parse: () => T): T {
+function wordsOf<T>(option: string, parse: () => T, command: CommandName): T {
   try {
     return parse();
   } catch (error) {
     if (!(error instanceof StorageError)) throw error;
-    throw new UsageError(`option ${option}: ${error.message}`, { command: "create", hint: error.hint });
+    throw new UsageError(`option ${option}: ${error.message}`, { command, hint: error.hint });
   }
 }
 

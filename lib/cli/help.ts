@@ -23,7 +23,6 @@ const COLUMNS = 80;
 export function generalHelp(): string {
   return [
     "lamina keeps file-system layers, mounts them, and moves them as tar archives.",
-    "",
     "Usage: lamina [OPTION]... COMMAND [ARGUMENT]...",
     "",
     ...commandLines(),

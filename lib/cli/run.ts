@@ -51,6 +51,8 @@ async function dispatch(command: Command, context: Context): Promise<ExitNumber 
       return await (await import("./commands/apply.ts")).apply(command, context);
     case "diff":
       return await (await import("./commands/diff.ts")).diff(command, context);
+    case "remap":
+      return await (await import("./commands/remap.ts")).remap(command, context);
     case "rm":
       return await (await import("./commands/rm.ts")).rm(command, context);
     case "mount":

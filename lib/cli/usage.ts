@@ -101,6 +101,11 @@ const COMPARE_CONTENT: OptionSpec = { name: "content", help: "read files that lo
 
 const DIGEST: OptionSpec = { name: "digest", help: "print SHA-256 of the plain archive, and of it as it is" };
 
+const ID_MAPS: readonly OptionSpec[] = [
+  { name: "uid-map", value: "C:H:N", repeatable: true, help: "N users from C inside are those from H outside" },
+  { name: "gid-map", value: "C:H:N", repeatable: true, help: "the same for groups; one kind stands for both" },
+];
+
 /** Commands by name. */
 export const COMMANDS = {
   create: {
@@ -112,8 +117,7 @@ export const COMMANDS = {
       { name: "read-write", help: "to be written in, as a container does" },
       { name: "template", value: "ID", help: "begin with parent and content of this layer", completion: "layer" },
       { name: "size", value: "SIZE", help: "limit of a read-write layer: 512m, 10G" },
-      { name: "uid-map", value: "C:H:N", repeatable: true, help: "N users from C inside are those from H outside" },
-      { name: "gid-map", value: "C:H:N", repeatable: true, help: "the same for groups; one kind stands for both" },
+      ...ID_MAPS,
     ],
     example: "lamina create job-1 --parent base --read-write",
   },
@@ -145,6 +149,17 @@ export const COMMANDS = {
       DIGEST,
     ],
     example: "lamina diff job-1 --compress zstd -o job-1.tar.zst",
+  },
+  remap: {
+    group: "Layers",
+    summary: "give the files of a layer to other ids",
+    words: [LAYER],
+    options: [
+      ...ID_MAPS,
+      { name: "from-uid-map", value: "C:H:N", repeatable: true, help: "how they are mapped now, if they are" },
+      { name: "from-gid-map", value: "C:H:N", repeatable: true, help: "the same for groups" },
+    ],
+    example: "lamina remap job-1 --uid-map 0:100000:65536",
   },
   rm: {
     group: "Layers",

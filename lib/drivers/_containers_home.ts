@@ -13,6 +13,7 @@ import type { OverlayFeatures } from "../mount/overlay_features.ts";
 import { replaceFile } from "../util/atomic_write.ts";
 import { readTextFileIfExists } from "../util/read_file.ts";
 import type { ContainersLayout } from "./_containers_layout.ts";
+import type { ContentRules } from "./_content_rules.ts";
 import type { LayerFormat } from "./_layer_format.ts";
 import { type HomeSettings, LayerHome } from "./_layer_home.ts";
 
@@ -30,8 +31,9 @@ export class ContainersHome extends LayerHome {
     format: LayerFormat,
     layout: ContainersLayout,
     kernelOptions: readonly string[],
+    rules: ContentRules,
   ) {
-    super(settings, format, layout, kernelOptions);
+    super(settings, format, layout, kernelOptions, rules);
     this.#homes = [layout.home, ...layout.stores];
   }
 

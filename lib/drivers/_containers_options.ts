@@ -15,6 +15,7 @@ import { parseMountOptions } from "../mount/mount_options.ts";
 import { requireMountProgram } from "../mount/mount_program.ts";
 import { absolutePath } from "../util/absolute_path.ts";
 import { parseSize } from "../units.ts";
+import { type ContentRules, PLAIN } from "./_content_rules.ts";
 import { parseBoolean, quotaNotSupported, splitOption } from "./_driver_options.ts";
 
 /** Options of the driver as they are used. */
@@ -23,6 +24,8 @@ export interface ContainersOptions {
   mountOptions: string[];
   /** Roots of other stores whose layers may be used, and are never changed. */
   imageStores: string[];
+  /** How owners and modes are kept. */
+  rules: ContentRules;
   /** The program that mounts layers; undefined if the kernel does. */
   mountProgram: string | undefined;
 }
@@ -31,16 +34,15 @@ export interface ContainersOptions {
 const DIRECTORY = "overlay";
 const PREFIX_REGEXP = /^(?:overlay\.|overlay2\.|\.)/;
 const OCTAL_REGEXP = /^[0-7]{1,4}$/;
-const NAMED_MASKS: readonly string[] = ["shared", "private"];
+const NAMED_MASKS: Readonly<Record<string, number>> = { shared: 0o755, private: 0o700 };
 
 /**
  * Parses the options.
  *
- * @throws {StorageError} `invalid_argument`: no `=`, an unknown key, a value that is none; `not_supported`: a size, a
- * mask, or errors of chown to be passed over.
+ * @throws {StorageError} `invalid_argument`: no `=`, an unknown key, a value that is none; `not_supported`: a size.
  */
 export function parseContainersOptions(options: readonly string[]): ContainersOptions {
-  const parsed: ContainersOptions = { mountOptions: [], imageStores: [], mountProgram: undefined };
+  const parsed: ContainersOptions = { mountOptions: [], imageStores: [], rules: PLAIN, mountProgram: undefined };
   for (const option of options) {
     const [key, value] = splitOption(option);
     readOption(parsed, key.replace(PREFIX_REGEXP, ""), value, key);
@@ -65,11 +67,11 @@ function readOption(parsed: ContainersOptions, name: string, value: string, key:
       parsed.mountProgram = value === "" ? undefined : value;
       return;
     case "ignore_chown_errors":
-      if (parseBoolean(key, value)) throw notSupported(`${key}=${value}`, "owners are set as the archive says");
+      parsed.rules = { ...parsed.rules, ignoreChownErrors: parseBoolean(key, value) };
       return;
     case "force_mask":
-      requireMask(key, value);
-      throw notSupported(`${key}=${value}`, "modes are set as the archive says");
+      parsed.rules = { ...parsed.rules, forceMask: parseMask(key, value) };
+      return;
     // The home is never mounted over itself here, and the kernel is tried, not asked for its version.
     case "skip_mount_home":
     case "override_kernel_check":
@@ -101,15 +103,10 @@ function parseStore(key: string, path: string): string {
   return `${store}/${DIRECTORY}`;
 }
 
-function requireMask(key: string, value: string): void {
-  if (NAMED_MASKS.includes(value) || OCTAL_REGEXP.test(value)) return;
+function parseMask(key: string, value: string): number {
+  if (Object.hasOwn(NAMED_MASKS, value)) return NAMED_MASKS[value]!;
+  if (OCTAL_REGEXP.test(value)) return Number.parseInt(value, 8);
   throw new StorageError("invalid_argument", `Cannot use "${value}" for the option ${key}: it is no mode`, {
     hint: "write shared, private, or a mode in octal: 755",
-  });
-}
-
-function notSupported(option: string, instead: string): StorageError {
-  return new StorageError("not_supported", `Cannot do what the option ${option} asks for: ${instead}`, {
-    hint: "leave the option out",
   });
 }

@@ -33,6 +33,7 @@ import type {
   LayerInfo,
   LayerMetadata,
   MountedLayer,
+  RemapOptions,
   RemoveOptions,
   StatusEntry,
 } from "./driver.ts";
@@ -132,7 +133,16 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
   ): Promise<ApplyResult>;
   abstract diffSize(id: string, options?: CompareOptions): Promise<number>;
   abstract changes(id: string, options?: CompareOptions): Promise<Change[]>;
-  abstract updateLayerIdMap(id: string): Promise<void>;
+  abstract updateLayerIdMap(
+    id: string,
+    from: IdMaps | undefined,
+    to: IdMaps | undefined,
+    options?: RemapOptions,
+  ): Promise<void>;
+
+  supportsShifting(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
 
   create(id: string, options: CreateOptions = {}): Promise<void> {
     return attempt(`Cannot make layer "${id}"`, () => this.#create(id, options, false));

@@ -9,11 +9,10 @@
 
 import { AT_FDCWD, Fd, O_DIRECTORY, O_RDONLY, openat, renameat2 } from "../../ffi/file.ts";
 import { readDirectory } from "../../ffi/directory.ts";
-import { statat } from "../../ffi/stat.ts";
 import { StorageError } from "../errors.ts";
 import { tryLockDirectory } from "../util/directory_lock.ts";
+import { contentRootAt, makeContentRoot } from "./_content_rules.ts";
 import type { LayerHome } from "./_layer_home.ts";
-import { makeOwnedDirectory } from "./_owner.ts";
 
 const APPLYING = ".lamina-applying";
 
@@ -35,8 +34,7 @@ export async function beginApply(home: LayerHome, id: string): Promise<Disposabl
     home.logger.info(`clearing away an apply to layer "${id}" that was interrupted`);
     await home.runner.run("remove", { directory: layout.dir(id), name: APPLYING });
   }
-  const root = statat(AT_FDCWD, layout.diffDir(id));
-  makeOwnedDirectory(path, root.mode & 0o7777, root);
+  makeContentRoot(path, contentRootAt(layout.diffDir(id), home.rules), home.owner(), home.rules);
   const lock = tryLockDirectory(path, "exclusive");
   if (lock === undefined || lock === "busy") {
     throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": ${path} is locked by somebody else`);

@@ -10,6 +10,7 @@
 import { asStorageError, StorageError } from "../errors.ts";
 import { overlayXattrs } from "../mount/overlay_features.ts";
 import { feed, streamWrittenBy } from "./_archive_streams.ts";
+import { warnOfOwners } from "./_content_rules.ts";
 import { parentToCompare, requireOwnParent } from "./_graph_driver.ts";
 import { beginApply, finishApply, giveUpApply } from "./_layer_apply.ts";
 import type { LayerHome } from "./_layer_home.ts";
@@ -73,6 +74,7 @@ function packTo(
     lowerDirs: home.layout.lowerDirs(id),
     markers: home.hasMarkers,
     newRootMode: home.format.baseDiffMode,
+    overrideStat: home.rules.forceMask !== undefined,
     compression,
     digest,
     skipErrors,
@@ -89,6 +91,7 @@ export async function changesOf({ home, naiveDiff }: Layers, id: string, options
     upperDir: home.layout.diffDir(id),
     lowerDirs: home.layout.lowerDirs(id),
     overlayXattrs: overlayXattrs(home.features),
+    overrideStat: home.rules.forceMask !== undefined,
     markers: home.hasMarkers,
     xattrs: options.compareXattrs,
     content: options.compareContent,
@@ -149,6 +152,7 @@ export async function applyDiff(
         overlayXattrs: overlayXattrs(home.features),
         idMaps: home.idMaps,
         lowerDirs: layout.lowerDirs(id),
+        ...home.rules,
         xattrs,
         limits,
         devices,
@@ -156,6 +160,7 @@ export async function applyDiff(
         digest,
       }, work));
     await finishApply(home, id);
+    warnOfOwners(id, result, home.logger);
     return result;
   } catch (error) {
     await giveUpApply(home, id);

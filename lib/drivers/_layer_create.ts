@@ -19,13 +19,14 @@ import {
   tryUnlinkat,
 } from "../../ffi/file.ts";
 import { lutimesat } from "../../ffi/owner.ts";
-import { statat } from "../../ffi/stat.ts";
+import { S_IFDIR } from "../../ffi/stat.ts";
 import { asStorageError, StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import { replaceFile, writeNewFile } from "../util/atomic_write.ts";
 import { lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { randomId } from "../util/random_id.ts";
 import { removeTree } from "../util/remove_tree.ts";
+import { contentRootAt, makeContentRoot } from "./_content_rules.ts";
 import type { LayerHome } from "./_layer_home.ts";
 import { LINK_DIR } from "./_layer_layout.ts";
 import { makeOwnedDirectory } from "./_owner.ts";
@@ -96,12 +97,14 @@ function build(
   idMaps: IdMaps | undefined,
 ): void {
   const owner = home.owner(idMaps);
-  if (parent === undefined) makeOwnedDirectory(`${staging}/diff`, home.format.baseDiffMode, owner);
-  else {
+  const { rules } = home;
+  if (parent === undefined) {
+    makeContentRoot(`${staging}/diff`, { mode: S_IFDIR | home.format.baseDiffMode, ...owner }, owner, rules);
+  } else {
     // A mount shows the root as its upper directory has it: a parent's own mode, owner and time must not get lost.
-    const root = statat(AT_FDCWD, home.layout.diffDir(parent));
-    const inherited = idMaps === home.idMaps ? { uid: root.uid, gid: root.gid } : owner;
-    makeOwnedDirectory(`${staging}/diff`, root.mode & 0o7777, inherited);
+    const root = contentRootAt(home.layout.diffDir(parent), rules);
+    const { uid, gid } = idMaps === home.idMaps ? root : owner;
+    makeContentRoot(`${staging}/diff`, { mode: root.mode, uid, gid }, owner, rules);
     lutimesat(AT_FDCWD, `${staging}/diff`, root.mtimeSeconds, root.mtimeNanoseconds);
   }
   home.format.makeDirectories(staging, parent === undefined, owner);

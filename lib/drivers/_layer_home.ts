@@ -19,6 +19,7 @@ import type { Mounter } from "../mount/mounter.ts";
 import { type DirectoryLock, lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { makeDirectories, makeRunDirectory } from "../util/run_file.ts";
 import { ChildIndex } from "./_child_index.ts";
+import { type ContentRules, PLAIN } from "./_content_rules.ts";
 import { featuresOf } from "./_features_cache.ts";
 import type { DriverHome } from "./_graph_driver.ts";
 import { LayerMounts } from "./_layer_mounts.ts";
@@ -57,12 +58,16 @@ export class LayerHome implements DriverHome {
   #hasAskedForChildren = false;
   #children: ChildIndex | undefined;
 
-  /** @param kernelOptions Mount options of the driver by which the kernel's answers may change. */
+  /**
+   * @param kernelOptions Mount options of the driver by which the kernel's answers may change.
+   * @param rules How owners and modes are kept.
+   */
   constructor(
     settings: HomeSettings,
     readonly format: LayerFormat,
     readonly layout: LayerLayout,
     readonly kernelOptions: readonly string[] = [],
+    readonly rules: ContentRules = PLAIN,
   ) {
     this.#settings = settings;
     this.runner = settings.runner;
@@ -103,20 +108,24 @@ export class LayerHome implements DriverHome {
   }
 
   #make(home: string): void {
-    makeDirectories(home.slice(0, home.lastIndexOf("/")) || "/", PARENTS_MODE);
-    if (!existsat(AT_FDCWD, home)) {
-      ignoreExisting(() => makeOwnedDirectory(home, this.format.homeMode, this.outerOwner()));
-    }
+    if (!existsat(AT_FDCWD, home)) this.#makeHome(home);
     // What cannot carry layers stays empty.
     void this.features;
     const ours = { uid: geteuid(), gid: getegid() };
     ignoreExisting(() => makeOwnedDirectory(`${home}/${LINK_DIR}`, this.format.linkDirMode, ours));
   }
 
+  #makeHome(home: string): void {
+    makeDirectories(home.slice(0, home.lastIndexOf("/")) || "/", PARENTS_MODE);
+    ignoreExisting(() => makeOwnedDirectory(home, this.format.homeMode, this.outerOwner()));
+  }
+
   /** What overlayfs can do here. */
   get features(): OverlayFeatures {
     if (this.#features === undefined) {
       const { home } = this.layout;
+      // All layers may lie in image stores.
+      if (!existsat(AT_FDCWD, home)) this.#makeHome(home);
       try {
         this.#settings.checkHome?.(home);
         this.#features = featuresOf(home, `${this.#runDir()}/features`, this.mounter, this.kernelOptions);
@@ -160,6 +169,11 @@ export class LayerHome implements DriverHome {
   /** Why the layer's own directory does not tell all that it changed; undefined if it does. */
   nativeDiffRefusal(id: string): string | undefined {
     return this.features.nativeDiffRefusal ?? this.layout.nativeDiffRefusal(id);
+  }
+
+  /** How owners and modes are kept of what mounts show: a mount program shows files as their attribute has them. */
+  get shownRules(): ContentRules {
+    return this.hasMarkers ? { ...this.rules, forceMask: undefined } : this.rules;
   }
 
   /** Whether deletions are files named `.wh.…` here, as mount programs have it. */

@@ -25,6 +25,9 @@ export function naiveDiffHost(home: LayerHome, overlayOf: (id: string) => Overla
       return home.workers;
     },
     idMaps: home.idMaps,
+    get rules() {
+      return home.shownRules;
+    },
     newRootMode: home.format.baseDiffMode,
     get overlayXattrs() {
       return overlayXattrs(home.features);
@@ -53,6 +56,11 @@ async function seeTree(
   };
 }
 
+/** Mounts `overlay` where nobody else sees it. */
+export function mountHidden(home: LayerHome, overlay: OverlayMount): Promise<Fd> {
+  return mountAside(home.asideDir, (target) => home.mounter.mount(overlay, target));
+}
+
 const WORK = ".lamina-applying-work";
 const WORK_MODE = 0o700;
 
@@ -73,7 +81,7 @@ async function stageTree(home: LayerHome, id: string): Promise<StagedTree> {
   const lowerDirs = layout.mountLowers(id);
   if (lowerDirs.length === 0) lowerDirs.push(home.emptyDir);
   const overlay = { lowerDirs, upper: { upperDir, workDir }, options: home.prepare().mountOptions };
-  const root = undo.use(await mountAside(home.asideDir, (target) => home.mounter.mount(overlay, target)));
+  const root = undo.use(await mountHidden(home, overlay));
   const all = undo.move();
   return {
     path: pathOf(root),

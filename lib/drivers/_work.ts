@@ -15,6 +15,7 @@ import { type Compression, openCompressedOutput, openPlainArchive } from "../arc
 import type { StartHelper } from "../archive/helper_thread.ts";
 import { pack, type PackOptions, type PackResult } from "../archive/pack.ts";
 import { packChanges, type PackChangesOptions } from "../archive/pack_changes.ts";
+import { type ShiftOptions, shiftOwners } from "../archive/shift_owners.ts";
 import { treeSize } from "../archive/tree_size.ts";
 import { unpack, type UnpackOptions, type UnpackResult } from "../archive/unpack.ts";
 import { outputClosed, rootCause, type StorageError } from "../errors.ts";
@@ -58,6 +59,7 @@ export interface Tasks {
   };
   compare: { args: TwoTrees & Omit<CompareTreesOptions, "control">; result: PathChange[] };
   changedSize: { args: TwoTrees & Omit<CompareTreesOptions, "control">; result: number };
+  shiftOwners: { args: { directory: string } & Omit<ShiftOptions, "control">; result: void };
   size: { args: { directory: string }; result: number };
   copy: { args: { source: string; target: string; mode: CopyTreeMode }; result: void };
   remove: { args: { directory: string; name: string }; result: void };
@@ -158,6 +160,10 @@ const TASKS: { [N in TaskName]: TaskFunction<N> } = {
   },
   changes({ upperDir, lowerDirs, ...options }, control): PathChange[] {
     return changes(upperDir, lowerDirs, { ...options, control });
+  },
+  shiftOwners({ directory, ...maps }, control): void {
+    using root = openDirectory(directory);
+    shiftOwners(root.fd, { ...maps, control });
   },
   size({ directory }, control): number {
     using root = openDirectory(directory);

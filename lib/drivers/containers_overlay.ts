@@ -12,6 +12,7 @@
 
 import { AT_FDCWD, existsat } from "../../ffi/file.ts";
 import { StorageError } from "../errors.ts";
+import type { IdMaps } from "../id_map.ts";
 import { parseLayerId } from "../layer_id.ts";
 import { overrideOptions } from "../mount/mount_options.ts";
 import { ProgramMounter } from "../mount/mounter.ts";
@@ -24,6 +25,7 @@ import { checkLayerOptions } from "./_driver_options.ts";
 import { attempt } from "./_graph_driver.ts";
 import type { LayerFormat } from "./_layer_format.ts";
 import type { HomeSettings } from "./_layer_home.ts";
+import { remapLayer } from "./_layer_remap.ts";
 import { optionsOfMount } from "./_mount_options.ts";
 import { OverlayDriver } from "./_overlay_driver.ts";
 import { makeOwnedDirectory } from "./_owner.ts";
@@ -33,9 +35,13 @@ import type {
   CreateOptions,
   FileDescriptor,
   GetOptions,
+  RemapOptions,
   RemoveOptions,
   StatusEntry,
 } from "./driver.ts";
+
+/** What a mount program is told where files have their owners and modes in attributes. */
+const OWNERS_FROM_ATTRIBUTES = "xattr_permissions=2";
 
 const SIDE_MODE = 0o700;
 
@@ -70,12 +76,12 @@ export class ContainersOverlayDriver extends OverlayDriver {
 
   /** @throws {StorageError} `invalid_argument`, `not_supported`: the options. */
   constructor(settings: ContainersOverlaySettings) {
-    const { imageStores, mountOptions, mountProgram } = parseContainersOptions(settings.options);
+    const { imageStores, mountOptions, mountProgram, rules } = parseContainersOptions(settings.options);
     const usable = mountOptions.filter((option) => isKnown(option, settings));
     const mountRoot = `${settings.runRoot}/${FORMAT.driver}-image-store-layers`;
     const layout = new ContainersLayout(settings.home, imageStores, mountRoot, settings.logger);
     const mounter = mountProgram === undefined ? settings.mounter : new ProgramMounter(mountProgram, settings.logger);
-    super(new ContainersHome({ ...settings, mounter }, FORMAT, layout, usable.filter(changesAnswers)));
+    super(new ContainersHome({ ...settings, mounter }, FORMAT, layout, usable.filter(changesAnswers), rules));
     this.#layout = layout;
     this.#mountOptions = usable;
     this.#mountProgram = mountProgram;
@@ -86,6 +92,10 @@ export class ContainersOverlayDriver extends OverlayDriver {
       throw new StorageError("invalid_argument", `Cannot use "${id}" as a layer id: containers/storage uses the name`);
     }
     checkLayerOptions(storageOptions, isReadWrite);
+    if (!isReadWrite || !this.#showsMasks) return;
+    throw new StorageError("not_supported", `Cannot make "${id}" to be written in: the option force_mask is set`, {
+      hint: "the kernel shows masks, not owners: name a mount program, or make the layer without --read-write",
+    });
   }
 
   /** Makes a child of the template: that has the same content, and copies nothing. */
@@ -93,7 +103,8 @@ export class ContainersOverlayDriver extends OverlayDriver {
     return attempt(`Cannot make a layer like "${template}"`, async () => {
       const parent = parseLayerId(template);
       this.layerHome.requireLayer(parent);
-      await this.createReadWrite(id, { ...options, parent });
+      if (this.#showsMasks) await this.create(id, { ...options, parent });
+      else await this.createReadWrite(id, { ...options, parent });
     });
   }
 
@@ -115,6 +126,16 @@ export class ContainersOverlayDriver extends OverlayDriver {
     });
   }
 
+  /** Whether files have another owner and mode on disk than in the layer. */
+  get #isMasked(): boolean {
+    return this.layerHome.rules.forceMask !== undefined;
+  }
+
+  /** Whether that is what mounts show. */
+  get #showsMasks(): boolean {
+    return this.#isMasked && this.#mountProgram === undefined;
+  }
+
   #requireOwn(id: string, action: string): void {
     const store = this.#layout.storeOf(id);
     if (store === undefined) return;
@@ -133,12 +154,13 @@ export class ContainersOverlayDriver extends OverlayDriver {
     const always = this.layerHome.prepare().mountOptions;
     const isChosen = (asked.mountOptions ?? []).length > 0;
     const options = optionsOfMount(isChosen ? always : overrideOptions(always, this.#mountOptions), asked);
+    if (this.#isMasked && !this.#showsMasks) options.push(OWNERS_FROM_ATTRIBUTES);
     const lowerDirs = layout.mountLowers(id);
     if (lowerDirs.length === 0) lowerDirs.push(this.#emptyDir(id));
     if (layout.storeOf(id) !== undefined) makeRunDirectory(layout.mountRoot);
     const upper = { upperDir: layout.diffDir(id), workDir: layout.workDir(id) };
     const overlay = { lowerDirs, upper, options, idMaps: asked.idMaps };
-    const isReadOnly = asked.readOnly === true || options.includes("ro") || layout.isCommitted(id);
+    const isReadOnly = asked.readOnly === true || options.includes("ro") || this.#showsMasks || layout.isCommitted(id);
     return isReadOnly ? readOnlyView(overlay) : overlay;
   }
 
@@ -160,10 +182,31 @@ export class ContainersOverlayDriver extends OverlayDriver {
     });
   }
 
-  updateLayerIdMap(unsafeId: string): Promise<void> {
-    return attempt(`Cannot give layer "${unsafeId}" to other ids`, () => {
-      this.layerHome.requireLayer(parseLayerId(unsafeId));
-      throw new StorageError("not_supported", "containers-overlay does not change owners of layers yet");
+  override supportsShifting(): Promise<boolean> {
+    return Promise.resolve(this.#mountProgram !== undefined);
+  }
+
+  updateLayerIdMap(
+    unsafeId: string,
+    from: IdMaps | undefined,
+    to: IdMaps | undefined,
+    { mountLabel = "", ...work }: RemapOptions = {},
+  ): Promise<void> {
+    return attempt(`Cannot give layer "${unsafeId}" to other ids`, async () => {
+      const id = parseLayerId(unsafeId);
+      this.layerHome.requireLayer(id);
+      this.#requireOwn(id, "change");
+      if (this.#isMasked) {
+        throw new StorageError(
+          "not_supported",
+          `Cannot give layer "${id}" to other ids: force_mask keeps owners apart`,
+          {
+            hint: "a mount program can show such a layer under other ids",
+          },
+        );
+      }
+      const mountOptions = this.overlayOf(id, { mountLabel }).options.filter((option) => option !== "ro");
+      await remapLayer(this.layerHome, id, { from, to, mountOptions }, work);
     });
   }
 }

@@ -12,6 +12,7 @@ import type { OverlayXattrNamespace } from "../archive/whiteout.ts";
 import type { IdMaps } from "../id_map.ts";
 import type { Logger } from "../log.ts";
 import { feed, streamWrittenBy } from "./_archive_streams.ts";
+import { type ContentRules, PLAIN, warnOfOwners } from "./_content_rules.ts";
 import type { TaskName, Tasks } from "./_work.ts";
 import type { WorkRunner } from "./_work_runner.ts";
 import type {
@@ -50,6 +51,8 @@ export interface NaiveDiffHost {
   /** Where work runs whose other end is a stream. */
   readonly workers: WorkRunner;
   readonly idMaps: IdMaps | undefined;
+  /** How owners and modes of the layers' files are kept; in their files, where it is left out. */
+  readonly rules?: ContentRules;
   readonly overlayXattrs: OverlayXattrNamespace;
   /** The mode that the root of a new layer has; 0755 where it is left out. */
   readonly newRootMode?: number;
@@ -59,6 +62,10 @@ export interface NaiveDiffHost {
 /** The verbs of a driver that ask for a difference. A parent that is undefined is nothing at all. */
 export class NaiveDiff {
   constructor(readonly host: NaiveDiffHost) {}
+
+  get #isMasked(): boolean {
+    return (this.host.rules ?? PLAIN).forceMask !== undefined;
+  }
 
   /** `diff` of a driver. */
   async diff(
@@ -95,6 +102,7 @@ export class NaiveDiff {
       archiveFd,
       overlayXattrs: this.host.overlayXattrs,
       idMaps: this.host.idMaps,
+      overrideStat: this.#isMasked,
       newRootMode: this.host.newRootMode,
       compression,
       digest,
@@ -124,7 +132,8 @@ export class NaiveDiff {
     await using trees = await this.#see(id, parent);
     const { compareXattrs: xattrs, compareContent: content } = options;
     const { overlayXattrs } = this.host;
-    return await this.host.runner.run(task, { ...pathsOf(trees), overlayXattrs, xattrs, content }, options);
+    const args = { ...pathsOf(trees), overlayXattrs, overrideStat: this.#isMasked, xattrs, content };
+    return await this.host.runner.run(task, args, options);
   }
 
   /** `applyDiff` of a driver, all or nothing. */
@@ -144,6 +153,7 @@ export class NaiveDiff {
         target: "merged",
         overlayXattrs: host.overlayXattrs,
         idMaps: host.idMaps,
+        ...host.rules,
         xattrs,
         limits,
         devices,
@@ -156,6 +166,7 @@ export class NaiveDiff {
       ? result.sizeBytes
       : await host.runner.run("size", { directory: contentDir }, work);
     await staged.commit();
+    warnOfOwners(id, result, host.logger);
     return { ...result, sizeBytes };
   }
 

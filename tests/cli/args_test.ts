@@ -24,6 +24,8 @@ function parse(line: string, env: Readonly<Record<string, string>> = {}): Comman
   return parseCommandLine(words, (name) => env[name]);
 }
 
+const ONE_MAP = [{ containerId: 0, hostId: 1000, size: 1 }];
+const ONE_ID = { uidMaps: ONE_MAP, gidMaps: ONE_MAP };
 const CREATE = {
   kind: "create",
   id: "a",
@@ -108,6 +110,8 @@ const COMMAND_CASES: readonly [line: string, command: CommandLine["command"]][] 
   ["changes a --xattrs", { ...CHANGES, kind: "changes", compareXattrs: true }],
   ["changes a --content", { ...CHANGES, kind: "changes", compareContent: true }],
   ["size a --parent ''", { ...CHANGES, kind: "size", comparedWith: null }],
+  ["remap a --uid-map 0:1000:1", { kind: "remap", id: "a", from: undefined, to: ONE_ID }],
+  ["remap a --from-gid-map 0:1000:1", { kind: "remap", id: "a", from: ONE_ID, to: undefined }],
   ["rm a b 7", { kind: "rm", ids: ["a", "b", "7"], force: false }],
   ["rm --force a", { kind: "rm", ids: ["a"], force: true }],
   ["mount a", MOUNT],
@@ -193,6 +197,16 @@ const WRONG_CASES: readonly [line: string, message: string, hint?: string][] = [
     'a value that begins with "-" is written --label=VALUE',
   ],
   ["create", '"lamina create" needs ID'],
+  [
+    "remap a",
+    '"lamina remap" needs --uid-map, --gid-map or one that begins with --from-',
+    "--uid-map 0:100000:65536 gives the container's root the id 100000 on the host",
+  ],
+  [
+    "remap a --from-uid-map x",
+    'option --from-uid-map: Cannot read "x" as an id map',
+    "write CONTAINER:HOST:SIZE, three numbers below 2^32: 0:100000:65536",
+  ],
   ["rm", '"lamina rm" needs ID'],
   ["completions", '"lamina completions" needs SHELL'],
   ["completions tcsh", '"lamina completions" does not take "tcsh"', "it takes bash, zsh, fish"],

@@ -225,6 +225,25 @@ testNeeding(NEEDS, "create --template copies parent and content; --uid-map gives
   assertEquals([uid, gid], [100000, 100000]);
 });
 
+testNeeding(NEEDS, "remap gives the files of a containers-overlay layer to other ids, and back", async () => {
+  await using store = await TestStore.make();
+  const driver = ["--driver", "containers-overlay"];
+  await store.ok([...driver, "create", "base"]);
+  const { upperDir } = await store.json(["inspect", "base"]) as { upperDir: string };
+  await Deno.writeTextFile(`${upperDir}/file`, "");
+  const ownerIn = async (directory: string): Promise<unknown[]> => {
+    const { uid, gid } = await Deno.stat(`${directory}/file`);
+    return [uid, gid];
+  };
+  assertEquals(await store.ok(["remap", "base", "--uid-map", "0:100000:10", "--gid-map", "0:200000:10"]), "");
+  assertEquals(await ownerIn(`${upperDir}1`), [100000, 200000]);
+  const back = ["--from-uid-map", "0:100000:10", "--from-gid-map", "0:200000:10"];
+  assertEquals(await store.json(["remap", "base", ...back]), { id: "base" });
+  assertEquals(await ownerIn(`${upperDir}1`), [0, 0]);
+  const uncovered = await store.lamina(["remap", "base", "--uid-map", "5:100000:10"]);
+  assertEquals([uncovered.code, /Cannot map id 0/.test(uncovered.stderr)], [6, true]);
+});
+
 testNeeding(NEEDS, "the environment stands in for the options", async () => {
   await using store = await TestStore.make();
   const [program, ...first] = laminaCommand();

@@ -12,6 +12,7 @@ import { namesIn } from "../_helpers/names_in.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { runOk } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
+import { listTree } from "../_helpers/tree.ts";
 import { tarOf } from "../archive/_tar_of.ts";
 import { streamOf } from "./driver_suite.ts";
 
@@ -220,6 +221,10 @@ testNeeding(NEEDS, "containers-overlay takes the options of containers/storage i
     "skip_mount_home=true",
     "mount_program=",
     "ignore_chown_errors=false",
+    "ignore_chown_errors=1",
+    "force_mask=shared",
+    "force_mask=private",
+    "force_mask=0711",
   ]
     .concat(
       "mountopt=",
@@ -246,10 +251,9 @@ const REFUSED: readonly [option: string, code: "invalid_argument" | "not_support
   ["overlay.skip_mount_home=perhaps", "invalid_argument", /"perhaps"/],
   ["overlay.size=10q", "invalid_argument", /10q/],
   ["overlay.size=10G", "not_supported", /quota/],
+  ["overlay.force_mask=17777", "invalid_argument", /"17777".*force_mask.*no mode/],
+  ["overlay.ignore_chown_errors=perhaps", "invalid_argument", /"perhaps"/],
   ["overlay.mount_program=bin/true", "invalid_argument", /"bin\/true".*not absolute/],
-  ["overlay.force_mask=shared", "not_supported", /force_mask=shared/],
-  ["overlay.force_mask=0755", "not_supported", /force_mask=0755/],
-  ["overlay.ignore_chown_errors=true", "not_supported", /ignore_chown_errors=true/],
 ];
 
 for (const [option, code, says] of REFUSED) {
@@ -271,4 +275,39 @@ testNeeding(NEEDS, "names that containers/storage keeps for itself are no layer 
     cwd: driver.home,
   });
   assertEquals((await Array.fromAsync(driver.layers())).map(({ id }) => id), ["base"]);
+});
+
+testNeeding(NEEDS, "layers of an image store are found, mounted and named, and nothing is written there", async () => {
+  await using directory = await TempDir.make();
+  const [store, empty] = [directory.join("store"), await directory.mkdir("empty")];
+  {
+    await using owner = await open(directory, { root: store });
+    await owner.create("base");
+    await owner.applyDiff("base", streamOf(tarOf([{ path: "file", data: "x", mtime: 1000 }])));
+    await owner.create("middle", { parent: "base" });
+  }
+  const before = await listTree(store);
+  await using driver = await open(directory, { options: [`additionalimagestore=${empty},${store}`] });
+  await driver.createReadWrite("job", { parent: "middle" });
+  assertEquals(await driver.getMetadata("job").then(({ lowerDirs }) => lowerDirs), [
+    `${store}/overlay/middle/diff`,
+    `${store}/overlay/base/diff`,
+  ]);
+  assertEquals((await driver.getMetadata("middle")).upperDir, `${store}/overlay/middle/diff`);
+  assertMatch((await driver.getMetadata("middle")).mergedDir, new RegExp(`^${directory.join("run")}/`));
+  assertEquals(await driver.exists("base"), true);
+  assertEquals((await Array.fromAsync(driver.layers())).map(({ id, depth }) => [id, depth]), [
+    ["base", 0],
+    ["job", 2],
+    ["middle", 1],
+  ]);
+  for (const id of ["job", "middle", "base"]) {
+    await using layer = await driver.get(id);
+    assertEquals(await namesIn(layer.path), ["file"]);
+    assertEquals((await mountOptionsAt(layer.path))[0], id === "job" ? "rw" : "ro");
+  }
+  assertEquals(await driver.changes("middle", { parent: null }), [{ path: "/file", kind: "add" }]);
+  await assertFails(driver.updateLayerIdMap("middle", undefined, undefined), "store_read_only");
+  await assertFails(driver.remove("middle"), "store_read_only");
+  assertEquals(await listTree(store), before);
 });

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * `lamina remap`: gives the files of a layer to other ids.
+ *
+ * @module
+ */
+
+import type { CommandOf } from "../args.ts";
+import type { Context } from "../context.ts";
+import { withProgress } from "../progress.ts";
+
+/** Changes owners. */
+export async function remap({ id, from, to }: CommandOf<"remap">, { output, openDriver }: Context): Promise<void> {
+  const driver = await openDriver();
+  await withProgress(output, (work) => driver.updateLayerIdMap(id, from, to, work));
+  if (output.json) output.printJson({ id });
+}
