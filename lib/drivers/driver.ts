@@ -106,9 +106,12 @@ export interface CreateOptions {
 
 /** How a layer is mounted. */
 export interface GetOptions {
-  /** SELinux context of the mount. */
+  /** SELinux context of the mount; of no consequence where SELinux is not at work. */
   mountLabel?: string;
-  /** Further overlayfs options, each as the kernel spells it: `["volatile"]`. */
+  /**
+   * Further options of overlayfs and of mounts, each as the kernel spells it, or lists with commas: `["volatile,nodev"]`.
+   * Those that exclude each other, and those that would make diffs wrong, are refused with `invalid_argument`.
+   */
   mountOptions?: readonly string[];
   /** Mounts without an upper directory: nothing can be written. A layer that is mounted already is shown as it is. */
   readOnly?: boolean;

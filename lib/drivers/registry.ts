@@ -85,7 +85,11 @@ export interface OpenOptions {
   logger?: Logger;
   /** Where long work runs: in Workers, or, for a program that does nothing else, in place. Streams always need a Worker. */
   work?: "worker" | "in-place";
-  /** Which interface of the kernel mounts; left out, the newest there is. */
+  /**
+   * Which way layers are mounted; left out, the newest that the kernel has. On kernels older than 6.8 a mount of very many
+   * layers runs Deno once more (`--allow-run`); a program made by `deno compile` runs itself, and ends where it imports this
+   * module: it has to do so statically.
+   */
   mountApi?: MountApi;
 }
 

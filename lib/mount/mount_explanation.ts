@@ -147,6 +147,13 @@ function explainInvalid(overlay: OverlayMount, target: string): Explanation {
   const hint = "dmesg | tail may tell which option or directory the kernel did not like";
   if (upper === undefined) return { hint };
   const { upperDir, workDir } = upper;
+  const volatileMark = `${workDir}/work/incompat/volatile`;
+  if (existsat(AT_FDCWD, volatileMark)) {
+    return {
+      reason: "it was last mounted with volatile, so that not all that was written need be on the disk",
+      hint: `if the machine has not gone down since, rm -r ${volatileMark}; otherwise make the layer anew`,
+    };
+  }
   const [upperStat, workStat] = [new Stat(), new Stat()];
   if (tryStatx(AT_FDCWD, upperDir, 0, upperStat) !== 0 || tryStatx(AT_FDCWD, workDir, 0, workStat) !== 0) {
     return { hint };

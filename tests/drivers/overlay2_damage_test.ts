@@ -27,6 +27,11 @@ const MISSING: readonly [name: string, script: string, says: string][] = [
   ["its work directory", "rm -r child/work", "child/work is missing"],
   ["its parent's content", "rm -r base/diff", "is missing, or leads nowhere"],
   ["its parent's short name", "rm l/$(cat base/link)", "is missing, or leads nowhere"],
+  [
+    "its parent behind a circle of links",
+    "ln -sfn $(cat base/link) l/$(cat base/link)",
+    "is missing, or leads nowhere",
+  ],
 ];
 
 for (const [name, script, says] of MISSING) {
