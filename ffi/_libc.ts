@@ -10,6 +10,8 @@
  * @module
  */
 
+import { QUOTA_SYMBOLS } from "./_quota_symbols.ts";
+
 const IS_ARM64 = Deno.build.arch === "aarch64";
 
 /** System calls without a wrapper in glibc 2.36: their numbers, x86-64 and aarch64 (asm/unistd.h of each). */
@@ -23,6 +25,7 @@ export const SYS = {
   fsmount: 432n,
   openat2: 437n,
   mount_setattr: 442n,
+  quotactl_fd: 443n,
   listxattrat: 465n,
 } as const;
 
@@ -327,6 +330,8 @@ const SYMBOLS = {
     ],
     result: "i32",
   },
+
+  ...QUOTA_SYMBOLS,
 
   // <unistd.h>, <sys/file.h>, <sched.h>
   flock: { parameters: ["i32", /* int fd */ "i32" /* int operation */], result: "i32" },

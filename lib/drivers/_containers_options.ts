@@ -13,7 +13,7 @@ import { isErrno } from "../../ffi/errno.ts";
 import { StorageError } from "../errors.ts";
 import { absolutePath } from "../util/absolute_path.ts";
 import { parseSize } from "../units.ts";
-import { parseBoolean, quotaNotSupported, splitOption } from "./_driver_options.ts";
+import { parseBoolean, splitOption } from "./_driver_options.ts";
 
 /** Options of the driver as they are used. */
 export interface ContainersOptions {
@@ -21,6 +21,8 @@ export interface ContainersOptions {
   mountOptions: string[];
   /** Roots of other stores whose layers may be used, and are never changed. */
   imageStores: string[];
+  /** Limit on a read-write layer in bytes; 0 is none. */
+  sizeBytes: number;
 }
 
 /** The directory of the driver in a root, also in an image store. */
@@ -32,11 +34,11 @@ const NAMED_MASKS: readonly string[] = ["shared", "private"];
 /**
  * Parses the options.
  *
- * @throws {StorageError} `invalid_argument`: no `=`, an unknown key, a value that is none; `not_supported`: a size, a
+ * @throws {StorageError} `invalid_argument`: no `=`, an unknown key, a value that is none; `not_supported`: a
  * mount program, a mask, or errors of chown to be passed over.
  */
 export function parseContainersOptions(options: readonly string[]): ContainersOptions {
-  const parsed: ContainersOptions = { mountOptions: [], imageStores: [] };
+  const parsed: ContainersOptions = { mountOptions: [], imageStores: [], sizeBytes: 0 };
   for (const option of options) {
     const [key, value] = splitOption(option);
     readOption(parsed, key.replace(PREFIX_REGEXP, ""), value, key);
@@ -54,7 +56,7 @@ function readOption(parsed: ContainersOptions, name: string, value: string, key:
       parsed.imageStores.push(...value.split(",").filter((path) => path !== "").map((path) => parseStore(key, path)));
       return;
     case "size":
-      if (parseSize(value) > 0) throw quotaNotSupported(key);
+      parsed.sizeBytes = parseSize(value);
       return;
     case "mount_program":
       requireNoMountProgram(key, value);

@@ -8,7 +8,7 @@
 
 import { StorageError } from "../errors.ts";
 import { parseSize } from "../units.ts";
-import { parseBoolean, quotaNotSupported, splitOption } from "./_driver_options.ts";
+import { parseBoolean, splitOption } from "./_driver_options.ts";
 
 /** Options of the driver as they are used. */
 export interface Overlay2Options {
@@ -23,7 +23,7 @@ export interface Overlay2Options {
 /**
  * Parses `KEY=VALUE` options; keys in any case.
  *
- * @throws {StorageError} `invalid_argument`: no `=`, an unknown key, a value that is none; `not_supported`: a size.
+ * @throws {StorageError} `invalid_argument`: no `=`, an unknown key, a value that is none.
  */
 export function parseOverlay2Options(options: readonly string[]): Overlay2Options {
   const parsed: Overlay2Options = { overrideKernelCheck: false, mountOptions: [], sizeBytes: 0 };
@@ -45,6 +45,5 @@ export function parseOverlay2Options(options: readonly string[]): Overlay2Option
         });
     }
   }
-  if (parsed.sizeBytes > 0) throw quotaNotSupported("overlay2.size");
   return parsed;
 }

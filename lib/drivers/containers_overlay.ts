@@ -17,7 +17,7 @@ import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { makeRunDirectory } from "../util/run_file.ts";
 import { ContainersLayout, LINK_DIR_MODE } from "./_containers_layout.ts";
 import { parseContainersOptions } from "./_containers_options.ts";
-import { checkLayerOptions } from "./_driver_options.ts";
+import { sizeLimitOf } from "./_driver_options.ts";
 import { attempt } from "./_graph_driver.ts";
 import type { LayerFormat } from "./_layer_format.ts";
 import { type HomeSettings, LayerHome } from "./_layer_home.ts";
@@ -62,23 +62,26 @@ export type ContainersOverlaySettings = HomeSettings & { options: readonly strin
 export class ContainersOverlayDriver extends OverlayDriver {
   readonly #layout: ContainersLayout;
   readonly #mountOptions: readonly string[];
+  /** Limit on a read-write layer that is given none. */
+  readonly #sizeBytes: number;
 
   /** @throws {StorageError} `invalid_argument`, `not_supported`: the options. */
   constructor(settings: ContainersOverlaySettings) {
-    const { imageStores, mountOptions } = parseContainersOptions(settings.options);
+    const { imageStores, mountOptions, sizeBytes } = parseContainersOptions(settings.options);
     const usable = mountOptions.filter((option) => isKnown(option, settings));
     const mountRoot = `${settings.runRoot}/${FORMAT.driver}-image-store-layers`;
     const layout = new ContainersLayout(settings.home, imageStores, mountRoot, settings.logger);
     super(new LayerHome(settings, FORMAT, layout, usable.filter(changesAnswers)));
     this.#layout = layout;
     this.#mountOptions = usable;
+    this.#sizeBytes = sizeBytes;
   }
 
-  protected checkNewLayer(id: string, { storageOptions }: CreateOptions, isReadWrite: boolean): void {
+  protected checkNewLayer(id: string, { storageOptions }: CreateOptions, isReadWrite: boolean): number {
     if (RESERVED_NAMES.includes(id)) {
       throw new StorageError("invalid_argument", `Cannot use "${id}" as a layer id: containers/storage uses the name`);
     }
-    checkLayerOptions(storageOptions, isReadWrite);
+    return sizeLimitOf(storageOptions, isReadWrite, this.#sizeBytes);
   }
 
   /** Makes a child of the template: that has the same content, and copies nothing. */

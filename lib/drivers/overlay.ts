@@ -50,7 +50,7 @@ export class LegacyOverlayDriver extends HomeDriver<LegacyHome> {
     super(NAME, new LegacyHome(settings));
   }
 
-  protected checkNewLayer(_id: string, { storageOptions = {} }: CreateOptions): void {
+  protected checkNewLayer(_id: string, { storageOptions = {} }: CreateOptions): number {
     for (const key of Object.keys(storageOptions)) {
       if (key.toLowerCase() !== "size") {
         throw new StorageError("invalid_argument", `Unknown option ${key}`, {
@@ -61,6 +61,7 @@ export class LegacyOverlayDriver extends HomeDriver<LegacyHome> {
         hint: "leave it out, or use the driver overlay2",
       });
     }
+    return 0;
   }
 
   protected makeLayer(id: string, parent: string | undefined, idMaps: IdMaps | undefined): Promise<void> {

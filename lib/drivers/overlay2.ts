@@ -11,7 +11,7 @@ import { AT_FDCWD, Fd, O_DIRECTORY, O_RDWR, O_TMPFILE, openat, tryLseek } from "
 import { StorageError } from "../errors.ts";
 import { parseLayerId } from "../layer_id.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
-import { checkLayerOptions } from "./_driver_options.ts";
+import { sizeLimitOf } from "./_driver_options.ts";
 import { attempt } from "./_graph_driver.ts";
 import type { LayerFormat } from "./_layer_format.ts";
 import { type HomeSettings, LayerHome } from "./_layer_home.ts";
@@ -44,14 +44,18 @@ export type Overlay2Settings = HomeSettings & { options: readonly string[] };
 
 /** The driver. */
 export class Overlay2Driver extends OverlayDriver {
-  /** @throws {StorageError} `invalid_argument`, `not_supported`: the options. */
+  /** Limit on a read-write layer that is given none. */
+  readonly #sizeBytes: number;
+
+  /** @throws {StorageError} `invalid_argument`: the options. */
   constructor(settings: Overlay2Settings) {
-    const { mountOptions } = parseOverlay2Options(settings.options);
+    const { mountOptions, sizeBytes } = parseOverlay2Options(settings.options);
     super(new LayerHome(settings, FORMAT, new LayerLayout(settings.home), mountOptions));
+    this.#sizeBytes = sizeBytes;
   }
 
-  protected checkNewLayer(_id: string, { storageOptions }: CreateOptions, isReadWrite: boolean): void {
-    checkLayerOptions(storageOptions, isReadWrite);
+  protected checkNewLayer(_id: string, { storageOptions }: CreateOptions, isReadWrite: boolean): number {
+    return sizeLimitOf(storageOptions, isReadWrite, this.#sizeBytes);
   }
 
   createFromTemplate(id: string, template: string, options: CreateOptions = {}): Promise<void> {
