@@ -143,7 +143,7 @@ for (const fileSystem of ["xfs", "ext4"] as const) {
     });
   }
 
-  testNeeding(needs, `${fileSystem}: four processes that make layers at once give no project twice`, async () => {
+  testNeeding(needs, `${fileSystem}: eight processes that make layers at once give no project twice`, async () => {
     await using store = await makeStore(fileSystem, "overlay2");
     const { options: { home, runRoot }, driver } = store;
     await driver.create("base");
@@ -205,7 +205,6 @@ testNeeding(
         runRoot: directory.join("run"),
         driver: name,
         work: "in-place",
-        mountApi: "classic",
       } as const;
       await using driver = await openDriver(places);
       await driver.create("base");
