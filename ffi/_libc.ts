@@ -10,6 +10,9 @@
  * @module
  */
 
+import { EVENT_SYMBOLS } from "./_event_symbols.ts";
+import { QUOTA_SYMBOLS } from "./_quota_symbols.ts";
+
 const IS_ARM64 = Deno.build.arch === "aarch64";
 
 /** System calls without a wrapper in glibc 2.36: their numbers, x86-64 and aarch64 (asm/unistd.h of each). */
@@ -23,6 +26,7 @@ export const SYS = {
   fsmount: 432n,
   openat2: 437n,
   mount_setattr: 442n,
+  quotactl_fd: 443n,
   listxattrat: 465n,
 } as const;
 
@@ -54,17 +58,7 @@ const SYMBOLS = {
     parameters: ["i32", /* int fd */ "buffer", /* const void *buf */ "usize" /* size_t count */],
     result: "i32",
   },
-  // <sys/inotify.h>
-  inotify_init1: { parameters: ["i32" /* int flags */], result: "i32" },
-  inotify_add_watch: {
-    parameters: ["i32", /* int fd */ "buffer", /* const char *pathname */ "u32" /* uint32_t mask */],
-    result: "i32",
-  },
-  // <poll.h>
-  poll: {
-    parameters: ["buffer", /* struct pollfd *fds */ "usize", /* nfds_t nfds */ "i32" /* int timeout */],
-    result: "i32",
-  },
+  ...EVENT_SYMBOLS,
   lseek: { parameters: ["i32", /* int fd */ "i64", /* off_t offset */ "i32" /* int whence */], result: "i64" },
   ftruncate: { parameters: ["i32", /* int fd */ "i64" /* off_t length */], result: "i32" },
   fsync: { parameters: ["i32" /* int fd */], result: "i32" },
@@ -333,6 +327,8 @@ const SYMBOLS = {
     ],
     result: "i32",
   },
+
+  ...QUOTA_SYMBOLS,
 
   // <unistd.h>, <sys/file.h>, <sched.h>
   flock: { parameters: ["i32", /* int fd */ "i32" /* int operation */], result: "i32" },

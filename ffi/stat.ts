@@ -88,6 +88,9 @@ export class Stat {
   get devMinor(): number {
     return this.words[DEV + 1]!;
   }
+  get ino(): bigint {
+    return BigInt(this.words[INO + 1]!) * BigInt(TWO_32) + BigInt(this.words[INO]!);
+  }
   /** Device and inode as a key: the same file has the same key. A number could not hold a 64-bit inode. */
   get fileKey(): string {
     return `${this.words[DEV]}:${this.words[DEV + 1]}:${this.words[INO + 1]}:${this.words[INO]}`;
@@ -129,6 +132,9 @@ export class Stat {
   }
   get isSymlink(): boolean {
     return (this.mode & S_IFMT) === S_IFLNK;
+  }
+  get isBlockDevice(): boolean {
+    return (this.mode & S_IFMT) === S_IFBLK;
   }
   /** A character device 0:0, which overlayfs takes for a deleted name. */
   get isOverlayWhiteout(): boolean {

@@ -16,7 +16,7 @@ import { requireMountProgram } from "../mount/mount_program.ts";
 import { absolutePath } from "../util/absolute_path.ts";
 import { parseSize } from "../units.ts";
 import { type ContentRules, PLAIN } from "./_content_rules.ts";
-import { parseBoolean, quotaNotSupported, splitOption } from "./_driver_options.ts";
+import { parseBoolean, splitOption } from "./_driver_options.ts";
 
 /** Options of the driver as they are used. */
 export interface ContainersOptions {
@@ -28,6 +28,8 @@ export interface ContainersOptions {
   rules: ContentRules;
   /** The program that mounts layers; undefined if the kernel does. */
   mountProgram: string | undefined;
+  /** Limit on a read-write layer in bytes; 0 is none. */
+  sizeBytes: number;
 }
 
 /** The directory of the driver in a root, also in an image store. */
@@ -39,10 +41,16 @@ const NAMED_MASKS: Readonly<Record<string, number>> = { shared: 0o755, private: 
 /**
  * Parses the options.
  *
- * @throws {StorageError} `invalid_argument`: no `=`, an unknown key, a value that is none; `not_supported`: a size.
+ * @throws {StorageError} `invalid_argument`: no `=`, an unknown key, a value that is none.
  */
 export function parseContainersOptions(options: readonly string[]): ContainersOptions {
-  const parsed: ContainersOptions = { mountOptions: [], imageStores: [], rules: PLAIN, mountProgram: undefined };
+  const parsed: ContainersOptions = {
+    mountOptions: [],
+    imageStores: [],
+    rules: PLAIN,
+    mountProgram: undefined,
+    sizeBytes: 0,
+  };
   for (const option of options) {
     const [key, value] = splitOption(option);
     readOption(parsed, key.replace(PREFIX_REGEXP, ""), value, key);
@@ -60,7 +68,7 @@ function readOption(parsed: ContainersOptions, name: string, value: string, key:
       parsed.imageStores.push(...value.split(",").filter((path) => path !== "").map((path) => parseStore(key, path)));
       return;
     case "size":
-      if (parseSize(value) > 0) throw quotaNotSupported(key);
+      parsed.sizeBytes = parseSize(value);
       return;
     case "mount_program":
       if (value !== "") requireMountProgram(value);

@@ -33,27 +33,26 @@ export function parseBoolean(key: string, value: string): boolean {
   throw new StorageError("invalid_argument", `Cannot use "${value}" for the option ${key}: write true or false`);
 }
 
-/** Checks the options of one layer: `size`, which is for layers that are written in. */
-export function checkLayerOptions(options: Readonly<Record<string, string>> | undefined, isReadWrite: boolean): void {
+/**
+ * Reads the options of one layer: `size`, which is for layers that are written in.
+ *
+ * @param defaultBytes The limit of such a layer that is given none.
+ * @returns The limit in bytes; 0 for none.
+ */
+export function sizeLimitOf(
+  options: Readonly<Record<string, string>> | undefined,
+  isReadWrite: boolean,
+  defaultBytes: number,
+): number {
+  let limitBytes = isReadWrite ? defaultBytes : 0;
   for (const [key, value] of Object.entries(options ?? {})) {
     if (key.toLowerCase() !== "size") {
       throw new StorageError("invalid_argument", `Unknown option ${key}`, { hint: "a layer has one option: size" });
     }
-    const sizeBytes = parseSize(value);
+    limitBytes = parseSize(value);
     if (!isReadWrite) {
       throw new StorageError("not_supported", "The option size is only supported for read-write layers");
     }
-    if (sizeBytes > 0) throw quotaNotSupported("size");
   }
-}
-
-/** The error for a limit that is asked for. */
-export function quotaNotSupported(option: string): StorageError {
-  return new StorageError(
-    "not_supported",
-    `Cannot limit layers with the option ${option}: this version sets no project quotas`,
-    {
-      hint: "leave the option out, or give 0",
-    },
-  );
+  return limitBytes;
 }

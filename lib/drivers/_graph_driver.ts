@@ -108,10 +108,15 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
     this.home = layerHome.layout.home;
   }
 
-  /** Checks the id and the options of a new layer. */
-  protected abstract checkNewLayer(id: string, options: CreateOptions, isReadWrite: boolean): void;
+  /** Checks the id and the options of a new layer, and tells the limit on its size in bytes; 0 is none. */
+  protected abstract checkNewLayer(id: string, options: CreateOptions, isReadWrite: boolean): number;
   /** Makes a layer without content. */
-  protected abstract makeLayer(id: string, parent: string | undefined, idMaps: IdMaps | undefined): Promise<void>;
+  protected abstract makeLayer(
+    id: string,
+    parent: string | undefined,
+    idMaps: IdMaps | undefined,
+    sizeBytes: number,
+  ): Promise<void>;
   /** Removes a layer, if there is one. */
   protected abstract removeLayer(id: string, options: RemoveOptions): Promise<void>;
   /** Whether `get` shows the layer as it lies. */
@@ -155,8 +160,8 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
   async #create(unsafeId: string, options: CreateOptions, isReadWrite: boolean): Promise<void> {
     const id = parseLayerId(unsafeId);
     const parent = options.parent === undefined ? undefined : parseLayerId(options.parent);
-    this.checkNewLayer(id, options, isReadWrite);
-    await this.makeLayer(id, parent, options.idMaps ?? this.layerHome.idMaps);
+    const sizeBytes = this.checkNewLayer(id, options, isReadWrite);
+    await this.makeLayer(id, parent, options.idMaps ?? this.layerHome.idMaps, sizeBytes);
   }
 
   remove(unsafeId: string, options: RemoveOptions = {}): Promise<void> {

@@ -46,6 +46,7 @@ export async function beginApply(home: LayerHome, id: string): Promise<Disposabl
 export async function finishApply(home: LayerHome, id: string): Promise<void> {
   using _lock = await home.lock(id);
   requireEmpty(home, id);
+  home.quotas.requireWithin(home.layout.dir(id));
   // rename(2) replaces an empty directory in one step, and no other.
   renameat2(AT_FDCWD, home.layout.applyingDir(id), AT_FDCWD, home.layout.diffDir(id));
 }

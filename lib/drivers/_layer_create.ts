@@ -36,12 +36,13 @@ const LINK_MODE = 0o644;
 const LOWER_MODE = 0o644;
 const COMMITTED_MODE = 0o600;
 
-/** Makes the layer `id`, empty, on `parent`. */
+/** Makes the layer `id`, empty, on `parent`; with a limit on its size unless `sizeBytes` is 0. */
 export async function createLayer(
   home: LayerHome,
   id: string,
   parent: string | undefined,
   idMaps: IdMaps | undefined,
+  sizeBytes: number,
 ): Promise<void> {
   home.prepare();
   const { layout } = home;
@@ -54,6 +55,7 @@ export async function createLayer(
   try {
     makeOwnedDirectory(staging, home.format.layerMode, home.outerOwner(idMaps));
     undo.defer(() => removeAside(layout.home, staging));
+    if (sizeBytes > 0) undo.use(await home.quotas.limit(staging, sizeBytes));
     const link = layout.makeLink(id);
     undo.defer(() => void tryUnlinkat(AT_FDCWD, `${layout.home}/${LINK_DIR}/${link}`));
     build(home, staging, link, lowers, parent, idMaps);
@@ -129,6 +131,7 @@ export async function removeLayer(home: LayerHome, id: string, { force = false }
     using lock = await lockDirectory(layout.dir(id), "exclusive");
     if (lock === undefined) return;
     await requireUnused(home, id, force);
+    await home.quotas.release(layout.dir(id));
     try {
       const link = layout.readLink(id);
       renameat2(AT_FDCWD, layout.dir(id), AT_FDCWD, `${layout.home}/${aside}`, RENAME_NOREPLACE);

@@ -25,6 +25,7 @@ import type { DriverHome } from "./_graph_driver.ts";
 import { LayerMounts } from "./_layer_mounts.ts";
 import type { LayerFormat } from "./_layer_format.ts";
 import { type LayerLayout, LINK_DIR } from "./_layer_layout.ts";
+import { LayerQuotas } from "./_layer_quotas.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
 import { WorkerRunner, type WorkRunner } from "./_work_runner.ts";
 
@@ -51,6 +52,8 @@ export class LayerHome implements DriverHome {
   readonly mounter: Mounter;
   readonly logger: Logger;
   readonly idMaps: IdMaps | undefined;
+  /** The size limits of its layers. */
+  readonly quotas: LayerQuotas;
   readonly #settings: HomeSettings;
   #workers: WorkRunner | undefined;
   #mounts: LayerMounts | undefined;
@@ -74,6 +77,7 @@ export class LayerHome implements DriverHome {
     this.mounter = settings.mounter;
     this.logger = settings.logger;
     this.idMaps = settings.idMaps;
+    this.quotas = new LayerQuotas(layout.home, settings.logger);
   }
 
   /** Where work runs whose other end is a stream, which this thread has to keep moving. */

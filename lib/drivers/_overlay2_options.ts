@@ -10,7 +10,7 @@ import { StorageError } from "../errors.ts";
 import { parseMountOptions } from "../mount/mount_options.ts";
 import { MOST_LOWER_DIRS } from "../mount/overlay.ts";
 import { parseSize } from "../units.ts";
-import { parseBoolean, quotaNotSupported, splitOption } from "./_driver_options.ts";
+import { parseBoolean, splitOption } from "./_driver_options.ts";
 import type { HomeChecks } from "./_overlay2_checks.ts";
 
 /** Options of the driver as they are used. */
@@ -26,7 +26,7 @@ export interface Overlay2Options extends HomeChecks {
 /**
  * Parses `KEY=VALUE` options; keys in any case.
  *
- * @throws {StorageError} `invalid_argument`: no `=`, an unknown key, a value that is none; `not_supported`: a size.
+ * @throws {StorageError} `invalid_argument`: no `=`, an unknown key, a value that is none.
  */
 export function parseOverlay2Options(options: readonly string[]): Overlay2Options {
   const parsed: Overlay2Options = {
@@ -69,7 +69,6 @@ export function parseOverlay2Options(options: readonly string[]): Overlay2Option
         });
     }
   }
-  if (parsed.sizeBytes > 0) throw quotaNotSupported("overlay2.size");
   return parsed;
 }
 

@@ -8,6 +8,7 @@
  * @module
  */
 
+import { asStorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import { parseLayerId } from "../layer_id.ts";
 import { attempt, HomeDriver } from "./_graph_driver.ts";
@@ -38,8 +39,13 @@ export abstract class OverlayDriver extends HomeDriver<LayerHome> {
     this.#layers = { home: layerHome, naiveDiff };
   }
 
-  protected makeLayer(id: string, parent: string | undefined, idMaps: IdMaps | undefined): Promise<void> {
-    return createLayer(this.layerHome, id, parent, idMaps);
+  protected makeLayer(
+    id: string,
+    parent: string | undefined,
+    idMaps: IdMaps | undefined,
+    sizeBytes: number,
+  ): Promise<void> {
+    return createLayer(this.layerHome, id, parent, idMaps, sizeBytes);
   }
 
   protected removeLayer(id: string, options: RemoveOptions): Promise<void> {
@@ -51,11 +57,13 @@ export abstract class OverlayDriver extends HomeDriver<LayerHome> {
       const id = parseLayerId(unsafeId);
       const { layout } = this.layerHome;
       this.layerHome.requireLayer(id);
+      const quota = this.layerHome.quotas.read(layout.dir(id));
       return {
         upperDir: layout.diffDir(id),
         workDir: layout.workDir(id),
         mergedDir: layout.mergedDir(id),
         lowerDirs: layout.lowerDirs(id),
+        ...(quota === undefined ? {} : { quota }),
       };
     });
   }
@@ -74,7 +82,13 @@ export abstract class OverlayDriver extends HomeDriver<LayerHome> {
     options: ApplyOptions = {},
   ): Promise<ApplyResult> {
     const action = `Cannot apply a diff to layer "${id}"`;
-    return attempt(action, () => applyDiff(this.#layers, parseLayerId(id), diff, options));
+    return attempt(action, async () => {
+      try {
+        return await applyDiff(this.#layers, parseLayerId(id), diff, options);
+      } catch (error) {
+        throw this.layerHome.quotas.explain(asStorageError(error, action), this.layerHome.layout.dir(id));
+      }
+    });
   }
 
   diffSize(id: string, options: CompareOptions = {}): Promise<number> {

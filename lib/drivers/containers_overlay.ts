@@ -21,7 +21,7 @@ import { makeRunDirectory } from "../util/run_file.ts";
 import { ContainersHome } from "./_containers_home.ts";
 import { ContainersLayout, LINK_DIR_MODE } from "./_containers_layout.ts";
 import { parseContainersOptions } from "./_containers_options.ts";
-import { checkLayerOptions } from "./_driver_options.ts";
+import { sizeLimitOf } from "./_driver_options.ts";
 import { attempt } from "./_graph_driver.ts";
 import type { LayerFormat } from "./_layer_format.ts";
 import type { HomeSettings } from "./_layer_home.ts";
@@ -73,10 +73,12 @@ export class ContainersOverlayDriver extends OverlayDriver {
   readonly #layout: ContainersLayout;
   readonly #mountOptions: readonly string[];
   readonly #mountProgram: string | undefined;
+  /** Limit on a read-write layer that is given none. */
+  readonly #sizeBytes: number;
 
   /** @throws {StorageError} `invalid_argument`, `not_supported`: the options. */
   constructor(settings: ContainersOverlaySettings) {
-    const { imageStores, mountOptions, mountProgram, rules } = parseContainersOptions(settings.options);
+    const { imageStores, mountOptions, mountProgram, rules, sizeBytes } = parseContainersOptions(settings.options);
     const usable = mountOptions.filter((option) => isKnown(option, settings));
     const mountRoot = `${settings.runRoot}/${FORMAT.driver}-image-store-layers`;
     const layout = new ContainersLayout(settings.home, imageStores, mountRoot, settings.logger);
@@ -85,17 +87,20 @@ export class ContainersOverlayDriver extends OverlayDriver {
     this.#layout = layout;
     this.#mountOptions = usable;
     this.#mountProgram = mountProgram;
+    this.#sizeBytes = sizeBytes;
   }
 
-  protected checkNewLayer(id: string, { storageOptions }: CreateOptions, isReadWrite: boolean): void {
+  protected checkNewLayer(id: string, { storageOptions }: CreateOptions, isReadWrite: boolean): number {
     if (RESERVED_NAMES.includes(id)) {
       throw new StorageError("invalid_argument", `Cannot use "${id}" as a layer id: containers/storage uses the name`);
     }
-    checkLayerOptions(storageOptions, isReadWrite);
-    if (!isReadWrite || !this.#showsMasks) return;
-    throw new StorageError("not_supported", `Cannot make "${id}" to be written in: the option force_mask is set`, {
-      hint: "the kernel shows masks, not owners: name a mount program, or make the layer without --read-write",
-    });
+    const sizeBytes = sizeLimitOf(storageOptions, isReadWrite, this.#sizeBytes);
+    if (isReadWrite && this.#showsMasks) {
+      throw new StorageError("not_supported", `Cannot make "${id}" to be written in: the option force_mask is set`, {
+        hint: "the kernel shows masks, not owners: name a mount program, or make the layer without --read-write",
+      });
+    }
+    return sizeBytes;
   }
 
   /** Makes a child of the template: that has the same content, and copies nothing. */

@@ -90,6 +90,18 @@ export interface LayerMetadata {
   mergedDir: string;
   /** The parents' contents, uppermost first; empty for a base layer. */
   lowerDirs: string[];
+  /** Left out: the layer has no limit of its own, or the kernel does not tell. */
+  quota?: LayerQuota;
+}
+
+/** What a layer may take of its file system, and has taken: blocks of its files and directories, not their length. */
+export interface LayerQuota {
+  /** The project that the layer's files belong to, as `xfs_quota` and `repquota -P` list it. */
+  projectId: number;
+  /** What it may take; 0 for no limit. */
+  limitBytes: number;
+  /** What it has taken. */
+  usedBytes: number;
 }
 
 /** How a layer is made. */
@@ -98,7 +110,7 @@ export interface CreateOptions {
   parent?: string;
   /** Who owns the new directories: the host's ids of the container's root. Left out, those of the driver. */
   idMaps?: IdMaps;
-  /** Per-layer options: `{size: "10G"}`. */
+  /** Per-layer options: `{size: "10G"}` limits a read-write layer; `0` is no limit, also where the driver has a default. */
   storageOptions?: Readonly<Record<string, string>>;
   /** SELinux context for the layer's mounts. */
   mountLabel?: string;
@@ -184,7 +196,8 @@ export interface GraphDriver extends AsyncDisposable {
   /**
    * Makes an empty layer to be written in.
    *
-   * @throws {StorageError} As `create`; `not_supported` for a size where the file system has no project quota.
+   * @throws {StorageError} As `create`; `not_supported` for a size, also one that is the driver's default, where the file
+   * system has no project quota: the message says what it lacks, the hint how to get it.
    */
   createReadWrite(id: string, options?: CreateOptions): Promise<void>;
 
@@ -250,7 +263,7 @@ export interface GraphDriver extends AsyncDisposable {
    * layer is as empty as before. A descriptor is read from where it stands, to the archive's end.
    *
    * @throws {StorageError} `invalid_archive`, `unsafe_path`, `layer_not_found`, `layer_not_empty`, `layer_in_use`
-   * (mounted, or another apply is at work), `limit_exceeded`, `not_supported` (a compression that is not read, an attribute
+   * (mounted, or another apply is at work), `limit_exceeded`, `quota_exceeded`, `not_supported` (a compression that is not read, an attribute
    * that the file system does not keep), `aborted`.
    */
   applyDiff(

@@ -51,7 +51,7 @@ export class LegacyOverlayDriver extends HomeDriver<LegacyHome> {
     super(NAME, new LegacyHome(settings));
   }
 
-  protected checkNewLayer(_id: string, { storageOptions = {} }: CreateOptions): void {
+  protected checkNewLayer(_id: string, { storageOptions = {} }: CreateOptions): number {
     for (const key of Object.keys(storageOptions)) {
       if (key.toLowerCase() !== "size") {
         throw new StorageError("invalid_argument", `Unknown option ${key}`, {
@@ -62,6 +62,7 @@ export class LegacyOverlayDriver extends HomeDriver<LegacyHome> {
         hint: "leave it out, or use the driver overlay2",
       });
     }
+    return 0;
   }
 
   protected makeLayer(id: string, parent: string | undefined, idMaps: IdMaps | undefined): Promise<void> {

@@ -11,7 +11,7 @@ import { AT_FDCWD, Fd, O_DIRECTORY, O_RDWR, O_TMPFILE, openat, tryLseek } from "
 import { StorageError } from "../errors.ts";
 import { parseLayerId } from "../layer_id.ts";
 import { MOST_LOWER_DIRS, type OverlayMount, readOnlyView } from "../mount/overlay.ts";
-import { checkLayerOptions } from "./_driver_options.ts";
+import { sizeLimitOf } from "./_driver_options.ts";
 import { attempt } from "./_graph_driver.ts";
 import type { LayerFormat } from "./_layer_format.ts";
 import { type HomeSettings, LayerHome } from "./_layer_home.ts";
@@ -48,18 +48,21 @@ export type Overlay2Settings = Omit<HomeSettings, "checkHome"> & { options: read
 /** The driver. */
 export class Overlay2Driver extends OverlayDriver {
   readonly #isPrivate: boolean;
+  /** Limit on a read-write layer that is given none. */
+  readonly #sizeBytes: number;
 
   /** @throws {StorageError} `invalid_argument`, `not_supported`: the options. */
   constructor(settings: Overlay2Settings) {
-    const { mountOptions, maxDepth, ...checks } = parseOverlay2Options(settings.options);
+    const { mountOptions, maxDepth, sizeBytes, ...checks } = parseOverlay2Options(settings.options);
     const format = { ...FORMAT, maxDepth: maxDepth ?? FORMAT.maxDepth };
     const checked = { ...settings, checkHome: (home: string): void => checkHome(home, checks, settings.logger) };
     super(new LayerHome(checked, format, new LayerLayout(settings.home), mountOptions));
     this.#isPrivate = checks.privateHome;
+    this.#sizeBytes = sizeBytes;
   }
 
-  protected checkNewLayer(_id: string, { storageOptions }: CreateOptions, isReadWrite: boolean): void {
-    checkLayerOptions(storageOptions, isReadWrite);
+  protected checkNewLayer(_id: string, { storageOptions }: CreateOptions, isReadWrite: boolean): number {
+    return sizeLimitOf(storageOptions, isReadWrite, this.#sizeBytes);
   }
 
   createFromTemplate(id: string, template: string, options: CreateOptions = {}): Promise<void> {

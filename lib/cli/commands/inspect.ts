@@ -7,6 +7,7 @@
  */
 
 import { formatSize } from "../../units.ts";
+import type { LayerQuota } from "../../drivers/driver.ts";
 import type { CommandOf } from "../args.ts";
 import { type Context, findLayer, layerJson, layerNotFound } from "../context.ts";
 import { describeOwner } from "../docker_names.ts";
@@ -23,7 +24,7 @@ export async function inspect({ id }: CommandOf<"inspect">, { output, openDriver
     output.printJson({ ...layerJson(layer, names), driver: driver.name, sizeBytes, ...metadata });
     return;
   }
-  const { lowerDirs, ...directories } = metadata;
+  const { lowerDirs, quota, ...directories } = metadata;
   const rows: [string, string][] = [
     ["id", layer.id],
     ["parent", layer.parent ?? "none"],
@@ -31,9 +32,15 @@ export async function inspect({ id }: CommandOf<"inspect">, { output, openDriver
     ["mounted", layer.mounted ? "yes" : "no"],
     ["driver", driver.name],
     ["size", `${formatSize(sizeBytes)} (${sizeBytes} bytes)`],
+    ...(quota === undefined ? [] : quotaRows(quota)),
     ...(names?.ownersOf(id) ?? []).map((owner): [string, string] => ["docker", describeOwner(owner)]),
     ...Object.entries(directories),
     ...lowerDirs.map((directory, i): [string, string] => [i === 0 ? "lowerDirs" : "", directory]),
   ];
   output.printLines(rows.map(([name, value]) => `${name.padEnd(9)}  ${value}`));
+}
+
+function quotaRows({ projectId, limitBytes, usedBytes }: LayerQuota): [string, string][] {
+  const limit = limitBytes === 0 ? "no limit" : `${formatSize(limitBytes)} (${limitBytes} bytes)`;
+  return [["limit", limit], ["used", `${formatSize(usedBytes)} (${usedBytes} bytes)`], ["project", String(projectId)]];
 }
