@@ -45,10 +45,12 @@ import type { ArchiveLimits } from "../archive/limits.ts";
 import type { SkippedFile } from "../archive/pack.ts";
 import type { DroppedXattr, XattrNamespace, XattrPolicies } from "../archive/xattr_filter.ts";
 import type { IdMap, IdMaps } from "../id_map.ts";
+import type { LayerQuota } from "../mount/project_quota.ts";
 
 export type { ArchiveLimits } from "../archive/limits.ts";
 export type { SkippedFile } from "../archive/pack.ts";
 export type { DroppedXattr, XattrNamespace, XattrPolicies, XattrPolicy } from "../archive/xattr_filter.ts";
+export type { LayerQuota } from "../mount/project_quota.ts";
 
 /** A change to one path, seen from the parent. */
 export type ChangeKind = "modify" | "add" | "delete";
@@ -88,16 +90,6 @@ export interface LayerMetadata {
   lowerDirs: string[];
   /** Left out: the layer has no limit of its own, or the kernel does not tell. */
   quota?: LayerQuota;
-}
-
-/** What a layer may take of its file system, and has taken: blocks of its files and directories, not their length. */
-export interface LayerQuota {
-  /** The project that the layer's files belong to, as `xfs_quota` and `repquota -P` list it. */
-  projectId: number;
-  /** What it may take; 0 for no limit. */
-  limitBytes: number;
-  /** What it has taken. */
-  usedBytes: number;
 }
 
 /** How a layer is made. */
