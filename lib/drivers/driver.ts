@@ -42,6 +42,7 @@
  */
 
 import type { IdMaps } from "../id_map.ts";
+import type { LayerQuota } from "../mount/project_quota.ts";
 import type {
   ApplyOptions,
   ApplyResult,
@@ -52,6 +53,7 @@ import type {
   RemapOptions,
 } from "./work_options.ts";
 
+export type { LayerQuota } from "../mount/project_quota.ts";
 export * from "./work_options.ts";
 
 /** A change to one path, seen from the parent. */
@@ -92,16 +94,6 @@ export interface LayerMetadata {
   lowerDirs: string[];
   /** Left out: the layer has no limit of its own, or the kernel does not tell. */
   quota?: LayerQuota;
-}
-
-/** What a layer may take of its file system, and has taken: blocks of its files and directories, not their length. */
-export interface LayerQuota {
-  /** The project that the layer's files belong to, as `xfs_quota` and `repquota -P` list it. */
-  projectId: number;
-  /** What it may take; 0 for no limit. */
-  limitBytes: number;
-  /** What it has taken. */
-  usedBytes: number;
 }
 
 /** How a layer is made. */

@@ -42,6 +42,16 @@ import { parseMountInfo } from "./mountinfo.ts";
 /** How the kernel is told which file system is meant: by an open file, or, before Linux 5.14, by a block device. */
 export type QuotaApi = "fd" | "device";
 
+/** What a layer may take of its file system, and has taken: blocks of its files and directories, not their length. */
+export interface LayerQuota {
+  /** The project that the layer's files belong to, as `xfs_quota` and `repquota -P` list it. */
+  projectId: number;
+  /** What it may take; 0 for no limit. */
+  limitBytes: number;
+  /** What it has taken. */
+  usedBytes: number;
+}
+
 /** Docker's and containers/storage's name for the block device in a home. */
 const DEVICE_NAME = "backingFsBlockDev";
 const DEVICE_MODE = 0o600;

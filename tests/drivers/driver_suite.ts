@@ -150,7 +150,9 @@ export function driverSuite(
     assertEquals(await driver.changes("copy"), expected as never);
     await using job = await driver.get("job", { readOnly: true });
     await using copy = await driver.get("copy", { readOnly: true });
-    await assertSameTree(job.path, copy.path, { ignore: (path) => seesLinks && path === "bin/hard" });
+    // Which of two names decides what is seen of such a file depends on the order in which they are found.
+    const isEither = (path: string): boolean => path === "bin/hard" || path === "bin/su";
+    await assertSameTree(job.path, copy.path, { ignore: (path) => seesLinks && isEither(path) });
   });
 
   testWriting("a layer is compared with any other, or with nothing", async (store) => {
