@@ -34,6 +34,7 @@ export function mountNew(overlay: OverlayMount, target: string): boolean {
   if (contextFd === -ERRNO.ENOSYS) return false;
   if (contextFd < 0) throw failure(-contextFd, "fsopen", "overlay");
   using context = new Fd(contextFd);
+  if (!(refusesWrongOptions ??= findOut())) return false;
   const require = (result: number, key: string, value?: string): void => {
     if (result >= 0) return;
     throw mountFailed(failure(-result, "fsconfig", key, value), overlay, target, fsContextMessages(contextFd));
@@ -63,6 +64,19 @@ export function mountNew(overlay: OverlayMount, target: string): boolean {
   using mountFd = new Fd(fsmount(context.fd, attributesOf(overlay)));
   move_mount(mountFd.fd, target);
   return true;
+}
+
+/**
+ * Overlayfs before Linux 6.5 has no part in fsconfig(2): the kernel collects any options for it, and all that is said of
+ * them in the end is EINVAL. So one is tried that nobody has.
+ */
+let refusesWrongOptions: boolean | undefined;
+
+function findOut(): boolean {
+  const contextFd = tryFsopen("overlay");
+  if (contextFd < 0) throw failure(-contextFd, "fsopen", "overlay");
+  using context = new Fd(contextFd);
+  return tryFsconfigFlag(context.fd, "no-such-option") < 0;
 }
 
 function setPath(contextFd: number, key: string, path: string): number {

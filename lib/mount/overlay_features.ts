@@ -96,7 +96,7 @@ export function probeOverlay(home: string, api: MountApi, asked: readonly string
     const nativeDiffRefusal = redirects ?? (usingMetacopy ? "the kernel uses metacopy" : undefined);
     return { backingFileSystem, mountOptions, userxattr, usingMetacopy, whiteouts: "devices", nativeDiffRefusal };
   } catch (error) {
-    if (isStorageError(error, "invalid_argument")) throw error;
+    if (isStorageError(error, "invalid_argument") || isStorageError(error, "not_supported")) throw error;
     throw unusable(error, home, backingFileSystem);
   }
 }
