@@ -148,10 +148,11 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
       return { id, path: layout.contentDir(id), [Symbol.asyncDispose]: nothingToDo };
     }
     const mergedDir = layout.mergedDir(id);
-    const overlay = this.overlayOf(id, options);
     try {
+      const overlay = this.overlayOf(id, options);
       await this.layerHome.mounts.acquire(id, mergedDir, overlay, this.layerHome.owner());
     } catch (error) {
+      // The kernel looks at all of them anyway, but does not tell which one it missed.
       if (isStorageError(error, "mount_failed")) this.layerHome.requireDirectories(id);
       throw error;
     }
@@ -176,7 +177,6 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
     const { layout } = this.layerHome;
     using lock = await lockDirectory(layout.dir(id), "exclusive");
     if (lock === undefined) return;
-    if (this.layerHome.mountState(id) === "none") return;
     if (await this.layerHome.mounts.release(id, layout.mergedDir(id))) this.unmounted(id);
   }
 
