@@ -64,11 +64,14 @@ export async function buildLayer(home: DriverHome, layer: NewLayer): Promise<voi
     undo.defer(() => home.runner.run("remove", { directory: layout.home, name }));
     await layer.build(staging, undo);
     if (home.marksCommitted && parent !== undefined && !home.isCommitted(parent)) {
-      replaceFile(layout.committedFile(parent), "", COMMITTED_MODE);
+      // It is its name that counts: there is nothing in it that could be lost.
+      replaceFile(layout.committedFile(parent), "", COMMITTED_MODE, false);
       undo.defer(() => void tryUnlinkat(AT_FDCWD, layout.committedFile(parent)));
     }
+    await home.syncContent(staging);
     renameat2(AT_FDCWD, staging, AT_FDCWD, layout.dir(id), RENAME_NOREPLACE);
     undo.move();
+    home.syncNames(layout.home);
   } catch (error) {
     if (isErrno(error, "EEXIST") && layout.exists(id)) throw layerExists(home, id);
     throw asStorageError(error, `Cannot make layer "${id}"`);
@@ -108,6 +111,7 @@ export async function removeLayer(
     const released = await release();
     renameat2(AT_FDCWD, layout.dir(id), AT_FDCWD, `${layout.home}/${aside}`, RENAME_NOREPLACE);
     released();
+    home.syncNames(layout.home);
   }
   await home.runner.run("remove", { directory: layout.home, name: aside });
 }

@@ -70,7 +70,9 @@ export async function remapLayer(
       await home.runner.run("shiftOwners", { directory: pathOf(tree), ...maps }, work);
     }
     rotate(staging, home.owner(maps.to));
+    await home.syncContent(staging);
     renameat2(AT_FDCWD, staging, AT_FDCWD, layout.dir(id), RENAME_EXCHANGE);
+    home.syncNames(layout.home);
   } catch (error) {
     await clear(home, name);
     throw asStorageError(error, `Cannot give layer "${id}" to other ids`);
