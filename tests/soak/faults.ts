@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * All faults, in the order in which they are tried.
+ *
+ * @module
+ */
+
+import type { Fault } from "./fault.ts";
+import { KILL } from "./kill.ts";
+
+/** What can happen to a store. */
+export const FAULTS: readonly Fault[] = [KILL];

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Compares a store with what a ledger says of it: each layer bit for bit, each mount and its count, each name.
+ *
+ * @module
+ */
+
+import { type DriverName, type GraphDriver, isStorageError, openDriver } from "../../mod.ts";
+import { mountPointsBelow } from "../_helpers/mount_points.ts";
+import { namesIn } from "../_helpers/names_in.ts";
+import { archiveOf, firstDifference, keyBelow, readTree, treeOf } from "./layer_content.ts";
+import { type Layer, type LedgerReading, type Possible, possibleIn, type StoreState } from "./layer_model.ts";
+
+/** What was found. Each line of text names the layer and what is wrong with it. */
+export interface StoreReport {
+  /** Layers that are as they must be. */
+  whole: number;
+  /** Layers whose call returned and that are not there. */
+  missing: string[];
+  /** Layers that lamina calls damaged, and that should not be. */
+  damaged: string[];
+  /** Layers that show something else than they must, or that were removed and are there. */
+  differing: string[];
+  /** Everything else: mounts, counts, names, files of the store's own. */
+  strange: string[];
+  /** What the store holds. */
+  state: StoreState;
+}
+
+/** Which store. */
+export interface StorePlace {
+  root: string;
+  runRoot: string;
+  driver: DriverName;
+}
+
+/** What was lost, one line a piece; none if all is as it must be. */
+export function lossesOf({ missing, damaged, differing, strange }: StoreReport): string[] {
+  return [...missing, ...damaged, ...differing, ...strange];
+}
+
+/** Compares the store with `reading`. Mounts that are held are given back. */
+export async function checkStore(place: StorePlace, reading: LedgerReading): Promise<StoreReport> {
+  await using driver = await openDriver({ ...place, work: "in-place" });
+  const report: StoreReport = {
+    whole: 0,
+    missing: [],
+    damaged: [],
+    differing: [],
+    strange: [],
+    state: { layers: new Map(), mounts: new Map() },
+  };
+  const found = new Set((await Array.fromAsync(driver.layers())).map(({ id }) => id));
+  const possible = possibilities(reading);
+  await releaseMounts(driver, place, possible, report);
+  const layers = new Map<string, Layer>();
+  for (const id of found) {
+    if (!possible.has(id)) report.strange.push(`${id}: nobody made it`);
+  }
+  for (const [id, { layers: candidates, mayBeDamaged }] of possible) {
+    const isThere = found.has(id);
+    if (!isThere) {
+      if (candidates.includes(undefined)) report.whole++;
+      else report.missing.push(`${id}: it is not there`);
+      continue;
+    }
+    const layer = await identify(driver, id, candidates, mayBeDamaged, report);
+    if (layer !== undefined) layers.set(id, layer);
+  }
+  report.strange.push(...await strangeNames(driver.home, [...found]));
+  report.state = { layers, mounts: new Map() };
+  return report;
+}
+
+function possibilities({ state, uncertain }: LedgerReading): Map<string, Possible> {
+  const ids = new Set([...state.layers.keys(), ...uncertain.keys()]);
+  return new Map([...ids].map((id) => [id, uncertain.get(id) ?? possibleIn(state, id)]));
+}
+
+/** Gives back what the dead process held: as often as it was counted, and not once more. */
+async function releaseMounts(
+  driver: GraphDriver,
+  { root, runRoot }: StorePlace,
+  possible: ReadonlyMap<string, Possible>,
+  report: StoreReport,
+): Promise<void> {
+  for (const [id, { users }] of possible) {
+    const isMounted = (): boolean => mountPointsBelow(`${driver.home}/${id}/merged`).length > 0;
+    let count = 0;
+    for (; isMounted() && count <= Math.max(...users); count++) await driver.put(id);
+    if (!users.includes(count)) {
+      report.strange.push(`${id}: counted ${count} users of its mount, not ${users.join(" or ")}`);
+    }
+  }
+  const left = [...mountPointsBelow(root), ...mountPointsBelow(runRoot)].filter((path) => path !== root);
+  report.strange.push(...left.map((path) => `${path}: a mount that nobody holds`));
+}
+
+/** Finds out which of the candidates a layer is. One that is told to be half applied is applied again. */
+async function identify(
+  driver: GraphDriver,
+  id: string,
+  candidates: readonly (Layer | undefined)[],
+  mayBeDamaged: boolean,
+  report: StoreReport,
+): Promise<Layer | undefined> {
+  const layers = candidates.filter((layer) => layer !== undefined);
+  if (layers.length === 0) {
+    report.differing.push(`${id}: it was removed and is there`);
+    return undefined;
+  }
+  try {
+    const layer = await match(driver, id, layers, report);
+    if (layer !== undefined) report.whole++;
+    return layer;
+  } catch (error) {
+    if (!isStorageError(error, "store_damaged")) throw error;
+    if (!mayBeDamaged) {
+      report.damaged.push(`${id}: ${error.message}`);
+      return undefined;
+    }
+  }
+  // What was interrupted is done again, as the hint of the error says.
+  const again = layers.at(-1)!;
+  const whole = layers.findLast((layer) => layer.key !== undefined) ?? again;
+  if (whole.key !== undefined) {
+    await driver.applyDiff(id, ReadableStream.from([archiveOf(whole.key, keyBelow(whole))]));
+  }
+  return await identify(driver, id, [whole], false, report);
+}
+
+async function match(
+  driver: GraphDriver,
+  id: string,
+  layers: readonly Layer[],
+  report: StoreReport,
+): Promise<Layer | undefined> {
+  await using mounted = await driver.get(id, { readOnly: true });
+  const tree = readTree(mounted.path);
+  const differences: string[] = [];
+  for (const layer of layers.toReversed()) {
+    const difference = firstDifference(treeOf(layer), tree);
+    if (difference === undefined) return layer;
+    differences.push(difference);
+  }
+  report.differing.push(`${id}: ${differences[0]}`);
+  return undefined;
+}
+
+/** Names of the store's own that are no layer's, nor recognisable as left over; and files of its own that are empty. */
+async function strangeNames(home: string, ids: readonly string[]): Promise<string[]> {
+  const strange: string[] = [];
+  for (const name of await namesIn(home)) {
+    if (name === "l" || name.startsWith(".lamina-") || ids.includes(name)) continue;
+    strange.push(`${home}/${name}: a strange name`);
+  }
+  for (const id of ids) {
+    for (const name of await namesIn(`${home}/${id}`)) {
+      const path = `${home}/${id}/${name}`;
+      if (name.startsWith(".lamina-") && name !== ".lamina-parent") continue;
+      const stat = await Deno.lstat(path);
+      if (!stat.isDirectory && !(stat.isFile && (stat.size > 0 || name === "committed"))) {
+        strange.push(`${path}: an empty file`);
+      }
+      if (stat.isDirectory && !OWN_DIRECTORIES.test(name)) strange.push(`${path}: a strange directory`);
+    }
+  }
+  return strange;
+}
+
+const OWN_DIRECTORIES = /^(diff[0-9]*|work|merged|empty|root|upper)$/;
