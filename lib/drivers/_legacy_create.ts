@@ -13,7 +13,6 @@ import { statat } from "../../ffi/stat.ts";
 import type { IdMaps } from "../id_map.ts";
 import { writeNewFile } from "../util/atomic_write.ts";
 import { buildLayer, removeLayer as removeWhole } from "./_layer_aside.ts";
-import { unmountStaged } from "./_legacy_content.ts";
 import type { LegacyHome } from "./_legacy_home.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
 import type { RemoveOptions } from "./driver.ts";
@@ -132,8 +131,5 @@ export function restoreMountPoint(home: LegacyHome, id: string): void {
 
 /** Removes the layer `id`, if there is one. */
 export async function removeLayer(home: LegacyHome, id: string, options: RemoveOptions): Promise<void> {
-  await removeWhole(home, id, options, () => {
-    unmountStaged(home, id);
-    return Promise.resolve(() => {});
-  });
+  await removeWhole(home, id, options, () => Promise.resolve(() => {}));
 }
