@@ -8,6 +8,7 @@
 
 import type { Fault } from "./fault.ts";
 import { KILL } from "./kill.ts";
+import { POWER_CUT } from "./power_cut.ts";
 
 /** What can happen to a store. */
-export const FAULTS: readonly Fault[] = [KILL];
+export const FAULTS: readonly Fault[] = [KILL, POWER_CUT];

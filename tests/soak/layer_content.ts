@@ -58,7 +58,7 @@ export function keyBelow(layer: Layer): number | undefined {
 
 /** What one must see of `layer`. */
 export function treeOf(layer: Layer): Tree {
-  const tree = layer.parent === undefined ? new Map<string, string>() : treeOf(layer.parent.layer);
+  const tree = layer.parent === undefined ? new Map([[".", rootLine(0)]]) : treeOf(layer.parent.layer);
   if (layer.key !== undefined) {
     const below = keyBelow(layer);
     if (below !== undefined) tree.delete(`gone-${below}`);
@@ -76,13 +76,18 @@ function line(isDirectory: boolean, mode: number, uid: number, mtime: number, co
   return `${isDirectory ? "d" : "f"} ${mode.toString(8)} uid=${uid} ${mtime} ${content}`;
 }
 
+/** The root's mode and time are those of the process that made the first layer. */
+function rootLine(uid: number): string {
+  return `root uid=${uid} `;
+}
+
 function md5(data: Uint8Array): string {
   return createHash("md5").update(data).digest("hex");
 }
 
-/** What one sees below `directory`, but for the directory itself. */
+/** What one sees at `directory`. */
 export function readTree(directory: string): Tree {
-  const tree: Tree = new Map();
+  const tree: Tree = new Map([[".", rootLine(Deno.statSync(directory).uid!)]]);
   const visit = (prefix: string): void => {
     for (const { name, isDirectory } of Deno.readDirSync(`${directory}/${prefix}`)) {
       const path = `${prefix}${name}`;

@@ -157,6 +157,15 @@ export function readLedger(
   return { state, uncertain, interrupted };
 }
 
+/** What a ledger says of a store whose machine died, and with it all mounts. */
+export function withoutMounts({ state, uncertain, interrupted }: LedgerReading): LedgerReading {
+  return {
+    state: { layers: state.layers, mounts: new Map() },
+    uncertain: new Map([...uncertain].map(([id, possible]) => [id, { ...possible, users: [0] }])),
+    interrupted,
+  };
+}
+
 /** What one may find of the layer where nothing was interrupted. */
 export function possibleIn(state: StoreState, id: string): Possible {
   return { layers: [state.layers.get(id)], users: [state.mounts.get(id) ?? 0], mayBeDamaged: false };

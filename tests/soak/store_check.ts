@@ -115,18 +115,19 @@ async function identify(
     if (layer !== undefined) report.whole++;
     return layer;
   } catch (error) {
-    if (!isStorageError(error, "store_damaged")) throw error;
-    if (!mayBeDamaged) {
-      report.damaged.push(`${id}: ${error.message}`);
+    if (!isStorageError(error)) throw error;
+    if (error.code !== "store_damaged" || !mayBeDamaged) {
+      report.damaged.push(`${id}: ${error.code}: ${error.message}`);
       return undefined;
     }
   }
-  // What was interrupted is done again, as the hint of the error says.
-  const again = layers.at(-1)!;
-  const whole = layers.findLast((layer) => layer.key !== undefined) ?? again;
-  if (whole.key !== undefined) {
-    await driver.applyDiff(id, ReadableStream.from([archiveOf(whole.key, keyBelow(whole))]));
+  // As the hint of the error says: it is applied again, or removed.
+  const whole = layers.findLast((layer) => layer.key !== undefined);
+  if (whole?.key === undefined) {
+    await driver.remove(id);
+    return undefined;
   }
+  await driver.applyDiff(id, ReadableStream.from([archiveOf(whole.key, keyBelow(whole))]));
   return await identify(driver, id, [whole], false, report);
 }
 
@@ -151,7 +152,7 @@ async function match(
 /** Names of the store's own that are no layer's, nor recognisable as left over; and files of its own that are empty. */
 async function strangeNames(home: string, ids: readonly string[]): Promise<string[]> {
   const strange: string[] = [];
-  for (const name of await namesIn(home)) {
+  for (const name of await namesIfThere(home)) {
     if (name === "l" || name.startsWith(".lamina-") || ids.includes(name)) continue;
     strange.push(`${home}/${name}: a strange name`);
   }
@@ -167,6 +168,16 @@ async function strangeNames(home: string, ids: readonly string[]): Promise<strin
     }
   }
   return strange;
+}
+
+/** A home that never got a layer need not be there. */
+async function namesIfThere(directory: string): Promise<string[]> {
+  try {
+    return await namesIn(directory);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
 }
 
 const OWN_DIRECTORIES = /^(diff[0-9]*|work|merged|empty|root|upper)$/;
