@@ -51,7 +51,7 @@ export class LayerMounts {
     const counter = this.#counter(id);
     const count = counter.read(state === "mounted");
     if (count > 1) {
-      counter.write(count - 1);
+      counter.lower(count - 1);
       return false;
     }
     await this.#unmount(counter, id, mergedDir);
