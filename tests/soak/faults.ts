@@ -7,8 +7,9 @@
  */
 
 import type { Fault } from "./fault.ts";
+import { FULL_DISK } from "./full_disk.ts";
 import { KILL } from "./kill.ts";
 import { POWER_CUT } from "./power_cut.ts";
 
 /** What can happen to a store. */
-export const FAULTS: readonly Fault[] = [KILL, POWER_CUT];
+export const FAULTS: readonly Fault[] = [KILL, POWER_CUT, FULL_DISK];

@@ -86,7 +86,7 @@ class Carrier {
   /** Mounts a disk; what is returned unmounts it and everything in it. */
   async mount(name: string, fileSystem: FileSystem, place: string): Promise<AsyncDisposable & { path: string }> {
     const path = this.directory.join(place);
-    await runOk("mount", ["-o", `loop,${DISKS[fileSystem].options}`, this.disk(name), path]);
+    await runOk("mount", ["-t", fileSystem, "-o", `loop,${DISKS[fileSystem].options}`, this.disk(name), path]);
     return {
       path,
       async [Symbol.asyncDispose](): Promise<void> {
@@ -94,16 +94,22 @@ class Carrier {
       },
     };
   }
+
+  /** The kernel may have its hands on a disk for a moment after it was unmounted: each gets a file of its own. */
+  async remove(name: string): Promise<void> {
+    await Deno.remove(this.disk(name));
+  }
 }
 
 async function runRound(carrier: Carrier, round: Round, number: number): Promise<Outcome[]> {
   const { fileSystem, driver, sync, seed } = round;
   const random = Random.ofCase(seed, number);
-  await carrier.clone(fileSystem, "disk");
+  const name = `disk-${number}`;
+  await carrier.clone(fileSystem, name);
   const certain: number[] = [];
   let lines;
   {
-    await using disk = await carrier.mount("disk", fileSystem, "at-work");
+    await using disk = await carrier.mount(name, fileSystem, "at-work");
     const [root, runRoot] = [`${disk.path}/root`, carrier.directory.join(`run-${number}`)];
     const start = stateToJson(EMPTY_STORE);
     await using operator = new Operator({ root, runRoot, driver, sync, seed: random.below(1e9), start });
@@ -111,18 +117,23 @@ async function runRound(carrier: Carrier, round: Round, number: number): Promise
     for (let i = 0; i < CLONES; i++) {
       await new Promise((resolve) => setTimeout(resolve, random.below(LONGEST_WAIT_MS)));
       certain.push(operator.lines.length);
-      await carrier.clone("disk", `clone-${i}`);
+      await carrier.clone(name, `${name}-clone-${i}`);
     }
     await operator.kill();
     lines = operator.lines;
   }
+  await carrier.remove(name);
   const outcomes: Outcome[] = [];
   for (let i = 0; i < CLONES; i++) {
-    await using disk = await carrier.mount(`clone-${i}`, fileSystem, "after");
-    // State that ends with the machine has ended.
-    const place = { root: `${disk.path}/root`, runRoot: carrier.directory.join(`run-${number}-${i}`), driver };
-    const reading = readLedger(driver, EMPTY_STORE, lines, certain[i]!);
-    outcomes.push({ round, report: await checkStore(place, withoutMounts(reading)) });
+    const clone = `${name}-clone-${i}`;
+    {
+      await using disk = await carrier.mount(clone, fileSystem, "after");
+      // State that ends with the machine has ended.
+      const place = { root: `${disk.path}/root`, runRoot: carrier.directory.join(`run-${number}-${i}`), driver };
+      const reading = readLedger(driver, EMPTY_STORE, lines, certain[i]!);
+      outcomes.push({ round, report: await checkStore(place, withoutMounts(reading)) });
+    }
+    await carrier.remove(clone);
   }
   return outcomes;
 }

@@ -44,7 +44,7 @@ testNeeding(
       ["a mount", "umount job/merged", /job: counted 0 users/],
       ["a strange mount", "mkdir x; mount -t tmpfs x x", /a mount that nobody holds/],
       ["a strange name", "mkdir -p +x", /\+x: a strange name/],
-      ["a strange layer", "cp -a child copy", /copy: nobody made it/],
+      ["a strange layer", "cp -a child copy", /copy: it was removed, or never made/],
     ];
     for (const [what, script, expected] of damages) {
       await using directory = await TempDir.make();

@@ -56,7 +56,7 @@ export async function checkStore(place: StorePlace, reading: LedgerReading): Pro
   await releaseMounts(driver, place, possible, report);
   const layers = new Map<string, Layer>();
   for (const id of found) {
-    if (!possible.has(id)) report.strange.push(`${id}: nobody made it`);
+    if (!possible.has(id)) report.differing.push(`${id}: it was removed, or never made, and is there`);
   }
   for (const [id, { layers: candidates, mayBeDamaged }] of possible) {
     const isThere = found.has(id);
@@ -107,7 +107,7 @@ async function identify(
 ): Promise<Layer | undefined> {
   const layers = candidates.filter((layer) => layer !== undefined);
   if (layers.length === 0) {
-    report.differing.push(`${id}: it was removed and is there`);
+    report.differing.push(`${id}: it was removed, and is there`);
     return undefined;
   }
   try {
@@ -127,7 +127,13 @@ async function identify(
     await driver.remove(id);
     return undefined;
   }
-  await driver.applyDiff(id, ReadableStream.from([archiveOf(whole.key, keyBelow(whole))]));
+  try {
+    await driver.applyDiff(id, ReadableStream.from([archiveOf(whole.key, keyBelow(whole))]));
+  } catch (error) {
+    if (!isStorageError(error)) throw error;
+    report.damaged.push(`${id}: cannot be applied again: ${error.code}: ${error.message}`);
+    return undefined;
+  }
   return await identify(driver, id, [whole], false, report);
 }
 
