@@ -7,9 +7,10 @@
  */
 
 import type { Fault } from "./fault.ts";
+import { BROKEN_DISK } from "./broken_disk.ts";
 import { FULL_DISK } from "./full_disk.ts";
 import { KILL } from "./kill.ts";
 import { POWER_CUT } from "./power_cut.ts";
 
 /** What can happen to a store. */
-export const FAULTS: readonly Fault[] = [KILL, POWER_CUT, FULL_DISK];
+export const FAULTS: readonly Fault[] = [KILL, POWER_CUT, FULL_DISK, BROKEN_DISK];
