@@ -20,7 +20,7 @@ async function callsOf(driver: string, sync: SyncPolicy): Promise<string[]> {
   await Deno.writeTextFile(directory.join("tree/file"), "content");
   const archive = (await runBytes("tar", ["-C", directory.join("tree"), "-c", "."])).stdout;
   const log = directory.join("calls");
-  const strace = ["-f", "--seccomp-bpf", "-o", log, "-e", "trace=fsync,syncfs,fdatasync,renameat,renameat2"];
+  const strace = ["-f", "-y", "--seccomp-bpf", "-o", log, "-e", "trace=fsync,syncfs,fdatasync,renameat,renameat2"];
   const writer = [Deno.execPath(), "run", "--no-lock", "--allow-all", WRITER];
   const store = [directory.join("root"), directory.join("run"), driver, sync];
   const { code, stderr } = await runBytes("strace", [...strace, ...writer, ...store], { input: archive });
