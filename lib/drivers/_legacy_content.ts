@@ -17,6 +17,7 @@ import { mountAside, pathOf } from "../mount/mount_aside.ts";
 import { overlayXattrs } from "../mount/overlay_features.ts";
 import { replaceFile } from "../util/atomic_write.ts";
 import { beginApply, isEmptyDirectory, notEmpty, requireUnmounted } from "./_layer_aside.ts";
+import { LayerPin } from "./_layer_pin.ts";
 import type { LegacyHome } from "./_legacy_home.ts";
 import { makeOwnedDirectory } from "./_owner.ts";
 import type { WorkOptions } from "./driver.ts";
@@ -49,11 +50,17 @@ async function see(home: LegacyHome, id: string): Promise<SeenTree> {
   using _lock = await home.lock(id);
   home.requireWhole(id);
   const { layout } = home;
-  if (layout.isImage(id)) return { path: layout.rootDir(id), [Symbol.asyncDispose]: nothingToDo };
+  using undo = new DisposableStack();
+  const pin = undo.use(new LayerPin(layout, id));
+  const seen = (path: string): SeenTree => {
+    const all = undo.move();
+    return { path, pin, [Symbol.asyncDispose]: () => Promise.resolve(all.dispose()) };
+  };
+  if (layout.isImage(id)) return seen(layout.rootDir(id));
   const lowerDirs = [layout.upperDir(id), layout.rootDir(layout.lowerId(id))];
   const overlay = { lowerDirs, upper: undefined, options: home.features.mountOptions };
-  const root = await mountAside(home.asideDir, (target) => home.mounter.show(overlay, layout.mergedDir(id), target));
-  return { path: pathOf(root), [Symbol.asyncDispose]: () => Promise.resolve(root[Symbol.dispose]()) };
+  const show = (target: string): void | Promise<void> => home.mounter.show(overlay, layout.mergedDir(id), target);
+  return seen(pathOf(undo.use(await mountAside(home.asideDir, show))));
 }
 
 /** Begins new content for the layer `id`. */
@@ -167,8 +174,4 @@ async function clearStaged(home: LegacyHome, id: string): Promise<void> {
     // The failure that led here is the one to be told.
     home.logger.warn(`cannot clear ${layout.applyingDir(id)} away: ${error instanceof Error ? error.message : error}`);
   }
-}
-
-function nothingToDo(): Promise<void> {
-  return Promise.resolve();
 }
