@@ -8,9 +8,10 @@
 
 import type { Fault } from "./fault.ts";
 import { BROKEN_DISK } from "./broken_disk.ts";
+import { CROWD } from "./crowd.ts";
 import { FULL_DISK } from "./full_disk.ts";
 import { KILL } from "./kill.ts";
 import { POWER_CUT } from "./power_cut.ts";
 
 /** What can happen to a store. */
-export const FAULTS: readonly Fault[] = [KILL, POWER_CUT, FULL_DISK, BROKEN_DISK];
+export const FAULTS: readonly Fault[] = [KILL, POWER_CUT, FULL_DISK, BROKEN_DISK, CROWD];

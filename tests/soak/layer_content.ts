@@ -12,7 +12,8 @@ import { type TarItem, tarOf } from "../archive/_tar_of.ts";
 import { Random } from "../fuzz/random.ts";
 import type { Layer } from "./layer_model.ts";
 
-const FILES = 30;
+/** How many files the directory of an archive holds. */
+export const FILES = 30;
 const MOST_BYTES = 20_000;
 const TIME = 1_700_000_000;
 
@@ -107,6 +108,17 @@ export function firstDifference(expected: Tree, found: Tree): string | undefined
   for (const path of new Set([...expected.keys(), ...found.keys()])) {
     if (expected.get(path) === found.get(path)) continue;
     return `${path}: expected ${expected.get(path) ?? "nothing"}, found ${found.get(path) ?? "nothing"}`;
+  }
+  return undefined;
+}
+
+/** What a tree lacks of the archives that are in it; undefined if they are whole. */
+export function brokenArchive(tree: Tree): string | undefined {
+  for (const [, key] of [...tree.keys()].map((path) => /^own-(\d+)$/.exec(path) ?? [])) {
+    if (key === undefined) continue;
+    const own = (paths: Tree): Tree => new Map([...paths].filter(([path]) => `${path}/`.startsWith(`own-${key}/`)));
+    const difference = firstDifference(own(treeOf({ key: Number(key), remaps: 0 })), own(tree));
+    if (difference !== undefined) return difference;
   }
   return undefined;
 }

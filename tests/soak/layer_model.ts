@@ -147,10 +147,10 @@ export function readLedger(
       interrupted = line.begin;
       const { id } = line.begin;
       const possible = uncertain.get(id) ?? possibleIn(state, id);
-      possible.layers.push(...outcomes(driver, state, line.begin));
-      possible.users.push(after(driver, state, line.begin).mounts.get(id) ?? 0);
-      possible.mayBeDamaged ||= line.begin.kind === "apply" ||
-        line.begin.kind === "createFromTemplate" && driver === "overlay2";
+      const next = after(driver, state, line.begin);
+      possible.layers.push(next.layers.get(id));
+      possible.users.push(next.mounts.get(id) ?? 0);
+      possible.mayBeDamaged ||= line.begin.kind === "apply";
       uncertain.set(id, possible);
     }
   });
@@ -169,16 +169,6 @@ export function withoutMounts({ state, uncertain, interrupted }: LedgerReading):
 /** What one may find of the layer where nothing was interrupted. */
 export function possibleIn(state: StoreState, id: string): Possible {
   return { layers: [state.layers.get(id)], users: [state.mounts.get(id) ?? 0], mayBeDamaged: false };
-}
-
-function outcomes(driver: DriverName, state: StoreState, operation: Operation): (Layer | undefined)[] {
-  const layer = after(driver, state, operation).layers.get(operation.id);
-  // overlay2 makes the layer first and then applies the template's diff to it.
-  if (operation.kind === "createFromTemplate" && layer?.key !== undefined) {
-    const { key: _, ...empty } = layer;
-    return [layer, empty];
-  }
-  return [layer];
 }
 
 /** A state as text, for another process. */
