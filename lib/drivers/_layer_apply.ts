@@ -52,6 +52,7 @@ export async function finishApply(home: LayerHome, id: string): Promise<void> {
 }
 
 function requireEmpty(home: LayerHome, id: string): void {
+  home.views.requireNone(id, `apply a diff to layer "${id}"`);
   if (home.mountState(id) === "mounted") {
     throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": it is mounted`);
   }

@@ -152,6 +152,7 @@ async function requireUnused(home: LayerHome, id: string, force: boolean): Promi
       hint: `remove the layers above it first (lamina tree shows them)`,
     });
   }
+  home.views.requireNone(id, `remove layer "${id}"`);
   const applying = tryLockDirectory(home.layout.applyingDir(id), "exclusive");
   if (applying === "busy") {
     throw new StorageError("layer_in_use", `Cannot remove layer "${id}": a diff is being applied to it`);

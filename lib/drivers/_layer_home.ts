@@ -27,6 +27,7 @@ import type { LayerFormat } from "./_layer_format.ts";
 import { type LayerLayout, LINK_DIR } from "./_layer_layout.ts";
 import { LayerQuotas } from "./_layer_quotas.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
+import { ViewRecords } from "./_view_records.ts";
 import { WorkerRunner, type WorkRunner } from "./_work_runner.ts";
 
 const PARENTS_MODE = 0o755;
@@ -57,6 +58,7 @@ export class LayerHome implements DriverHome {
   readonly #settings: HomeSettings;
   #workers: WorkRunner | undefined;
   #mounts: LayerMounts | undefined;
+  #views: ViewRecords | undefined;
   #features: OverlayFeatures | undefined;
   #hasAskedForChildren = false;
   #children: ChildIndex | undefined;
@@ -148,6 +150,11 @@ export class LayerHome implements DriverHome {
       this.#mounts = new LayerMounts(countDir, this.mounter);
     }
     return this.#mounts;
+  }
+
+  /** What of this home is shown at places of the user's choice. */
+  get views(): ViewRecords {
+    return this.#views ??= new ViewRecords(`${this.#runDir()}/views`);
   }
 
   /** A layer that lies on `id`, if there is any. */

@@ -9,9 +9,11 @@
 
 import { AT_FDCWD, tryMkdirat } from "../../ffi/file.ts";
 import { ERRNO, failure, octal } from "../../ffi/errno.ts";
+import { MS_RDONLY } from "../../ffi/mount.ts";
 import { lchownat } from "../../ffi/owner.ts";
 import { geteuid } from "../../ffi/process.ts";
-import { asStorageError } from "../errors.ts";
+import { statfs } from "../../ffi/statfs.ts";
+import { asStorageError, StorageError } from "../errors.ts";
 import { MountCount } from "../mount/mount_count.ts";
 import type { Mounter } from "../mount/mounter.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
@@ -19,6 +21,13 @@ import { removeMountPoint } from "../mount/unmount.ts";
 import type { Owner } from "./_owner.ts";
 
 const MERGED_MODE = 0o700;
+
+/** How a layer's mount is to be used, and whether it has to be the one or the other. */
+export interface Use {
+  access?: "read-only" | "read-write" | "any";
+  /** How many users more there are. */
+  users?: 0 | 1;
+}
 
 /** The mounts of one home. */
 export class LayerMounts {
@@ -33,24 +42,74 @@ export class LayerMounts {
     return this.mounter.state(mergedDir) !== "none";
   }
 
-  /** Counts one user more of the mount of `id` at `mergedDir`; the first one mounts `overlay` there. */
-  async acquire(id: string, mergedDir: string, overlay: OverlayMount, owner: Owner): Promise<void> {
+  /** Whether somebody may write in the mount at `mergedDir`. */
+  isWritten(id: string, mergedDir: string): boolean {
+    if (this.mounter.state(mergedDir) !== "mounted") return false;
+    return !this.#isReadOnly(mergedDir) && this.#counter(id).read(true) > 0;
+  }
+
+  #isReadOnly(mergedDir: string): boolean {
+    return (statfs(mergedDir).mountFlags & MS_RDONLY) !== 0;
+  }
+
+  /**
+   * Counts one user more of the mount of `id` at `mergedDir`; the first one mounts `overlay` there.
+   *
+   * @throws {StorageError} `mount_failed`; `layer_in_use`: it is mounted for another kind of access.
+   */
+  async acquire(
+    id: string,
+    mergedDir: string,
+    overlay: OverlayMount,
+    owner: Owner,
+    { access = "any", users = 1 }: Use = {},
+  ): Promise<void> {
     const state = this.mounter.state(mergedDir);
     // Nobody has anything of a mount whose program has died.
     if (state === "dead") await this.mounter.unmount(mergedDir);
+    if (state === "mounted" && access !== "any") this.#requireAccess(id, mergedDir, access);
     const counter = this.#counter(id);
     const count = counter.read(state === "mounted");
     if (state !== "mounted") await this.#mount(counter, mergedDir, overlay, owner);
-    counter.write(count + 1);
+    counter.write(count + users);
   }
 
-  /** Counts one user less; whether that was the last one, and the layer is no longer mounted. */
-  async release(id: string, mergedDir: string): Promise<boolean> {
+  /** @throws {StorageError} `layer_in_use`. */
+  #requireAccess(id: string, mergedDir: string, access: "read-only" | "read-write"): void {
+    if (this.#isReadOnly(mergedDir) === (access === "read-only")) return;
+    if (access === "read-only") {
+      throw new StorageError(
+        "layer_in_use",
+        `Cannot mount layer "${id}" read-only: it is mounted to be written in, at ${mergedDir}`,
+        { hint: `show it at a place of its own: lamina mount ${id} --read-only --at DIR` },
+      );
+    }
+    throw new StorageError(
+      "layer_in_use",
+      `Cannot mount layer "${id}" to be written in: it is mounted read-only, at ${mergedDir}`,
+      { hint: `unmount it first: lamina unmount ${id}` },
+    );
+  }
+
+  /**
+   * Counts one user less; whether that was the last one, and the layer is no longer mounted.
+   *
+   * @param isNeeded Whether the mount has to stay without users.
+   */
+  async release(id: string, mergedDir: string, isNeeded: () => boolean): Promise<boolean> {
     const count = this.#counter(id).read(this.mounter.state(mergedDir) === "mounted");
-    if (count > 1) {
-      this.#counter(id).write(count - 1);
+    if (count > 1 || isNeeded()) {
+      this.#counter(id).write(Math.max(count - 1, 0));
       return false;
     }
+    await this.unmount(id, mergedDir);
+    return true;
+  }
+
+  /** Takes the mount down if it has no user; whether it did. */
+  async unmountUnused(id: string, mergedDir: string): Promise<boolean> {
+    const state = this.mounter.state(mergedDir);
+    if (state === "none" || this.#counter(id).read(state === "mounted") > 0) return false;
     await this.unmount(id, mergedDir);
     return true;
   }

@@ -119,6 +119,7 @@ async function beginApply(home: LegacyHome, id: string): Promise<Disposable> {
 /** @throws {StorageError} `layer_in_use`, `layer_not_empty`. */
 async function requireFillable(home: LegacyHome, id: string): Promise<void> {
   const { layout } = home;
+  home.views.requireNone(id, `apply a diff to layer "${id}"`);
   if (isOverlayMounted(layout.mergedDir(id))) {
     throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": it is mounted`);
   }

@@ -192,6 +192,7 @@ async function requireUnused(home: LegacyHome, id: string, force: boolean): Prom
       hint: `remove the layers above it first (lamina tree shows them)`,
     });
   }
+  home.views.requireNone(id, `remove layer "${id}"`);
   const applying = tryLockDirectory(home.layout.applyingDir(id), "exclusive");
   if (applying === "busy") {
     throw new StorageError("layer_in_use", `Cannot remove layer "${id}": a diff is being applied to it`);

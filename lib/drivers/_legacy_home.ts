@@ -24,6 +24,7 @@ import type { HomeSettings } from "./_layer_home.ts";
 import { LegacyLayout } from "./_legacy_layout.ts";
 import type { DriverHome } from "./_graph_driver.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
+import { ViewRecords } from "./_view_records.ts";
 import { WorkerRunner, type WorkRunner } from "./_work_runner.ts";
 
 const PARENTS_MODE = 0o755;
@@ -44,6 +45,7 @@ export class LegacyHome implements DriverHome {
   readonly #runRoot: string;
   #workers: WorkRunner | undefined;
   #mounts: LayerMounts | undefined;
+  #views: ViewRecords | undefined;
   #features: OverlayFeatures | undefined;
 
   constructor({ home, runRoot, idMaps, mounter, logger, runner }: HomeSettings) {
@@ -117,6 +119,11 @@ export class LegacyHome implements DriverHome {
       this.#mounts = new LayerMounts(countDir, this.mounter);
     }
     return this.#mounts;
+  }
+
+  /** What of this home is shown at places of the user's choice. */
+  get views(): ViewRecords {
+    return this.#views ??= new ViewRecords(`${this.runDir}/views`);
   }
 
   /** What `get` mounted for the layer. */

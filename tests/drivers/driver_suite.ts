@@ -21,12 +21,8 @@ import { TempDir } from "../_helpers/temp_dir.ts";
 import { assertSameTree, listTree } from "../_helpers/tree.ts";
 import { type TarItem, tarOf } from "../archive/_tar_of.ts";
 import { layersLeft } from "./_layers_left.ts";
-
-/** A store for one test. */
-export interface TestStore {
-  driver: GraphDriver;
-  directory: TempDir;
-}
+import type { TestStore } from "./_test_store.ts";
+import { viewTests } from "./_view_tests.ts";
 
 /** `bytes` as a stream, in pieces that fit nothing. */
 export function streamOf(bytes: Uint8Array<ArrayBuffer>, piece = 777): ReadableStream<Uint8Array<ArrayBuffer>> {
@@ -476,4 +472,6 @@ export function driverSuite(
     assertEquals((await driver.getMetadata("base")).lowerDirs, []);
     assertEquals((await driver.getMetadata("child")).lowerDirs, [(await driver.getMetadata("base")).upperDir]);
   });
+
+  viewTests({ test, testWriting, testOwnBase, withBase });
 }
