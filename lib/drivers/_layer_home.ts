@@ -21,7 +21,7 @@ import { makeDirectories, makeRunDirectory } from "../util/run_file.ts";
 import { ChildIndex } from "./_child_index.ts";
 import { type ContentRules, PLAIN } from "./_content_rules.ts";
 import { featuresOf } from "./_features_cache.ts";
-import type { DriverHome } from "./_graph_driver.ts";
+import type { DriverHome } from "./_driver_home.ts";
 import { LayerMounts } from "./_layer_mounts.ts";
 import type { LayerFormat } from "./_layer_format.ts";
 import { type LayerLayout, LINK_DIR } from "./_layer_layout.ts";

@@ -26,7 +26,7 @@ import { MOST_LOWER_DIRS, type OverlayMount } from "../mount/overlay.ts";
 import { removeMountPoint } from "../mount/unmount.ts";
 import { lockDirectory } from "../util/directory_lock.ts";
 import { randomId } from "../util/random_id.ts";
-import type { DriverHome } from "./_graph_driver.ts";
+import type { DriverHome } from "./_driver_home.ts";
 import { mountsOfView, type ViewRecord, type ViewRecords } from "./_view_records.ts";
 import { findTarget, isEmpty, nameOfTarget, openTarget, requireApart } from "./_view_target.ts";
 import type { GetOptions, ViewInfo, ViewOptions } from "./driver.ts";

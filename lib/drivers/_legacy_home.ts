@@ -22,7 +22,7 @@ import { featuresOf } from "./_features_cache.ts";
 import { LayerMounts } from "./_layer_mounts.ts";
 import type { HomeSettings } from "./_layer_home.ts";
 import { LegacyLayout } from "./_legacy_layout.ts";
-import type { DriverHome } from "./_graph_driver.ts";
+import type { DriverHome } from "./_driver_home.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
 import { ViewRecords } from "./_view_records.ts";
 import { WorkerRunner, type WorkRunner } from "./_work_runner.ts";

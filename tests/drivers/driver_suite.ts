@@ -62,13 +62,16 @@ export interface Expectations {
   baseInImageStore?: boolean;
   /** Whether no layer can be written in: only what images need is tested. */
   imagesOnly?: boolean;
+  /** Whether views are tested: not where another row has them in the same way. */
+  views?: boolean;
 }
 
 /** Adds the tests to the run, under `name`. */
 export function driverSuite(
   name: string,
   options: OpenOptions,
-  { templates, seesLinks = false, baseInImageStore = false, imagesOnly = false }: Expectations,
+  { templates, seesLinks = false, baseInImageStore = false, imagesOnly = false, views = options.work === "in-place" }:
+    Expectations,
 ): void {
   function test(title: string, body: (store: TestStore) => Promise<void>): void {
     testNeeding([needsRoot, needsOverlay], `${name}: ${title}`, async () => {
@@ -473,5 +476,5 @@ export function driverSuite(
     assertEquals((await driver.getMetadata("child")).lowerDirs, [(await driver.getMetadata("base")).upperDir]);
   });
 
-  viewTests({ test, testWriting, testOwnBase, withBase });
+  if (views) viewTests({ test, testWriting, testOwnBase, withBase });
 }

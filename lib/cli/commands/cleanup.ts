@@ -8,10 +8,11 @@
 
 import { type Context, listLayers } from "../context.ts";
 
-/** Unmounts every layer of the store, whoever mounted it. */
+/** Unmounts every view and every layer of the store, whoever mounted it. */
 export async function cleanup({ output, openDriver }: Context): Promise<void> {
   const driver = await openDriver();
   const mounted = (await listLayers(driver)).filter((layer) => layer.mounted).map(({ id }) => id);
+  const views = (await driver.views()).map(({ path }) => path);
   await driver.cleanup();
-  if (output.json) output.printJson({ unmounted: mounted });
+  if (output.json) output.printJson({ unmounted: mounted, views });
 }
