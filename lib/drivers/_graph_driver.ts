@@ -161,13 +161,14 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
       return { id, path: layout.contentDir(id), [Symbol.asyncDispose]: nothingToDo };
     }
     const mergedDir = layout.mergedDir(id);
-    const overlay = this.overlayOf(id, options);
-    const canWrite = overlay.upper !== undefined && !overlay.options.includes("ro");
-    const access = options.readOnly === true ? "read-only" : canWrite ? "read-write" : "any";
-    if (canWrite) this.layerHome.views.requireWritable(id, () => this.layerHome.mountState(id) !== "none");
     try {
+      const overlay = this.overlayOf(id, options);
+      const canWrite = overlay.upper !== undefined && !overlay.options.includes("ro");
+      const access = options.readOnly === true ? "read-only" : canWrite ? "read-write" : "any";
+      if (canWrite) this.layerHome.views.requireWritable(id, () => this.layerHome.mountState(id) !== "none");
       await this.layerHome.mounts.acquire(id, mergedDir, overlay, this.layerHome.owner(), { access });
     } catch (error) {
+      // The kernel looks at all of them anyway, but does not tell which one it missed.
       if (isStorageError(error, "mount_failed")) this.layerHome.requireDirectories(id);
       throw error;
     }
@@ -192,7 +193,6 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
     const { layout } = this.layerHome;
     using lock = await lockDirectory(layout.dir(id), "exclusive");
     if (lock === undefined) return;
-    if (this.layerHome.mountState(id) === "none") return;
     const isNeeded = (): boolean => this.layerHome.views.needMount(id);
     if (await this.layerHome.mounts.release(id, layout.mergedDir(id), isNeeded)) this.unmounted(id);
   }

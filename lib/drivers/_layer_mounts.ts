@@ -11,7 +11,7 @@ import { AT_FDCWD, tryMkdirat } from "../../ffi/file.ts";
 import { ERRNO, failure, octal } from "../../ffi/errno.ts";
 import { MS_RDONLY } from "../../ffi/mount.ts";
 import { lchownat } from "../../ffi/owner.ts";
-import { geteuid } from "../../ffi/process.ts";
+import { getegid, geteuid } from "../../ffi/process.ts";
 import { statfs } from "../../ffi/statfs.ts";
 import { asStorageError, StorageError } from "../errors.ts";
 import { MountCount } from "../mount/mount_count.ts";
@@ -45,11 +45,7 @@ export class LayerMounts {
   /** Whether somebody may write in the mount at `mergedDir`. */
   isWritten(id: string, mergedDir: string): boolean {
     if (this.mounter.state(mergedDir) !== "mounted") return false;
-    return !this.#isReadOnly(mergedDir) && this.#counter(id).read(true) > 0;
-  }
-
-  #isReadOnly(mergedDir: string): boolean {
-    return (statfs(mergedDir).mountFlags & MS_RDONLY) !== 0;
+    return !isReadOnly(mergedDir) && this.#counter(id).read(true) > 0;
   }
 
   /**
@@ -64,81 +60,74 @@ export class LayerMounts {
     owner: Owner,
     { access = "any", users = 1 }: Use = {},
   ): Promise<void> {
-    const state = this.mounter.state(mergedDir);
+    const counter = this.#counter(id);
+    // Nothing is mounted where there is nothing to mount it on.
+    const state = makeMountPoint(mergedDir, owner) ? "none" : this.mounter.state(mergedDir);
+    if (state === "mounted") {
+      if (access !== "any") requireAccess(id, mergedDir, access);
+      return counter.write(counter.read(true) + users);
+    }
     // Nobody has anything of a mount whose program has died.
     if (state === "dead") await this.mounter.unmount(mergedDir);
-    if (state === "mounted" && access !== "any") this.#requireAccess(id, mergedDir, access);
-    const counter = this.#counter(id);
-    const count = counter.read(state === "mounted");
-    if (state !== "mounted") await this.#mount(counter, mergedDir, overlay, owner);
-    counter.write(count + users);
-  }
-
-  /** @throws {StorageError} `layer_in_use`. */
-  #requireAccess(id: string, mergedDir: string, access: "read-only" | "read-write"): void {
-    if (this.#isReadOnly(mergedDir) === (access === "read-only")) return;
-    if (access === "read-only") {
-      throw new StorageError(
-        "layer_in_use",
-        `Cannot mount layer "${id}" read-only: it is mounted to be written in, at ${mergedDir}`,
-        { hint: `show it at a place of its own: lamina mount ${id} --read-only --at DIR` },
-      );
-    }
-    throw new StorageError(
-      "layer_in_use",
-      `Cannot mount layer "${id}" to be written in: it is mounted read-only, at ${mergedDir}`,
-      { hint: `unmount it first: lamina unmount ${id}` },
-    );
+    await this.#mount(counter, mergedDir, overlay, owner, users);
   }
 
   /**
-   * Counts one user less; whether that was the last one, and the layer is no longer mounted.
+   * Counts one user less; whether that was the last one, and the layer is no longer mounted. None at all is no error.
    *
    * @param isNeeded Whether the mount has to stay without users.
    */
   async release(id: string, mergedDir: string, isNeeded: () => boolean): Promise<boolean> {
-    const count = this.#counter(id).read(this.mounter.state(mergedDir) === "mounted");
+    const state = this.mounter.state(mergedDir);
+    if (state === "none") return false;
+    const counter = this.#counter(id);
+    const count = counter.read(state === "mounted");
     if (count > 1 || isNeeded()) {
-      this.#counter(id).write(Math.max(count - 1, 0));
+      counter.write(Math.max(count - 1, 0));
       return false;
     }
-    await this.unmount(id, mergedDir);
+    await this.#unmount(counter, id, mergedDir);
     return true;
   }
 
   /** Takes the mount down if it has no user; whether it did. */
   async unmountUnused(id: string, mergedDir: string): Promise<boolean> {
     const state = this.mounter.state(mergedDir);
-    if (state === "none" || this.#counter(id).read(state === "mounted") > 0) return false;
-    await this.unmount(id, mergedDir);
+    const counter = this.#counter(id);
+    if (state === "none" || counter.read(state === "mounted") > 0) return false;
+    await this.#unmount(counter, id, mergedDir);
     return true;
   }
 
   /** Takes the mount down, whoever uses it, and forgets its count. */
   async unmount(id: string, mergedDir: string): Promise<void> {
-    const counter = this.#counter(id);
-    if (this.isMounted(mergedDir)) {
-      // 0 before, gone after: who is killed in between leaves a mount that the next user takes over.
-      counter.write(0);
-      try {
-        await this.mounter.unmount(mergedDir);
-      } catch (error) {
-        throw asStorageError(error, `Cannot unmount layer "${id}"`);
-      }
+    if (this.isMounted(mergedDir)) await this.#unmount(this.#counter(id), id, mergedDir);
+  }
+
+  async #unmount(counter: MountCount, id: string, mergedDir: string): Promise<void> {
+    try {
+      await this.mounter.unmount(mergedDir);
+    } catch (error) {
+      throw asStorageError(error, `Cannot unmount layer "${id}"`);
     }
     removeMountPoint(mergedDir);
     counter.clear();
   }
 
-  async #mount(counter: MountCount, mergedDir: string, overlay: OverlayMount, owner: Owner): Promise<void> {
-    const made = tryMkdirat(AT_FDCWD, mergedDir, MERGED_MODE);
-    if (made < 0 && made !== -ERRNO.EEXIST) throw failure(-made, "mkdirat", AT_FDCWD, mergedDir, octal(MERGED_MODE));
+  async #mount(
+    counter: MountCount,
+    mergedDir: string,
+    overlay: OverlayMount,
+    owner: Owner,
+    users: 0 | 1,
+  ): Promise<void> {
     try {
-      if (owner.uid !== geteuid()) lchownat(AT_FDCWD, mergedDir, owner.uid, owner.gid);
-      counter.write(0);
+      counter.write(users);
       await this.mounter.mount(overlay, mergedDir);
       // In a user namespace the kernel moves directories through here, with the namespace's root.
-      if (overlay.upper !== undefined) lchownat(AT_FDCWD, `${overlay.upper.workDir}/work`, owner.uid, owner.gid);
+      if (overlay.upper !== undefined && !isOurs(owner)) {
+        lchownat(AT_FDCWD, `${overlay.upper.workDir}/work`, owner.uid, owner.gid);
+      }
     } catch (error) {
       if (this.isMounted(mergedDir)) await this.mounter.unmount(mergedDir);
       removeMountPoint(mergedDir);
@@ -150,4 +139,38 @@ export class LayerMounts {
   #counter(id: string): MountCount {
     return new MountCount(`${this.countDir}/${id}`);
   }
+}
+
+function isOurs({ uid, gid }: Owner): boolean {
+  return uid === geteuid() && gid === getegid();
+}
+
+/** Makes the directory that a layer is mounted at; whether it was not there before. */
+function makeMountPoint(mergedDir: string, owner: Owner): boolean {
+  const made = tryMkdirat(AT_FDCWD, mergedDir, MERGED_MODE);
+  if (made === -ERRNO.EEXIST) return false;
+  if (made < 0) throw failure(-made, "mkdirat", AT_FDCWD, mergedDir, octal(MERGED_MODE));
+  if (!isOurs(owner)) lchownat(AT_FDCWD, mergedDir, owner.uid, owner.gid);
+  return true;
+}
+
+function isReadOnly(mergedDir: string): boolean {
+  return (statfs(mergedDir).mountFlags & MS_RDONLY) !== 0;
+}
+
+/** @throws {StorageError} `layer_in_use`. */
+function requireAccess(id: string, mergedDir: string, access: "read-only" | "read-write"): void {
+  if (isReadOnly(mergedDir) === (access === "read-only")) return;
+  if (access === "read-only") {
+    throw new StorageError(
+      "layer_in_use",
+      `Cannot mount layer "${id}" read-only: it is mounted to be written in, at ${mergedDir}`,
+      { hint: `show it at a place of its own: lamina mount ${id} --read-only --at DIR` },
+    );
+  }
+  throw new StorageError(
+    "layer_in_use",
+    `Cannot mount layer "${id}" to be written in: it is mounted read-only, at ${mergedDir}`,
+    { hint: `unmount it first: lamina unmount ${id}` },
+  );
 }

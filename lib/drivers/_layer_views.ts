@@ -27,8 +27,9 @@ import { removeMountPoint } from "../mount/unmount.ts";
 import { lockDirectory } from "../util/directory_lock.ts";
 import { randomId } from "../util/random_id.ts";
 import type { DriverHome } from "./_driver_home.ts";
+import { isEmptyDirectory } from "./_layer_aside.ts";
 import { mountsOfView, type ViewRecord, type ViewRecords } from "./_view_records.ts";
-import { findTarget, isEmpty, nameOfTarget, openTarget, requireApart } from "./_view_target.ts";
+import { findTarget, nameOfTarget, openTarget, requireApart } from "./_view_target.ts";
 import type { GetOptions, ViewInfo, ViewOptions } from "./driver.ts";
 
 const TREE_MODE = 0o700;
@@ -94,7 +95,9 @@ export class LayerViews {
     const path = nameOfTarget(target);
     const present = this.#records.list().find((record) => record.path === path);
     if (present !== undefined) return { view: this.#sameView(present, request), isNew: false };
-    if (!isEmpty(target)) this.#home.logger.warn(`${path} is not empty: the view covers what is in it`);
+    if (!isEmptyDirectory(pathOf(target))) {
+      this.#home.logger.warn(`${path} is not empty: the view covers what is in it`);
+    }
     using locks = new DisposableStack();
     for (const id of [...request.ids].sort()) locks.use(await this.#home.lock(id));
     for (const id of request.ids) this.#home.requireWhole(id);
@@ -144,7 +147,7 @@ export class LayerViews {
       const overlay = this.#join(request);
       return { source: "joined", readOnly: true, show: (record) => this.#showJoined(record, overlay) };
     }
-    const readOnly = request.readOnly || layout.isCommitted(id);
+    const readOnly = request.readOnly || this.#home.isCommitted(id);
     if (this.host.isShownAsItLies(id)) {
       if (!readOnly) this.#requireWritable(id);
       return { source: "files", readOnly, show: () => layout.contentDir(id) };
@@ -175,7 +178,7 @@ export class LayerViews {
     const { layout, mounts } = this.#home;
     for (const id of ids) {
       this.#records.requireNotWritten(id);
-      if (layout.isCommitted(id) || !mounts.isWritten(id, layout.mergedDir(id))) continue;
+      if (this.#home.isCommitted(id) || !mounts.isWritten(id, layout.mergedDir(id))) continue;
       throw new StorageError(
         "layer_in_use",
         `Cannot join layer "${id}" with others: it is mounted to be written in, and must not change meanwhile`,

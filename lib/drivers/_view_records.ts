@@ -16,8 +16,8 @@
  */
 
 import { readDirectory } from "../../ffi/directory.ts";
-import { isErrno } from "../../ffi/errno.ts";
-import { AT_FDCWD, AT_REMOVEDIR, Fd, O_DIRECTORY, O_RDONLY, openat, tryUnlinkat } from "../../ffi/file.ts";
+import { ERRNO, failure, hex } from "../../ffi/errno.ts";
+import { AT_FDCWD, AT_REMOVEDIR, Fd, O_DIRECTORY, O_RDONLY, tryOpenat, tryUnlinkat } from "../../ffi/file.ts";
 import { StorageError } from "../errors.ts";
 import { mountsOf, type TreeIdentity } from "../mount/mount_place.ts";
 import { type MountInfo, readMountInfo } from "../mount/mountinfo.ts";
@@ -25,6 +25,8 @@ import { lockDirectory } from "../util/directory_lock.ts";
 import { readTextFileIfExists } from "../util/read_file.ts";
 import { makeRunDirectory, replaceFileQuickly } from "../util/run_file.ts";
 import { textOf } from "../util/text.ts";
+
+const FLAGS = O_RDONLY | O_DIRECTORY;
 
 /** A view as it is written down. */
 export interface ViewRecord {
@@ -68,13 +70,11 @@ export class ViewRecords {
   /** All that is written down. */
   list(): ViewRecord[] {
     const names: string[] = [];
-    try {
-      using directory = new Fd(openat(AT_FDCWD, this.directory, O_RDONLY | O_DIRECTORY));
-      readDirectory(directory.fd, (buffer, start, end) => names.push(textOf(buffer.subarray(start, end))));
-    } catch (error) {
-      if (isErrno(error, "ENOENT")) return [];
-      throw error;
-    }
+    const fd = tryOpenat(AT_FDCWD, this.directory, FLAGS);
+    if (fd === -ERRNO.ENOENT) return [];
+    if (fd < 0) throw failure(-fd, "openat", AT_FDCWD, this.directory, hex(FLAGS));
+    using directory = new Fd(fd);
+    readDirectory(directory.fd, (buffer, start, end) => names.push(textOf(buffer.subarray(start, end))));
     return names.filter((name) => !name.includes(".")).sort().flatMap((name) => {
       const text = readTextFileIfExists(`${this.directory}/${name}`);
       return text === undefined ? [] : [{ ...JSON.parse(text) as Omit<ViewRecord, "name">, name }];

@@ -6,9 +6,8 @@
  * @module
  */
 
-import { readDirectory } from "../../ffi/directory.ts";
 import { ERRNO, failure, hex } from "../../ffi/errno.ts";
-import { AT_FDCWD, Fd, O_DIRECTORY, O_PATH, O_RDONLY, openat, tryOpenat } from "../../ffi/file.ts";
+import { AT_FDCWD, Fd, O_DIRECTORY, O_PATH, openat, tryOpenat } from "../../ffi/file.ts";
 import { Stat, statat } from "../../ffi/stat.ts";
 import { StorageError } from "../errors.ts";
 import { kernelPath, type MountPlace, placeOf } from "../mount/mount_place.ts";
@@ -87,14 +86,6 @@ export function nameOfTarget(target: Fd): string {
   // What bytes become that are no UTF-8.
   if (!path.includes("\uFFFD")) return path;
   throw refused(path, "its name is not UTF-8", "name a directory whose path is UTF-8");
-}
-
-/** Whether the directory has no names in it. */
-export function isEmpty(target: Fd): boolean {
-  using directory = new Fd(openat(target.fd, ".", O_RDONLY | O_DIRECTORY));
-  let count = 0;
-  readDirectory(directory.fd, () => void count++);
-  return count === 0;
 }
 
 function refused(path: string, reason: string, hint: string): StorageError {
