@@ -51,6 +51,10 @@ export class ViewRecords {
   /** @param directory Where they lie; its parent is there. */
   constructor(readonly directory: string) {}
 
+  get #temporary(): string {
+    return `${this.directory}/.new`;
+  }
+
   /** Keeps others from making views and taking them down. Who holds it may lock layers, and not the other way round. */
   async lock(): Promise<Disposable> {
     for (;;) {
@@ -60,6 +64,8 @@ export class ViewRecords {
       if (lock === undefined) continue;
       return {
         [Symbol.dispose]: () => {
+          // What a killed process was writing.
+          tryUnlinkat(AT_FDCWD, this.#temporary);
           tryUnlinkat(AT_FDCWD, this.directory, AT_REMOVEDIR);
           lock[Symbol.dispose]();
         },
@@ -89,9 +95,9 @@ export class ViewRecords {
     return records.filter((record) => mountsOfView(record, mounts).length > 0);
   }
 
-  /** Writes a view down, or what is new about it. */
+  /** Writes a view down, or what is new about it. The caller holds the lock. */
   write({ name, ...record }: ViewRecord): void {
-    replaceFileQuickly(`${this.directory}/${name}`, JSON.stringify(record));
+    replaceFileQuickly(`${this.directory}/${name}`, JSON.stringify(record), this.#temporary);
   }
 
   /** Forgets a view. */

@@ -172,7 +172,7 @@ testNeeding(NEEDS, "tryMountSetattr() sets flags of a mount that nobody sees yet
   move_mount(tree.fd, directory.join("to"));
   assertEquals(statfs(directory.join("to")).mountFlags & 0xf, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV);
   await Deno.writeTextFile(directory.join("from/file"), "x");
-  assertEquals(tryMountSetattr(1_000_000, 0), -ERRNO.EBADF);
+  assertEquals(tryMountSetattr(1_000_000, MOUNT_ATTR_RDONLY), -ERRNO.EBADF);
 });
 
 Deno.test("the mount calls refuse NUL in every string", () => {
