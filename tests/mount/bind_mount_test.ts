@@ -46,7 +46,8 @@ for (const api of ["new", "classic"] as const) {
     // A process that has a mount namespace of its own, and is told what goes on here.
     const args = ["--mount", "--propagation", "slave", "sh", "-c", "echo ready; exec cat"];
     await using other = new Deno.Command("unshare", { args, stdin: "piped", stdout: "piped" }).spawn();
-    await other.stdout.getReader().read();
+    const said = other.stdout.getReader();
+    await said.read();
     const seen = (): Promise<{ code: number }> =>
       run("nsenter", ["--mount", `--target=${other.pid}`, "test", "-e", `${to}/file`]);
     assertEquals((await seen()).code, 1);
@@ -58,6 +59,7 @@ for (const api of ["new", "classic"] as const) {
     await runOk("umount", [to]);
     assertEquals((await seen()).code, 1);
     await other.stdin.close();
+    await said.cancel();
   });
 }
 
