@@ -32,7 +32,7 @@
  * ## What every driver promises
  *
  * - A failed call leaves the store as it was. A process that dies at any instruction leaves a store that opens; what it
- *   was building lies under a name that begins with `.lamina-`, which is never a layer.
+ *   was building lies under a name that begins with `.lamina-`, which is never a layer, until `sweep` removes it.
  * - Several processes may use one home at once.
  * - An id from outside is validated before it becomes part of a path.
  * - Every failure is a `StorageError`; each method lists its codes. `invalid_argument` (an id that can be none),
@@ -43,6 +43,7 @@
 
 import type { IdMaps } from "../id_map.ts";
 import type { LayerQuota } from "../mount/project_quota.ts";
+import type { MountedView, ViewInfo, ViewOptions } from "./view_options.ts";
 import type {
   ApplyOptions,
   ApplyResult,
@@ -54,6 +55,7 @@ import type {
 } from "./work_options.ts";
 
 export type { LayerQuota } from "../mount/project_quota.ts";
+export * from "./view_options.ts";
 export * from "./work_options.ts";
 
 /** A change to one path, seen from the parent. */
@@ -128,32 +130,6 @@ export interface GetOptions {
    */
   idMaps?: IdMaps;
 }
-
-/** How a view is made. */
-export interface ViewOptions {
-  /** Nothing can be written through this view, while others may write in the layer; what they write is seen. */
-  readOnly?: boolean;
-  /** SELinux context, where the layer is not mounted yet. */
-  mountLabel?: string;
-  /**
-   * As those of `get`. `ro`, `nodev`, `nosuid` and `noexec` are the view's own; the others count where the layer is not
-   * mounted yet.
-   */
-  mountOptions?: readonly string[];
-}
-
-/** Layers that are shown at a place of the user's choice. */
-export interface ViewInfo {
-  /** The place, absolute and without symbolic links. */
-  path: string;
-  /** The layers, the uppermost first. */
-  ids: string[];
-  /** Whether nothing can be written through it. */
-  readOnly: boolean;
-}
-
-/** A view that `mountAt` made. Disposing it is `unmountAt`, unless it was there before. */
-export interface MountedView extends ViewInfo, AsyncDisposable {}
 
 /** How a layer is removed. */
 export interface RemoveOptions {
@@ -373,6 +349,12 @@ export interface GraphDriver extends AsyncDisposable {
    * @throws {StorageError} `layer_not_found`.
    */
   diffGetter(id: string): Promise<DiffGetter>;
+
+  /**
+   * Removes what calls left that did not come to their end because their process died or the machine stopped, and returns
+   * the names: layers half removed, and layers half made. What a living process is at stays. For the beginning of a service.
+   */
+  sweep(): Promise<string[]>;
 
   /** Unmounts every view and every layer of the home, whoever mounted it. For the end of a service that owns the store. */
   cleanup(): Promise<void>;

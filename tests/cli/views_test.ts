@@ -69,7 +69,7 @@ testNeeding(
     assertEquals([code, stdout], [0, `${place}\n`]);
     assertStringIncludes(stderr, "is not empty");
     assertEquals(await store.ok(["mounts"]), `job,other  ${place}\n`);
-    assertEquals(await store.json(["cleanup"]), { unmounted: [], views: [place] });
+    assertEquals(await store.json(["cleanup"]), { unmounted: [], views: [place], removed: [] });
     assertEquals(await namesIn(place), ["covered"]);
   },
 );
