@@ -12,6 +12,7 @@
  * @module
  */
 
+import { dirname } from "node:path/posix";
 import { isErrno } from "../../ffi/errno.ts";
 import { AT_FDCWD, existsat, Fd, mkdirat, O_DIRECTORY, O_PATH, openat } from "../../ffi/file.ts";
 import { MNT_DETACH, umount2 } from "../../ffi/mount.ts";
@@ -91,7 +92,7 @@ export class LayerViews {
     await this.#clearStale(findTarget(unsafeTarget).path);
     using target = openTarget(unsafeTarget);
     requireApart(target, this.#home.layout.home, "the store's home");
-    requireApart(target, this.#records.directory, "the store's run root");
+    requireApart(target, dirname(this.#records.directory), "the store's run root");
     const path = nameOfTarget(target);
     const present = this.#records.list().find((record) => record.path === path);
     if (present !== undefined) return { view: this.#sameView(present, request), isNew: false };

@@ -310,6 +310,7 @@ export function viewTests({ test, testWriting, testOwnBase, withBase }: SuiteToo
     await Deno.symlink("/", directory.join("top"));
     await Deno.symlink(driver.home, directory.join("home"));
     await Deno.symlink("circle", directory.join("circle"));
+    const [runDir] = await namesIn(directory.join("run"));
     await Deno.mkdir(directory.join("bound"));
     await runOk("mount", ["--bind", driver.home, directory.join("bound")]);
     const wrong = [
@@ -325,6 +326,8 @@ export function viewTests({ test, testWriting, testOwnBase, withBase }: SuiteToo
       directory.join("bound"),
       directory.join("bound/base"),
       directory.join("run"),
+      directory.join("run", runDir!),
+      directory.join("run", runDir!, "mounts"),
       directory.path,
       driver.home,
       `${driver.home}/base`,
