@@ -92,7 +92,7 @@ export class LayerViews {
     await this.#clearStale(findTarget(unsafeTarget).path);
     using target = openTarget(unsafeTarget);
     requireApart(target, this.#home.layout.home, "the store's home");
-    requireApart(target, dirname(this.#records.directory), "the store's run root");
+    requireApart(target, dirname(dirname(this.#records.directory)), "the run root");
     const path = nameOfTarget(target);
     const present = this.#records.list().find((record) => record.path === path);
     if (present !== undefined) return { view: this.#sameView(present, request), isNew: false };

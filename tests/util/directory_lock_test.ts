@@ -63,8 +63,9 @@ Deno.test("lockDirectory() takes the directory that has the name, not one that w
   const path = await directory.mkdir("layer");
   const old = await lockDirectory(path, "exclusive");
   const waiting = lockDirectory(path, "exclusive");
-  await Deno.rename(path, directory.join("aside"));
-  await Deno.mkdir(path);
+  // In one go, so that the one who waits never finds none.
+  Deno.renameSync(path, directory.join("aside"));
+  Deno.mkdirSync(path);
   // The old lock is on what lies aside: whoever has the new directory need not wait for it.
   using lock = await waiting;
   assert(lock !== undefined);
