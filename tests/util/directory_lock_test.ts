@@ -9,6 +9,12 @@ import { needsProgram, testNeeding } from "../_helpers/requires.ts";
 import { runOk } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 
+/** In one go, so that nobody who waits in this thread finds no directory. */
+function replaceDirectory(path: string, aside: string): void {
+  Deno.renameSync(path, aside);
+  Deno.mkdirSync(path);
+}
+
 Deno.test("lockDirectory() excludes others of the same process until it is disposed", async () => {
   await using directory = await TempDir.make();
   const order: string[] = [];
@@ -63,9 +69,7 @@ Deno.test("lockDirectory() takes the directory that has the name, not one that w
   const path = await directory.mkdir("layer");
   const old = await lockDirectory(path, "exclusive");
   const waiting = lockDirectory(path, "exclusive");
-  // In one go, so that the one who waits never finds none.
-  Deno.renameSync(path, directory.join("aside"));
-  Deno.mkdirSync(path);
+  replaceDirectory(path, directory.join("aside"));
   // The old lock is on what lies aside: whoever has the new directory need not wait for it.
   using lock = await waiting;
   assert(lock !== undefined);
