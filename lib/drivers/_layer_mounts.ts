@@ -7,12 +7,13 @@
  * @module
  */
 
-import { AT_FDCWD, tryMkdirat } from "../../ffi/file.ts";
+import { AT_FDCWD, existsat, tryMkdirat } from "../../ffi/file.ts";
 import { ERRNO, failure, octal } from "../../ffi/errno.ts";
 import { lchownat } from "../../ffi/owner.ts";
 import { geteuid } from "../../ffi/process.ts";
-import { asStorageError } from "../errors.ts";
+import { asStorageError, StorageError } from "../errors.ts";
 import { MountCount } from "../mount/mount_count.ts";
+import { describeHolder, findMountAt, type MountHolder } from "../mount/mount_holders.ts";
 import type { Mounter } from "../mount/mounter.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { removeMountPoint } from "../mount/unmount.ts";
@@ -40,6 +41,7 @@ export class LayerMounts {
     if (state === "dead") await this.mounter.unmount(mergedDir);
     const counter = this.#counter(id);
     const count = counter.read(state === "mounted");
+    if (state === "none") this.requireNotElsewhere("mount", id, mergedDir);
     if (state !== "mounted") await this.#mount(counter, mergedDir, overlay, owner);
     counter.write(count + 1);
   }
@@ -53,6 +55,25 @@ export class LayerMounts {
     }
     await this.unmount(id, mergedDir);
     return true;
+  }
+
+  /** Who has a layer mounted in another mount namespace that is not mounted in this one. */
+  holderElsewhere(id: string, mergedDir: string): MountHolder | undefined {
+    const counter = this.#counter(id);
+    if (!counter.tellsOfUsers) return undefined;
+    const holder = existsat(AT_FDCWD, mergedDir) ? findMountAt(mergedDir) : undefined;
+    // It ended with its namespace, or with the machine.
+    if (holder === undefined) counter.clear();
+    return holder;
+  }
+
+  /** @throws {StorageError} `layer_in_use`: two mounts of one upper directory would spoil it. */
+  requireNotElsewhere(action: string, id: string, mergedDir: string): void {
+    const holder = this.holderElsewhere(id, mergedDir);
+    if (holder === undefined) return;
+    throw new StorageError("layer_in_use", `Cannot ${action} layer "${id}": ${describeHolder(holder)}`, {
+      hint: `unmount it there, or end process ${holder.pid}: a mount namespace ends with its last process`,
+    });
   }
 
   /** Takes the mount down, whoever uses it, and forgets its count. */

@@ -200,12 +200,13 @@ async function requireUnused(home: LegacyHome, id: string, force: boolean): Prom
     applying[Symbol.dispose]();
     unmountStaged(home, id);
   }
+  const mergedDir = home.layout.mergedDir(id);
   const state = home.mountState(id);
-  if (state === "none") return;
+  if (state === "none" && !force) return home.mounts.requireNotElsewhere("remove", id, mergedDir);
   if (state === "mounted" && !force) {
     throw new StorageError("layer_in_use", `Cannot remove layer "${id}": it is mounted`, {
       hint: `unmount it first (lamina unmount ${id}), or remove it with --force`,
     });
   }
-  await home.mounts.unmount(id, home.layout.mergedDir(id));
+  await home.mounts.unmount(id, mergedDir);
 }

@@ -11,7 +11,7 @@
  * | none | no | 0 | nobody has it |
  * | none | yes | 1 | somebody else mounted it: dockerd before us, or an operator |
  * | n | yes | n | the usual case; 0 is a process that was killed between its mount and its count, or between the other way round |
- * | n | no | 0 | it was unmounted behind our back, or the run root outlived the machine |
+ * | n | no | 0 | it was unmounted behind our back, the run root outlived the machine, or it is mounted in another mount namespace |
  *
  * So a user who dies in the middle of `get` or `put` leaves nothing that has to be cleared away by hand.
  *
@@ -34,6 +34,11 @@ export class MountCount {
     if (text === undefined) return 1;
     const count = Number(text);
     return Number.isInteger(count) && count >= 0 ? count : 1;
+  }
+
+  /** Whether the file tells of users, be the layer mounted here or not. */
+  get tellsOfUsers(): boolean {
+    return Number(readTextFileIfExists(this.file) ?? "0") > 0;
   }
 
   /** Notes the number of users. */

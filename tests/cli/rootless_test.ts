@@ -10,7 +10,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { mountPointsBelow } from "../_helpers/mount_points.ts";
 import { FIRST_SUBORDINATE_ID, needsOrdinaryUser, OrdinaryUser, USER_ID } from "../_helpers/ordinary_user.ts";
 import { needsOverlay, needsProgram, testNeeding } from "../_helpers/requires.ts";
-import { run, runOk } from "../_helpers/run.ts";
+import { run, runOk, type RunResult } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 import { needsUserNamespaces, runInUserNamespace } from "../_helpers/user_namespace.ts";
 import { laminaCommand, runLamina } from "./_run_lamina.ts";
@@ -200,3 +200,40 @@ testNeeding([...NEEDS, needsUserNamespaces], "where user namespaces are switched
   assertMatch(stderr, /hint: .*sysctl -w user.max_user_namespaces=/);
   assert(!(await Array.fromAsync(Deno.readDir(directory.path))).some(({ name }) => name === "root"));
 });
+
+for (const who of ["root", "an ordinary user"]) {
+  testNeeding(NEEDS, `what ${who} has mounted in one namespace is not mounted in another, nor removed`, async () => {
+    await using directory = await TempDir.make();
+    const user = await OrdinaryUser.make(directory);
+    const become = who === "root" ? [] : ["unshare", "--mount", ...user.become()];
+    const lamina = [...become, ...who === "root" ? [...laminaCommand()] : ["lamina"]];
+    const store = ["--root", `${user.home}/a`, "--run-root", `${user.home}/run/b`];
+    const [program, ...first] = lamina;
+    const command = (...args: string[]): Promise<RunResult> => run(program!, [...first, ...store, ...args]);
+    const inside = (
+      script: string,
+    ): string[] => ["unshare", "--", "sh", "-c", script, "sh", ...lamina.slice(become.length)];
+    for (const args of [["create", "base"], ["create", "job", "--parent", "base"]]) {
+      assertEquals((await command(...args)).stderr, "");
+    }
+
+    await using holder = new Deno.Command(program!, {
+      args: [...first, ...store, ...inside('"$@" mount job && read -r _')],
+      stdin: "piped",
+      stdout: "piped",
+    }).spawn();
+    const reader = holder.stdout.getReader();
+    await reader.read();
+    for (const args of [["rm", "job"], inside('"$@" mount job')]) {
+      const { code, stderr } = await command(...args);
+      assertEquals(code, 4, stderr);
+      assertMatch(stderr, /merged, in the mount namespace of process \d+ \(/);
+    }
+    await holder.stdin.close();
+    await reader.cancel();
+    await holder.status;
+
+    for (const args of [inside('"$@" mount job'), ["rm", "job"]]) assertEquals((await command(...args)).stderr, "");
+    assertEquals((await command("ls")).stdout, "base\n");
+  });
+}
