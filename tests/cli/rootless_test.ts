@@ -143,6 +143,12 @@ testNeeding(NEEDS, "unshare hands signals on to its program", async () => {
   await assertNothingRuns();
 });
 
+testNeeding(NEEDS, "without util-linux unshare says what is missing", async () => {
+  const { code, stderr } = await runLamina(["unshare", "true"], { env: { PATH: "/nowhere" } });
+  assertEquals(code, 5);
+  assertMatch(stderr, /^lamina: error: Cannot run unshare: .*\nlamina: hint: install util-linux/);
+});
+
 testNeeding(NEEDS, "a program that root runs by unshare has its mounts for itself", async () => {
   await using directory = await TempDir.make();
   const { code, stdout } = await runLamina([
@@ -158,6 +164,13 @@ testNeeding(NEEDS, "a program that root runs by unshare has its mounts for itsel
   const merged = directory.join("root/overlay2/b/merged");
   assertEquals({ code, stdout }, { code: 0, stdout: `${merged}\nb  ${merged}\n` });
   assertEquals(mountPointsBelow(directory.path), []);
+});
+
+testNeeding([...NEEDS, needsProgram("setpriv")], "root without the capability to mount has it in unshare", async () => {
+  const lacking = ["--bounding-set=-sys_admin", "--inh-caps=-sys_admin"];
+  const program = ["unshare", "--", "sh", "-c", "mount -t tmpfs none /mnt && cat /proc/self/uid_map"];
+  const { code, stdout, stderr } = await run("setpriv", [...lacking, ...laminaCommand(), ...program]);
+  assertEquals([code, stderr, stdout.trim().split(/ +/)], [0, "", ["0", "0", "1"]]);
 });
 
 testNeeding(NEEDS, "who is not root in the namespace does not enter another one for ever", async () => {

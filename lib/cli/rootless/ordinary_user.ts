@@ -16,9 +16,14 @@ import { CAP_SYS_ADMIN, hasCapability } from "../../util/capabilities.ts";
 import type { Command } from "../args.ts";
 import type { CommandName } from "../usage.ts";
 
-/** Whether this process has to enter a user namespace before it can mount. */
+/** Whether this process needs no user namespace to mount: it is root, or has been given the capability. */
+export function mayMount(): boolean {
+  return hasCapability(CAP_SYS_ADMIN);
+}
+
+/** Whether commands enter a user namespace by themselves. Root whose container took the capability away does not mean that. */
 export function isOrdinaryUser(): boolean {
-  return Deno.uid() !== 0 && !hasCapability(CAP_SYS_ADMIN);
+  return Deno.uid() !== 0 && !mayMount();
 }
 
 /**

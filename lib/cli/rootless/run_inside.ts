@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Runs a program where it may mount: an ordinary user's in a user namespace, and every one with mounts of its own, which end
+ * Runs a program where it may mount: in a user namespace if it may not here, and in any case with mounts of its own, which end
  * with it.
  *
  * @module
@@ -9,7 +9,8 @@
 
 import { StorageError } from "../../errors.ts";
 import type { Logger } from "../../log.ts";
-import { isOrdinaryUser } from "./ordinary_user.ts";
+import { mayMount } from "./ordinary_user.ts";
+import { startTool } from "./start_tool.ts";
 import { UserNamespace } from "./user_namespace.ts";
 
 /** Set for all that runs in a namespace of ours. It is not for people. */
@@ -32,7 +33,7 @@ export async function runInside(
   env: Readonly<Record<string, string>>,
   logger: Logger,
 ): Promise<number> {
-  if (!isOrdinaryUser()) return await runWithOwnMounts([], program, env);
+  if (mayMount()) return await runWithOwnMounts([], program, env);
   // Who is not root in our own namespace would enter one in the other for ever.
   if (Deno.env.has(MARK_VARIABLE)) {
     throw new StorageError(
@@ -53,11 +54,10 @@ async function runWithOwnMounts(
   program: readonly string[],
   env: Readonly<Record<string, string>>,
 ): Promise<number> {
-  const [command, ...args] = [...entering, ...OWN_MOUNTS, ...program];
   const streams = { stdin: "inherit", stdout: "inherit", stderr: "inherit" } as const;
   // It listens from before there is a program: one that says it is ready may be sent a signal at once.
   using signals = new SignalForwarder();
-  signals.child = new Deno.Command(command!, { args, env, ...streams }).spawn();
+  signals.child = startTool([...entering, ...OWN_MOUNTS, ...program], { env, ...streams });
   return (await signals.child.status).code;
 }
 

@@ -11,11 +11,11 @@
  */
 
 import { userInfo } from "node:os";
-import { StorageError } from "../../errors.ts";
 import type { IdMap, IdMaps } from "../../id_map.ts";
 import type { Logger } from "../../log.ts";
 import { readSubordinateIds, rootlessIdMaps } from "../../subordinate_ids.ts";
 import { namespaceRefused } from "./refusal.ts";
+import { startTool } from "./start_tool.ts";
 
 /** Says a word when the namespace is there, another one when it can be used, and ends when nobody is left who holds it. */
 const HOLDER = "echo made && read -r _ && unshare --mount true && echo usable && read -r _";
@@ -58,21 +58,12 @@ export class UserNamespace implements AsyncDisposable {
   }
 
   static async #start(options: readonly string[]): Promise<UserNamespace> {
-    let child: Deno.ChildProcess;
-    try {
-      child = new Deno.Command("unshare", {
-        args: ["--user", ...options, "sh", "-c", HOLDER],
-        env: { LC_ALL: "C" },
-        stdin: "piped",
-        stdout: "piped",
-        stderr: "piped",
-      }).spawn();
-    } catch (cause) {
-      throw new StorageError("not_supported", `Cannot run unshare: ${(cause as Error).message}`, {
-        cause,
-        hint: "install util-linux: a user namespace is made by its programs unshare and nsenter",
-      });
-    }
+    const child = startTool(["unshare", "--user", ...options, "sh", "-c", HOLDER], {
+      env: { LC_ALL: "C" },
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    });
     const namespace = new UserNamespace(child);
     await namespace.#expectWord();
     return namespace;
