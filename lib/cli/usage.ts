@@ -233,7 +233,7 @@ export const COMMANDS = {
   },
   cleanup: {
     group: "Mounts",
-    summary: "unmount all layers of the store",
+    summary: "unmount all layers, remove what was interrupted",
     words: [],
     options: [],
     example: "lamina cleanup",

@@ -15,6 +15,7 @@ import { unmountBelow } from "../mount/unmount.ts";
 import { lockDirectory } from "../util/directory_lock.ts";
 import { DirectoryGetter } from "./_diff_getter.ts";
 import type { DriverHome } from "./_driver_home.ts";
+import { sweepLeftovers } from "./_leftovers.ts";
 import type {
   ApplyOptions,
   ApplyResult,
@@ -224,6 +225,10 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
       // What else somebody mounted below the home.
       unmountBelow(this.home);
     });
+  }
+
+  sweep(): Promise<string[]> {
+    return attempt(`Cannot clear away what was left over in ${this.home}`, () => sweepLeftovers(this.layerHome));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

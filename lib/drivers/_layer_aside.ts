@@ -22,7 +22,7 @@ import {
 } from "../../ffi/file.ts";
 import { asStorageError, StorageError } from "../errors.ts";
 import { replaceFile } from "../util/atomic_write.ts";
-import { lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
+import { lockDirectory, lockNewDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { randomId } from "../util/random_id.ts";
 import type { DriverHome } from "./_driver_home.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
@@ -63,6 +63,8 @@ export async function buildLayer(home: DriverHome, layer: NewLayer): Promise<voi
   try {
     makeOwnedDirectory(staging, layer.mode, layer.owner);
     undo.defer(() => home.runner.run("remove", { directory: layout.home, name }));
+    // Says that somebody is at work here: see _leftovers.ts.
+    using _stagingLock = lockNewDirectory(staging);
     await layer.build(staging, undo);
     if (home.marksCommitted && parent !== undefined && !home.isCommitted(parent)) {
       // It is its name that counts: there is nothing in it that could be lost.

@@ -30,6 +30,7 @@ import { asStorageError, StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import { pathOf } from "../mount/mount_aside.ts";
 import { randomId } from "../util/random_id.ts";
+import { lockNewDirectory } from "../util/directory_lock.ts";
 import { removeTree } from "../util/remove_tree.ts";
 import type { LayerHome } from "./_layer_home.ts";
 import { mountHidden } from "./_layer_trees.ts";
@@ -61,6 +62,8 @@ export async function remapLayer(
   const staging = `${layout.home}/${name}`;
   mkdirat(AT_FDCWD, staging, STAGING_MODE);
   try {
+    // Says that somebody is at work here: see _leftovers.ts.
+    using _stagingLock = lockNewDirectory(staging);
     await home.runner.run("copy", { source: layout.dir(id), target: staging, mode: "copy" }, work);
     const lowerDirs = layout.mountLowers(id);
     if (lowerDirs.length === 0) lowerDirs.push(home.emptyDir);

@@ -9,7 +9,7 @@
  */
 
 import { ERRNO, failure, hex } from "../../ffi/errno.ts";
-import { AT_FDCWD, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, tryOpenat } from "../../ffi/file.ts";
+import { AT_FDCWD, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat, tryOpenat } from "../../ffi/file.ts";
 import { tryFlock } from "../../ffi/process.ts";
 import { fstat, Stat, tryStatx } from "../../ffi/stat.ts";
 import { StorageError } from "../errors.ts";
@@ -49,6 +49,17 @@ export function tryLockDirectory(path: string, mode: "shared" | "exclusive"): Di
   if (!tryFlock(directory.fd, mode)) return "busy";
   // Between open and lock the directory may have been renamed away, and another made in its place.
   if (!isStill(path, directory.fd)) return "busy";
+  return new Fd(directory.release());
+}
+
+/**
+ * Locks the directory `path`, of which nobody else knows yet.
+ *
+ * @throws {SyscallError} ENOENT.
+ */
+export function lockNewDirectory(path: string): DirectoryLock {
+  using directory = new Fd(openat(AT_FDCWD, path, FLAGS));
+  if (!tryFlock(directory.fd, "exclusive")) throw failure(ERRNO.EAGAIN, "flock", path);
   return new Fd(directory.release());
 }
 
