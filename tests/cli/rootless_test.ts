@@ -27,8 +27,9 @@ async function makeRootfs(directory: TempDir, owner: number): Promise<string> {
   return directory.join("rootfs.tar");
 }
 
-async function assertNothingRuns(): Promise<void> {
-  const { stdout } = await run("ps", ["-u", String(USER_ID), "-o", "pid=,args="]);
+/** No process is left of those that the user started. */
+async function assertNothingRuns({ home }: OrdinaryUser): Promise<void> {
+  const { stdout } = await run("sh", ["-c", 'grep -lsF "HOME=$1" /proc/[0-9]*/environ', "sh", home]);
   assertEquals(stdout, "");
 }
 
@@ -62,7 +63,7 @@ for (const hasSubordinateIds of [true, false]) {
     await user.ok("lamina rm copy job base && lamina cleanup");
     assertEquals(await user.ok("lamina ls"), "");
     assertEquals(mountPointsBelow(directory.path), []);
-    await assertNothingRuns();
+    await assertNothingRuns(user);
   });
 }
 
@@ -140,7 +141,7 @@ testNeeding(NEEDS, "unshare hands signals on to its program", async () => {
     const { code } = await child.status;
     assertEquals({ signal, code, said }, { signal, code: 9, said: "ready\ngot it\n" });
   }
-  await assertNothingRuns();
+  await assertNothingRuns(user);
 });
 
 testNeeding(NEEDS, "without util-linux unshare says what is missing", async () => {
