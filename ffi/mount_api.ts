@@ -11,6 +11,7 @@
 import { type CPath, cpath, cstring, textOf } from "./_cstring.ts";
 import { lastErrno, libc, SYS } from "./_libc.ts";
 import { failure, hex } from "./errno.ts";
+import { AT_EMPTY_PATH } from "./file.ts";
 
 const FSOPEN_CLOEXEC = 1;
 const FSCONFIG_SET_FLAG = 0;
@@ -81,6 +82,28 @@ export function open_tree(path: CPath): number {
   const fd = libc.open_tree(SYS.open_tree, -100, cpath(path), OPEN_TREE_CLONE | O_CLOEXEC);
   if (fd === -1) throw failure(lastErrno(), "open_tree", -100, path, hex(OPEN_TREE_CLONE));
   return fd;
+}
+
+/**
+ * `mount_setattr(mountFd, "", AT_EMPTY_PATH, {attr_set}, 32)`: sets attributes, takes none away; 0, or a negative errno
+ * (ENOSYS before Linux 5.12). See mount_setattr(2).
+ *
+ * @param attributes `MOUNT_ATTR_…` bits.
+ */
+export function tryMountSetattr(mountFd: number, attributes: number): number {
+  // struct mount_attr (linux/mount.h): attr_set, attr_clr, propagation, userns_fd.
+  const attr = new BigUint64Array([BigInt(attributes), 0n, 0n, 0n]);
+  const empty = new Uint8Array(1);
+  const size = BigInt(attr.byteLength);
+  const result = libc.mount_setattr(
+    SYS.mount_setattr,
+    mountFd,
+    empty,
+    AT_EMPTY_PATH,
+    new Uint8Array(attr.buffer),
+    size,
+  );
+  return result === -1 ? -lastErrno() : 0;
 }
 
 /** The messages the kernel left in a context, joined; "" if it left none. Read it only after errno is saved. */
