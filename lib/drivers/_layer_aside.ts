@@ -11,6 +11,7 @@ import { readDirectory } from "../../ffi/directory.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import {
   AT_FDCWD,
+  existsat,
   Fd,
   O_DIRECTORY,
   O_RDONLY,
@@ -131,14 +132,18 @@ async function requireUnused(home: DriverHome, id: string, force: boolean): Prom
     throw new StorageError("layer_in_use", `Cannot remove layer "${id}": a diff is being applied to it`);
   }
   applying?.[Symbol.dispose]();
+  const mergedDir = home.layout.mergedDir(id);
   const state = home.mountState(id);
-  if (state === "none") return;
+  if (state === "none") {
+    if (!force && existsat(AT_FDCWD, mergedDir)) home.mounts.requireNotElsewhere("remove", id, mergedDir);
+    return;
+  }
   if (state === "mounted" && !force) {
     throw new StorageError("layer_in_use", `Cannot remove layer "${id}": it is mounted`, {
       hint: `unmount it first (lamina unmount ${id}), or remove it with --force`,
     });
   }
-  await home.mounts.unmount(id, home.layout.mergedDir(id));
+  await home.mounts.unmount(id, mergedDir);
 }
 
 /** How a format takes new content. */

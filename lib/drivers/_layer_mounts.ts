@@ -15,6 +15,7 @@ import { getegid, geteuid } from "../../ffi/process.ts";
 import { statfs } from "../../ffi/statfs.ts";
 import { asStorageError, StorageError } from "../errors.ts";
 import { MountCount } from "../mount/mount_count.ts";
+import { describeHolder, findMountAt } from "../mount/mount_holders.ts";
 import type { Mounter } from "../mount/mounter.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { removeMountPoint } from "../mount/unmount.ts";
@@ -62,13 +63,15 @@ export class LayerMounts {
   ): Promise<void> {
     const counter = this.#counter(id);
     // Nothing is mounted where there is nothing to mount it on.
-    const state = makeMountPoint(mergedDir, owner) ? "none" : this.mounter.state(mergedDir);
+    const isNew = makeMountPoint(mergedDir, owner);
+    const state = isNew ? "none" : this.mounter.state(mergedDir);
     if (state === "mounted") {
       if (access !== "any") requireAccess(id, mergedDir, access);
       return counter.write(counter.read(true) + users);
     }
     // Nobody has anything of a mount whose program has died.
     if (state === "dead") await this.mounter.unmount(mergedDir);
+    if (state === "none" && !isNew) this.requireNotElsewhere("mount", id, mergedDir);
     await this.#mount(counter, mergedDir, overlay, owner, users);
   }
 
@@ -88,6 +91,24 @@ export class LayerMounts {
     }
     await this.#unmount(counter, id, mergedDir);
     return true;
+  }
+
+  /**
+   * Makes sure that a layer which is not mounted here is not mounted in another mount namespace either.
+   *
+   * @throws {StorageError} `layer_in_use`: two mounts of one upper directory would spoil it.
+   */
+  requireNotElsewhere(action: string, id: string, mergedDir: string): void {
+    const counter = this.#counter(id);
+    if (!counter.isNoted) return;
+    const holder = findMountAt(mergedDir);
+    if (holder !== undefined) {
+      throw new StorageError("layer_in_use", `Cannot ${action} layer "${id}": ${describeHolder(holder)}`, {
+        hint: `unmount it there, or end process ${holder.pid}: a mount namespace ends with its last process`,
+      });
+    }
+    // It ended with its namespace.
+    counter.clear();
   }
 
   /** Takes the mount down if it has no user; whether it did. */
