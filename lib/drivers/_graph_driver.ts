@@ -11,6 +11,7 @@ import { asStorageError, isStorageError, StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import { parseLayerId } from "../layer_id.ts";
 import type { Logger } from "../log.ts";
+import type { OverlayFeatures } from "../mount/overlay_features.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
 import type { MountState } from "../mount/mount_program.ts";
 import { unmountBelow } from "../mount/unmount.ts";
@@ -57,6 +58,8 @@ export interface DriverHome extends Disposable {
   readonly logger: Logger;
   readonly mounts: LayerMounts;
   readonly idMaps: IdMaps | undefined;
+  /** Makes the home if it is not there, and finds out what mounts can do in it. */
+  prepare(): OverlayFeatures;
   /** What `get` mounted for the layer. */
   mountState(id: string): MountState;
   /** The host's ids of the container's root. */
@@ -146,7 +149,7 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
   ): Promise<void>;
 
   supportsShifting(): Promise<boolean> {
-    return Promise.resolve(false);
+    return attempt(`Cannot tell what mounts in ${this.home} can do`, () => this.layerHome.prepare().mapsIds);
   }
 
   create(id: string, options: CreateOptions = {}): Promise<void> {
