@@ -84,9 +84,9 @@ export class LayerLayout {
     return tryStatx(AT_FDCWD, this.dir(id), AT_SYMLINK_NOFOLLOW, stat) === 0 && stat.isDirectory;
   }
 
-  /** Whether another layer lies on this one. */
-  isCommitted(id: string): boolean {
-    return existsat(AT_FDCWD, this.committedFile(id));
+  /** Content is aside only while it is in the making, and where that was interrupted. */
+  isHalfApplied(id: string): boolean {
+    return existsat(AT_FDCWD, this.applyingDir(id));
   }
 
   /** Makes a short name for the layer's content, which need not be there yet. */

@@ -84,7 +84,7 @@ function requireFree(home: LayerHome, id: string): void {
   if (home.mountState(id) !== "none") {
     throw refused("it is mounted", `unmount it first: lamina unmount ${id}`);
   }
-  const child = home.layout.findChildOf(id);
+  const child = home.findChildOf(id);
   if (child !== undefined) {
     throw refused(`it is the parent of "${child}"`, "make a child of it and change that one");
   }

@@ -11,10 +11,11 @@ import { AT_FDCWD, Fd, O_DIRECTORY, O_RDWR, O_TMPFILE, openat, tryLseek } from "
 import { StorageError } from "../errors.ts";
 import { parseLayerId } from "../layer_id.ts";
 import { MOST_LOWER_DIRS, type OverlayMount, readOnlyView } from "../mount/overlay.ts";
+import type { HomeSettings } from "./_driver_home.ts";
 import { sizeLimitOf } from "./_driver_options.ts";
 import { attempt } from "./_graph_driver.ts";
 import type { LayerFormat } from "./_layer_format.ts";
-import { type HomeSettings, LayerHome } from "./_layer_home.ts";
+import { LayerHome } from "./_layer_home.ts";
 import { LayerLayout } from "./_layer_layout.ts";
 import { checkHome, leavePrivateHome } from "./_overlay2_checks.ts";
 import { optionsOfMount } from "./_mount_options.ts";
@@ -97,7 +98,7 @@ export class Overlay2Driver extends OverlayDriver {
     const upper = { upperDir: layout.diffDir(id), workDir: layout.workDir(id) };
     const overlay = { lowerDirs, upper, options: all, idMaps: options.idMaps };
     // A base layer has no work directory: where it is not shown as it lies, nothing can be written.
-    if (options.readOnly !== true && !layout.isCommitted(id) && lowerDirs.length > 0) return overlay;
+    if (options.readOnly !== true && !this.layerHome.isCommitted(id) && lowerDirs.length > 0) return overlay;
     // Without an upper directory the kernel wants two others.
     if (lowerDirs.length === 0) lowerDirs.push(this.layerHome.emptyDir);
     return readOnlyView(overlay);
