@@ -94,6 +94,7 @@ export type Command =
   | { kind: "inspect"; id: string }
   | { kind: "exists"; id: string }
   | { kind: "mounts" | "cleanup" | "ls" | "tree" | "info" | "version" }
+  | { kind: "unshare"; program: readonly string[] }
   | { kind: "completions"; shell: typeof SHELLS[number] }
   | { kind: "help"; about: CommandName | undefined };
 
@@ -235,6 +236,8 @@ function read(name: CommandName, words: Words): Command {
     case "inspect":
     case "exists":
       return { kind: name, id };
+    case "unshare":
+      return { kind: name, program: words.rest };
     case "completions":
       return { kind: name, shell: chosen(words.rest[0], SHELLS, '"lamina completions"', name)! };
     case "help":

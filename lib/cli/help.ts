@@ -23,20 +23,19 @@ const COLUMNS = 80;
 export function generalHelp(): string {
   return [
     "lamina keeps file-system layers, mounts them, and moves them as tar archives.",
-    "Usage: lamina [OPTION]... COMMAND [ARGUMENT]...",
+    "Usage: lamina [OPTION]... COMMAND [ARGUMENT]... (COMMAND --help tells more)",
     "",
     ...commandLines(),
     "",
     ...labelled("Options", GLOBAL_OPTIONS.map((option) => pair(optionTerm(option), option.help, 18))),
     ...wrap("Exit     ", Object.entries(EXIT_MEANINGS).map(([number, meaning]) => `${number} ${meaning}`), ", "),
-    "`lamina COMMAND --help` tells more about a command.",
     "",
   ].join("\n");
 }
 
 /** What `lamina COMMAND --help` prints. */
 export function commandHelp(name: CommandName): string {
-  const { summary, options, example }: CommandSpec = COMMANDS[name];
+  const { summary, options, example, notes }: CommandSpec = COMMANDS[name];
   return [
     `lamina ${name}: ${summary}.`,
     "",
@@ -45,6 +44,7 @@ export function commandHelp(name: CommandName): string {
     ...(options.length === 0 ? [] : ["Options:", ...optionLines(options), ""]),
     `Example: ${example}`,
     "",
+    ...(notes === undefined ? [] : [...wrap("", notes.split(" "), " "), ""]),
     "`lamina --help` lists the options of all commands.",
     "",
   ].join("\n");

@@ -42,6 +42,8 @@ export interface CommandSpec {
   options: readonly OptionSpec[];
   /** One command line that works. */
   example: string;
+  /** What else there is to know, in whole sentences. */
+  notes?: string;
 }
 
 // A record, so that the type checker finds a driver that is missing here.
@@ -254,6 +256,19 @@ export const COMMANDS = {
     words: [],
     options: [],
     example: "lamina info",
+  },
+  unshare: {
+    group: "Mounts",
+    summary: "run a program, or a shell, that may mount",
+    words: [{ name: "CMD", optional: true, repeatable: true, completion: "file" }],
+    options: [],
+    example: "lamina unshare -- sh -c 'ls \"$(lamina mount job-1)\"'",
+    notes:
+      "Mounts made in it can be seen in it only, and end with it. An ordinary user is root in it, followed by the " +
+      "ids of /etc/subuid and /etc/subgid if newuidmap is installed; who is root already stays what he is. Most " +
+      "other commands enter such a namespace by themselves. It ends with the number that the program ends with, or " +
+      "128 + N after signal N. LAMINA_ROOT and LAMINA_RUN_ROOT name the store in it: without root, and unless told " +
+      "otherwise, $XDG_DATA_HOME/lamina (~/.local/share/lamina) and $XDG_RUNTIME_DIR/lamina (/tmp/lamina-UID).",
   },
   completions: {
     group: "Other",

@@ -121,7 +121,7 @@ function unusable(error: unknown, home: string, backingFileSystem: string): Stor
     const hint = isInUserNamespace()
       ? "overlayfs can be mounted in a user namespace since Linux 5.11; before, by a mount program: --driver " +
         "containers-overlay --storage-opt mount_program=/usr/bin/fuse-overlayfs"
-      : "run as root, be it of a user namespace: unshare --user --map-root-user --mount lamina …";
+      : "run as root, be it of a user namespace: lamina unshare -- PROGRAM";
     return new StorageError("permission_denied", `${action}: ${cause.message}`, { cause, hint });
   }
   if (isErrno(cause, "ENODEV")) {

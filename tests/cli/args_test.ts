@@ -125,6 +125,8 @@ const COMMAND_CASES: readonly [line: string, command: CommandLine["command"]][] 
   ["tree", { kind: "tree" }],
   ["info", { kind: "info" }],
   ["cleanup", { kind: "cleanup" }],
+  ["unshare", { kind: "unshare", program: [] }],
+  ["unshare -- sh -c x --json", { kind: "unshare", program: ["sh", "-c", "x", "--json"] }],
   ["completions fish", { kind: "completions", shell: "fish" }],
   ["version", { kind: "version" }],
   ["--version", { kind: "version" }],
