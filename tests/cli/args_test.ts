@@ -35,7 +35,7 @@ const CREATE = {
   size: undefined,
   idMaps: undefined,
 } as const;
-const MOUNT = { kind: "mount", id: "a", readOnly: false, label: undefined, options: [] } as const;
+const MOUNT = { kind: "mount", id: "a", readOnly: false, label: undefined, options: [], idMaps: undefined } as const;
 const DIFF = {
   kind: "diff",
   id: "a",
@@ -47,8 +47,15 @@ const DIFF = {
   compareContent: false,
   skipErrors: false,
   digest: false,
+  idMaps: undefined,
 } as const;
-const CHANGES = { id: "a", comparedWith: undefined, compareXattrs: false, compareContent: false } as const;
+const CHANGES = {
+  id: "a",
+  comparedWith: undefined,
+  compareXattrs: false,
+  compareContent: false,
+  idMaps: undefined,
+} as const;
 const APPLY = {
   kind: "apply",
   id: "a",
@@ -115,6 +122,11 @@ const COMMAND_CASES: readonly [line: string, command: CommandLine["command"]][] 
   ["rm a b 7", { kind: "rm", ids: ["a", "b", "7"], force: false }],
   ["rm --force a", { kind: "rm", ids: ["a"], force: true }],
   ["mount a", MOUNT],
+  ["mount a --uid-map 0:1000:1", { ...MOUNT, idMaps: ONE_ID }],
+  ["mount a --map-user dockremap", { ...MOUNT, idMaps: { user: "dockremap" } }],
+  ["diff a --gid-map 0:1000:1", { ...DIFF, idMaps: ONE_ID }],
+  ["changes a --map-user 1000", { ...CHANGES, kind: "changes", idMaps: { user: "1000" } }],
+  ["remap a --from-map-user b", { kind: "remap", id: "a", from: { user: "b" }, to: undefined }],
   ["mount a -o volatile -o xino=on", { ...MOUNT, options: ["volatile", "xino=on"] }],
   ["mount a --read-only --label=-x", { ...MOUNT, readOnly: true, label: "-x" }],
   ["unmount a --force", { kind: "unmount", id: "a", force: true }],
@@ -201,9 +213,10 @@ const WRONG_CASES: readonly [line: string, message: string, hint?: string][] = [
   ["create", '"lamina create" needs ID'],
   [
     "remap a",
-    '"lamina remap" needs --uid-map, --gid-map or one that begins with --from-',
+    '"lamina remap" needs --uid-map, --gid-map, --map-user or one that begins with --from-',
     "--uid-map 0:100000:65536 gives the container's root the id 100000 on the host",
   ],
+  ["mount a --map-user b --gid-map 0:1000:1", "--map-user and --uid-map or --gid-map exclude each other"],
   [
     "remap a --from-uid-map x",
     'option --from-uid-map: Cannot read "x" as an id map',
