@@ -8,7 +8,7 @@
  * @module
  */
 
-import { type CPath, cpath, textOf } from "./_cstring.ts";
+import { type CPath, cpath, cstring, textOf } from "./_cstring.ts";
 import { lastErrno, libc, SYS } from "./_libc.ts";
 import { failure, hex } from "./errno.ts";
 
@@ -25,6 +25,7 @@ const O_CLOEXEC = 0o2000000;
 const MOUNT_ATTR_IDMAP = 0x00100000n;
 /** `struct mount_attr` (linux/mount.h), MOUNT_ATTR_SIZE_VER0: attr_set, attr_clr, propagation, userns_fd, 64 bits each. */
 const MOUNT_ATTR_SIZE = 32n;
+const EMPTY_PATH = new Uint8Array(1);
 
 export const MOUNT_ATTR_RDONLY = 0x1;
 export const MOUNT_ATTR_NOSUID = 0x2;
@@ -40,6 +41,9 @@ export function tryFsopen(fstype: string): number {
   return fd === -1 ? -lastErrno() : fd;
 }
 
+/** The keys of {@linkcode tryFsconfigString} as C strings: a mount of many layers gives the same one again and again. */
+const KEYS = new Map(["lowerdir+", "upperdir", "workdir"].map((key) => [key, cstring(key)]));
+
 /** `fsconfig(fd, FSCONFIG_SET_FLAG, key, NULL, 0)`: 0, or a negative errno. See fsconfig(2). */
 export function tryFsconfigFlag(fd: number, key: string): number {
   return libc.fsconfig(SYS.fsconfig, fd, FSCONFIG_SET_FLAG, cpath(key), null, 0) === -1 ? -lastErrno() : 0;
@@ -47,7 +51,9 @@ export function tryFsconfigFlag(fd: number, key: string): number {
 
 /** `fsconfig(fd, FSCONFIG_SET_STRING, key, value, 0)`: 0, or a negative errno. See fsconfig(2). */
 export function tryFsconfigString(fd: number, key: string, value: CPath): number {
-  return libc.fsconfig(SYS.fsconfig, fd, FSCONFIG_SET_STRING, cpath(key), cpath(value), 0) === -1 ? -lastErrno() : 0;
+  return libc.fsconfig(SYS.fsconfig, fd, FSCONFIG_SET_STRING, KEYS.get(key) ?? cpath(key), cpath(value), 0) === -1
+    ? -lastErrno()
+    : 0;
 }
 
 /** `fsconfig(fd, FSCONFIG_SET_FD, key, NULL, aux)`: 0, or a negative errno. See fsconfig(2). */
@@ -69,8 +75,7 @@ export function fsmount(fd: number, attributes: number): number {
 
 /** `move_mount(mountFd, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH)`. See move_mount(2). */
 export function move_mount(mountFd: number, target: CPath): void {
-  const empty = new Uint8Array(1);
-  if (libc.move_mount(SYS.move_mount, mountFd, empty, -100, cpath(target), MOVE_MOUNT_F_EMPTY_PATH) === -1) {
+  if (libc.move_mount(SYS.move_mount, mountFd, EMPTY_PATH, -100, cpath(target), MOVE_MOUNT_F_EMPTY_PATH) === -1) {
     throw failure(lastErrno(), "move_mount", mountFd, "", -100, target, hex(MOVE_MOUNT_F_EMPTY_PATH));
   }
 }
@@ -88,8 +93,7 @@ export function open_tree(path: CPath): number {
  */
 export function mount_setattr_idmap(treeFd: number, userNamespaceFd: number): void {
   const attr = new Uint8Array(new BigUint64Array([MOUNT_ATTR_IDMAP, 0n, 0n, BigInt(userNamespaceFd)]).buffer);
-  const empty = new Uint8Array(1);
-  if (libc.mount_setattr(SYS.mount_setattr, treeFd, empty, AT_EMPTY_PATH, attr, MOUNT_ATTR_SIZE) === -1) {
+  if (libc.mount_setattr(SYS.mount_setattr, treeFd, EMPTY_PATH, AT_EMPTY_PATH, attr, MOUNT_ATTR_SIZE) === -1) {
     throw failure(lastErrno(), "mount_setattr", treeFd, "", hex(AT_EMPTY_PATH), { userns_fd: userNamespaceFd });
   }
 }

@@ -20,10 +20,13 @@ import {
   COMPRESSIONS,
   DRIVER_CHOICES,
   GLOBAL_OPTIONS,
+  HELP_TOPICS,
+  type HelpTopic,
   isCommandName,
   MOUNT_API_CHOICES,
   optionsOf,
   SHELLS,
+  SYNC_CHOICES,
   TIMES,
 } from "./usage.ts";
 import { didYouMean, UsageError } from "./usage_error.ts";
@@ -39,6 +42,7 @@ export interface Settings {
   dockerRoot: string | undefined;
   storageOptions: readonly string[];
   mountApi: typeof MOUNT_API_CHOICES[number] | undefined;
+  sync: typeof SYNC_CHOICES[number] | undefined;
   json: boolean;
   quiet: boolean;
   verbose: boolean;
@@ -105,7 +109,7 @@ export type Command =
   | { kind: "mounts" | "cleanup" | "ls" | "tree" | "info" | "version" }
   | { kind: "unshare"; program: readonly string[] }
   | { kind: "completions"; shell: typeof SHELLS[number] }
-  | { kind: "help"; about: CommandName | undefined };
+  | { kind: "help"; about: CommandName | HelpTopic | undefined };
 
 /** The command of one kind. */
 export type CommandOf<Kind extends CommandName> = Extract<Command, { kind: Kind }>;
@@ -179,6 +183,7 @@ function readSettings(
     dockerRoot,
     storageOptions: words.values("storage-opt"),
     mountApi: chosen(words.value("mount-api"), MOUNT_API_CHOICES, "--mount-api", command),
+    sync: chosen(words.value("sync"), SYNC_CHOICES, "--sync", command),
     json: words.has("json"),
     quiet: words.has("quiet"),
     verbose: words.has("verbose"),
@@ -334,7 +339,10 @@ function comparedWith(words: Words): string | null | undefined {
   return parent === "" ? null : parent;
 }
 
-function readHelpTopic(word: string | undefined): CommandName | undefined {
+function readHelpTopic(word: string | undefined): CommandName | HelpTopic | undefined {
   if (word === undefined || isCommandName(word)) return word;
-  throw new UsageError(`unknown command ${JSON.stringify(word)}`, { hint: didYouMean(word, COMMAND_NAMES) });
+  const topic = HELP_TOPICS.find((name) => name === word);
+  if (topic !== undefined) return topic;
+  const hint = didYouMean(word, [...COMMAND_NAMES, ...HELP_TOPICS]);
+  throw new UsageError(`unknown command ${JSON.stringify(word)}`, { hint });
 }

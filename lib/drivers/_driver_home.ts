@@ -16,10 +16,12 @@ import type { Mounter } from "../mount/mounter.ts";
 import type { MountState } from "../mount/mount_program.ts";
 import type { OverlayFeatures } from "../mount/overlay_features.ts";
 import { type DirectoryLock, lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
+import { syncDirectory } from "../util/atomic_write.ts";
 import { makeDirectories, makeRunDirectory } from "../util/run_file.ts";
 import { featuresOf } from "./_features_cache.ts";
 import { LayerMounts } from "./_layer_mounts.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
+import type { SyncPolicy } from "./sync_policy.ts";
 import { WorkerRunner, type WorkRunner } from "./_work_runner.ts";
 
 const PARENTS_MODE = 0o755;
@@ -33,6 +35,8 @@ export interface HomeSettings {
   mounter: Mounter;
   logger: Logger;
   runner: WorkRunner;
+  /** What is waited for. */
+  sync: SyncPolicy;
   /** Called with the home before it is used, and may refuse it. */
   checkHome?: (home: string) => void;
 }
@@ -108,6 +112,21 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
 
   /** Whether that is noted. */
   abstract readonly marksCommitted: boolean;
+
+  /** Whether files of the store's own are on the disk before they count. */
+  get syncsFiles(): boolean {
+    return this.#settings.sync !== "none";
+  }
+
+  /** Has the content at `directory` on the disk, where that is asked for: before it gets the name by which it counts. */
+  async syncContent(directory: string): Promise<void> {
+    if (this.#settings.sync === "full") await this.runner.run("sync", { directory });
+  }
+
+  /** Has names in `directories` on the disk that came, went or changed, where that is asked for. */
+  syncNames(...directories: string[]): void {
+    if (this.#settings.sync === "full") directories.forEach(syncDirectory);
+  }
 
   /** Where work runs whose other end is a stream, which this thread has to keep moving. */
   get workers(): WorkRunner {

@@ -15,6 +15,7 @@ import { unmountBelow } from "../mount/unmount.ts";
 import { lockDirectory } from "../util/directory_lock.ts";
 import { DirectoryGetter } from "./_diff_getter.ts";
 import type { DriverHome } from "./_driver_home.ts";
+import { sweepLeftovers } from "./_leftovers.ts";
 import type {
   ApplyOptions,
   ApplyResult,
@@ -148,10 +149,11 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
       return { id, path: layout.contentDir(id), [Symbol.asyncDispose]: nothingToDo };
     }
     const mergedDir = layout.mergedDir(id);
-    const overlay = this.overlayOf(id, options);
     try {
+      const overlay = this.overlayOf(id, options);
       await this.layerHome.mounts.acquire(id, mergedDir, overlay, this.layerHome.owner());
     } catch (error) {
+      // The kernel looks at all of them anyway, but does not tell which one it missed.
       if (isStorageError(error, "mount_failed")) this.layerHome.requireDirectories(id);
       throw error;
     }
@@ -176,7 +178,6 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
     const { layout } = this.layerHome;
     using lock = await lockDirectory(layout.dir(id), "exclusive");
     if (lock === undefined) return;
-    if (this.layerHome.mountState(id) === "none") return;
     if (await this.layerHome.mounts.release(id, layout.mergedDir(id))) this.unmounted(id);
   }
 
@@ -224,6 +225,10 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
       // What else somebody mounted below the home.
       unmountBelow(this.home);
     });
+  }
+
+  sweep(): Promise<string[]> {
+    return attempt(`Cannot clear away what was left over in ${this.home}`, () => sweepLeftovers(this.layerHome));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

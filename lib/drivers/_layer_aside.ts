@@ -21,7 +21,7 @@ import {
 } from "../../ffi/file.ts";
 import { asStorageError, StorageError } from "../errors.ts";
 import { replaceFile } from "../util/atomic_write.ts";
-import { lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
+import { lockDirectory, lockNewDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { randomId } from "../util/random_id.ts";
 import type { DriverHome } from "./_driver_home.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
@@ -62,13 +62,18 @@ export async function buildLayer(home: DriverHome, layer: NewLayer): Promise<voi
   try {
     makeOwnedDirectory(staging, layer.mode, layer.owner);
     undo.defer(() => home.runner.run("remove", { directory: layout.home, name }));
+    // Says that somebody is at work here: see _leftovers.ts.
+    using _stagingLock = lockNewDirectory(staging);
     await layer.build(staging, undo);
     if (home.marksCommitted && parent !== undefined && !home.isCommitted(parent)) {
-      replaceFile(layout.committedFile(parent), "", COMMITTED_MODE);
+      // It is its name that counts: there is nothing in it that could be lost.
+      replaceFile(layout.committedFile(parent), "", COMMITTED_MODE, false);
       undo.defer(() => void tryUnlinkat(AT_FDCWD, layout.committedFile(parent)));
     }
+    await home.syncContent(staging);
     renameat2(AT_FDCWD, staging, AT_FDCWD, layout.dir(id), RENAME_NOREPLACE);
     undo.move();
+    home.syncNames(layout.home);
   } catch (error) {
     if (isErrno(error, "EEXIST") && layout.exists(id)) throw layerExists(home, id);
     throw asStorageError(error, `Cannot make layer "${id}"`);
@@ -108,6 +113,7 @@ export async function removeLayer(
     const released = await release();
     renameat2(AT_FDCWD, layout.dir(id), AT_FDCWD, `${layout.home}/${aside}`, RENAME_NOREPLACE);
     released();
+    home.syncNames(layout.home);
   }
   await home.runner.run("remove", { directory: layout.home, name: aside });
 }

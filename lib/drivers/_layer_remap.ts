@@ -3,7 +3,7 @@
 /**
  * A layer of containers/storage under other owners. Its files are those of its parents too, so what they show is copied
  * up into the layer with the new owner. The layer is copied, the copy changed, and the two change places by one rename:
- * until then nobody sees anything of it. What a process leaves that dies before, the next one clears away.
+ * until then nobody sees anything of it. What a process leaves that dies before is swept away: see _leftovers.ts.
  *
  * One thread does it: copies up wait for each other at the work directory, and two threads took as long as one.
  *
@@ -12,7 +12,6 @@
  * @module
  */
 
-import { readDirectory } from "../../ffi/directory.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import {
   AT_FDCWD,
@@ -34,16 +33,14 @@ import { asStorageError, isStorageError, StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import { pathOf } from "../mount/mount_aside.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
-import { type DirectoryLock, tryLockDirectory } from "../util/directory_lock.ts";
 import { randomId } from "../util/random_id.ts";
+import { lockNewDirectory } from "../util/directory_lock.ts";
 import { removeTree } from "../util/remove_tree.ts";
-import { textOf } from "../util/text.ts";
 import type { LayerHome } from "./_layer_home.ts";
 import { mountHidden } from "./_layer_trees.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
 import type { WorkOptions } from "./driver.ts";
 
-const STAGING_PREFIX = ".lamina-remap-";
 const STAGING_MODE = 0o700;
 
 /** Between which maps a layer changes. */
@@ -65,12 +62,12 @@ export async function remapLayer(
   using _lock = await home.lock(id);
   home.requireWhole(id);
   requireFree(home, id);
-  await clearInterrupted(home);
-  const { name, lock } = makeStaging(home);
-  // It goes with the directory: after the exchange it keeps others from the changed layer.
-  using _stagingLock = lock;
+  const name = `.lamina-remap-${randomId(10)}`;
   const staging = `${layout.home}/${name}`;
+  mkdirat(AT_FDCWD, staging, STAGING_MODE);
   try {
+    // Says that somebody is at work here: see _leftovers.ts.
+    using _stagingLock = lockNewDirectory(staging);
     await home.runner.run("copy", { source: layout.dir(id), target: staging, mode: "copy" }, work);
     const lowerDirs = layout.mountLowers(id);
     if (lowerDirs.length === 0) lowerDirs.push(home.emptyDir);
@@ -79,41 +76,16 @@ export async function remapLayer(
       using tree = await mountUnsynced(home, { lowerDirs, upper, options: mountOptions });
       await home.runner.run("shiftOwners", { directory: pathOf(tree), ...maps }, work);
     }
-    await home.runner.run("sync", { directory: staging });
     rotate(staging, home.owner(maps.to));
+    // What takes the place of files that may have been on the disk for long has to be there as well.
+    if (home.syncsFiles) await home.runner.run("sync", { directory: staging });
     renameat2(AT_FDCWD, staging, AT_FDCWD, layout.dir(id), RENAME_EXCHANGE);
+    home.syncNames(layout.home);
   } catch (error) {
     await clear(home, name);
     throw asStorageError(error, `Cannot give layer "${id}" to other ids`);
   }
   await clear(home, name);
-}
-
-/** Clears away what processes left that died on the way: nobody has it locked. */
-async function clearInterrupted(home: LayerHome): Promise<void> {
-  const names: string[] = [];
-  {
-    using directory = new Fd(openat(AT_FDCWD, home.layout.home, O_RDONLY | O_DIRECTORY));
-    readDirectory(directory.fd, (buffer, start, end) => names.push(textOf(buffer.subarray(start, end))));
-  }
-  for (const name of names.filter((name) => name.startsWith(STAGING_PREFIX))) {
-    const lock = tryLockDirectory(`${home.layout.home}/${name}`, "exclusive");
-    if (lock === undefined || lock === "busy") continue;
-    using _lock = lock;
-    home.logger.info(`clearing away ${name}, where giving a layer to other ids was interrupted`);
-    await clear(home, name);
-  }
-}
-
-/** Makes the directory in which the layer is changed, locked. */
-function makeStaging({ layout }: LayerHome): { name: string; lock: DirectoryLock } {
-  for (;;) {
-    const name = STAGING_PREFIX + randomId(10);
-    mkdirat(AT_FDCWD, `${layout.home}/${name}`, STAGING_MODE);
-    const lock = tryLockDirectory(`${layout.home}/${name}`, "exclusive");
-    // Who clears up has taken it for an interrupted one before it was locked.
-    if (lock !== undefined && lock !== "busy") return { name, lock };
-  }
 }
 
 /**

@@ -79,9 +79,11 @@ async function stage(home: LegacyHome, id: string, work: WorkOptions): Promise<S
     path: staged.path,
     contentDir: undefined,
     async commit(): Promise<void> {
+      await home.syncContent(layout.applyingDir(id));
       using _lock = await home.lock(id);
       await requireFillable(home, id);
       await staged.commit();
+      home.syncNames(layout.dir(id));
     },
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
@@ -124,7 +126,7 @@ async function stageRoot(home: LegacyHome, id: string, work: WorkOptions): Promi
     path,
     async commit(): Promise<void> {
       // From the rename on the layer is an image, and then nothing else tells its parent.
-      if (parent !== undefined) replaceFile(layout.parentFile(id), parent, PARENT_MODE);
+      if (parent !== undefined) replaceFile(layout.parentFile(id), parent, PARENT_MODE, home.syncsFiles);
       renameat2(AT_FDCWD, path, AT_FDCWD, layout.rootDir(id));
       for (const name of ["upper", "work", "merged", "lower-id"]) {
         await home.runner.run("remove", { directory: layout.dir(id), name });

@@ -44,7 +44,7 @@ export async function createLayer(
   await build(home, id, parent, idMaps, async (staging, owner) => {
     if (!home.layout.isImage(parent)) return await copyMounted(home, staging, parent, parent, owner);
     makeUpper(home, staging, parent, owner, idMaps);
-    makeRest(staging, parent, owner);
+    makeRest(home, staging, parent, owner);
   });
 }
 
@@ -67,7 +67,7 @@ export async function copyLayer(
     // A base layer is shown as it lies, and what is written there must not change the template.
     const mode = parent === undefined ? "copy" : "link";
     await home.runner.run("copy", { source: layout.rootDir(template), target: `${staging}/root`, mode });
-    if (parent !== undefined) writeNewFile(`${staging}/.lamina-parent`, parent, OUR_FILE_MODE);
+    if (parent !== undefined) writeNewFile(`${staging}/.lamina-parent`, parent, OUR_FILE_MODE, home.syncsFiles);
   });
 }
 
@@ -98,10 +98,10 @@ function makeUpper(
 }
 
 /** Makes what a layer has that lies over an image, but for its content. */
-function makeRest(staging: string, lowerId: string, owner: Owner): void {
+function makeRest(home: LegacyHome, staging: string, lowerId: string, owner: Owner): void {
   makeOwnedDirectory(`${staging}/work`, WORK_MODE, owner);
   makeOwnedDirectory(`${staging}/merged`, MERGED_MODE, owner);
-  writeNewFile(`${staging}/lower-id`, lowerId, LOWER_ID_MODE);
+  writeNewFile(`${staging}/lower-id`, lowerId, LOWER_ID_MODE, home.syncsFiles);
 }
 
 /** Copies a layer that lies over an image. `lower-id` tells the parent only where that is the image itself. */
@@ -114,8 +114,10 @@ async function copyMounted(
 ): Promise<void> {
   makeOwnedDirectory(`${staging}/upper`, ROOT_MODE, owner);
   await home.runner.run("copy", { source: home.layout.upperDir(from), target: `${staging}/upper`, mode: "copy" });
-  makeRest(staging, home.layout.lowerId(from), owner);
-  if (recordedParent !== undefined) writeNewFile(`${staging}/.lamina-parent`, recordedParent, OUR_FILE_MODE);
+  makeRest(home, staging, home.layout.lowerId(from), owner);
+  if (recordedParent !== undefined) {
+    writeNewFile(`${staging}/.lamina-parent`, recordedParent, OUR_FILE_MODE, home.syncsFiles);
+  }
 }
 
 /** Makes the mount point again that unmounting took away: Docker before 1.13 mounts only where there is one. */

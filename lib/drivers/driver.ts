@@ -32,7 +32,7 @@
  * ## What every driver promises
  *
  * - A failed call leaves the store as it was. A process that dies at any instruction leaves a store that opens; what it
- *   was building lies under a name that begins with `.lamina-`, which is never a layer.
+ *   was building lies under a name that begins with `.lamina-`, which is never a layer, until `sweep` removes it.
  * - Several processes may use one home at once.
  * - An id from outside is validated before it becomes part of a path.
  * - Every failure is a `StorageError`; each method lists its codes. `invalid_argument` (an id that can be none),
@@ -315,6 +315,12 @@ export interface GraphDriver extends AsyncDisposable {
    * @throws {StorageError} `layer_not_found`.
    */
   diffGetter(id: string): Promise<DiffGetter>;
+
+  /**
+   * Removes what calls left that did not come to their end because their process died or the machine stopped, and returns
+   * the names: layers half removed, and layers half made. What a living process is at stays. For the beginning of a service.
+   */
+  sweep(): Promise<string[]>;
 
   /** Unmounts every layer of the home, whoever mounted it. For the end of a service that owns the store. */
   cleanup(): Promise<void>;

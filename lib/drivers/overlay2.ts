@@ -87,13 +87,13 @@ export class Overlay2Driver extends OverlayDriver {
   }
 
   protected isShownAsItLies(id: string, { readOnly, idMaps }: GetOptions): boolean {
-    return readOnly !== true && idMaps === undefined && this.layerHome.layout.lowers(id).length === 0;
+    return readOnly !== true && idMaps === undefined && !this.layerHome.layout.hasLowers(id);
   }
 
   /** A committed layer is a lower layer of others: it is shown on top of its own lowers, and nothing can be written. */
   protected overlayOf(id: string, options: GetOptions): OverlayMount {
     const { layout } = this.layerHome;
-    const all = optionsOfMount(this.layerHome.prepare().mountOptions, options);
+    const all = optionsOfMount(this.layerHome.features.mountOptions, options);
     const lowerDirs = layout.mountLowers(id);
     const upper = { upperDir: layout.diffDir(id), workDir: layout.workDir(id) };
     const overlay = { lowerDirs, upper, options: all, idMaps: options.idMaps };

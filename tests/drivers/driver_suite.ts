@@ -13,6 +13,7 @@ import { lsetxattr } from "../../ffi/xattr.ts";
 import type { CompareOptions, GraphDriver } from "../../lib/drivers/driver.ts";
 import { openDriver, type OpenOptions } from "../../lib/drivers/registry.ts";
 import { StorageError } from "../../lib/errors.ts";
+import { lockNewDirectory } from "../../lib/util/directory_lock.ts";
 import { assertFails } from "../_helpers/assert_fails.ts";
 import { isMountPoint, mountPointsBelow } from "../_helpers/mount_points.ts";
 import { namesIn } from "../_helpers/names_in.ts";
@@ -283,6 +284,34 @@ export function driverSuite(
     }
     assert(!isMountPoint(ours));
     assert(isMountPoint(theirs.path));
+  });
+
+  test("sweep() removes what dead processes left, and nothing that a living one is at", async ({ driver, directory }) => {
+    await driver.create("base");
+    const old = new Date(Date.now() - 60_000);
+    const makeOld = async (name: string): Promise<string> => {
+      const path = `${driver.home}/${name}`;
+      await Deno.mkdir(`${path}/diff/deep`, { recursive: true });
+      await Deno.symlink(directory.path, `${path}/diff/out`);
+      await Deno.utime(path, old, old);
+      return path;
+    };
+    for (const name of [".lamina-create-OLD", ".lamina-remove-OLD", ".lamina-remap-OLD", ".lamina-other"]) {
+      await makeOld(name);
+    }
+    await Deno.mkdir(`${driver.home}/.lamina-create-NEW`);
+    await Deno.mkdir(`${driver.home}/.lamina-remove-NEW`);
+    const before = await listTree(`${driver.home}/base`);
+    {
+      using _living = lockNewDirectory(await makeOld(".lamina-create-LOCKED"));
+      const swept = [".lamina-create-OLD", ".lamina-remap-OLD", ".lamina-remove-NEW", ".lamina-remove-OLD"];
+      assertEquals(await driver.sweep(), swept);
+    }
+    assertEquals(await driver.sweep(), [".lamina-create-LOCKED"]);
+    const left = (await namesIn(driver.home)).filter((name) => name.startsWith(".lamina-"));
+    assertEquals(left, [".lamina-create-NEW", ".lamina-other"]);
+    assertEquals(await listTree(`${driver.home}/base`), before);
+    assert((await Deno.stat(directory.path)).isDirectory);
   });
 
   testWriting("cleanup() unmounts everything", async (store) => {

@@ -7,7 +7,6 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { GraphDriver, Progress } from "../../lib/drivers/driver.ts";
 import { DRIVER_NAMES, openDriver, type OpenOptions } from "../../lib/drivers/registry.ts";
 import type { IdMaps } from "../../lib/id_map.ts";
-import { tryLockDirectory } from "../../lib/util/directory_lock.ts";
 import { assertFails } from "../_helpers/assert_fails.ts";
 import { mountPointsBelow } from "../_helpers/mount_points.ts";
 import { namesIn } from "../_helpers/names_in.ts";
@@ -212,26 +211,6 @@ testNeeding(
     const told: Progress[] = [];
     await inPlace.updateLayerIdMap("told", FROM, TO, { onProgress: (progress) => void told.push(progress) });
     assert(told.some(({ entries }) => entries > 0));
-  },
-);
-
-testNeeding(
-  NEEDS,
-  "updateLayerIdMap() clears away what another process left, and not what one is at work on",
-  async () => {
-    await using directory = await TempDir.make();
-    await using driver = await open(directory);
-    await driver.create("base");
-    await driver.applyDiff("base", streamOf(tarOf(BASE)));
-    for (const name of ["left", "busy"]) {
-      await Deno.mkdir(`${driver.home}/.lamina-remap-${name}/diff`, { recursive: true });
-      await Deno.writeTextFile(`${driver.home}/.lamina-remap-${name}/diff/file`, "x");
-    }
-    const busy = tryLockDirectory(`${driver.home}/.lamina-remap-busy`, "exclusive");
-    assert(busy !== undefined && busy !== "busy");
-    using _busy = busy;
-    await driver.updateLayerIdMap("base", FROM, TO);
-    assertEquals(await namesIn(driver.home), [".lamina-remap-busy", "base", "l"]);
   },
 );
 

