@@ -180,6 +180,44 @@ for (const driverName of DRIVER_NAMES) {
   );
 }
 
+testNeeding(
+  [...NEEDS, needsProgram("setfacl"), needsProgram("setcap")],
+  "a diff has ACLs and capabilities for the container's ids, and takes them in again",
+  async () => {
+    await using directory = await TempDir.make();
+    await using driver = await open(directory, {});
+    await makeLayers(driver);
+    const base = (await driver.getMetadata("base")).upperDir;
+    await runOk(
+      "bash",
+      ["-ec", "setfacl -m u:7:rw etc/passwd; setfacl -d -m g:8:r home; setcap cap_chown+ep nobodys"],
+      {
+        cwd: base,
+      },
+    );
+    const tell = async (cwd: string): Promise<string> =>
+      (await runOk("bash", ["-ec", "getfacl -ncp etc/passwd home; getcap -n nobodys"], { cwd })).stdout;
+    const before = await tell(base);
+    {
+      await using job = await driver.get("job", { idMaps: MAPS });
+      await runOk("touch", ["etc/passwd", "home/file", "nobodys"], { cwd: job.path });
+    }
+    assertStringIncludes(await tell((await driver.getMetadata("job")).upperDir), "rootid=100000");
+    await driver.create("copy");
+    await driver.applyDiff("copy", await driver.diff("job", { idMaps: MAPS }));
+    assertEquals(await tell((await driver.getMetadata("copy")).upperDir), before);
+    // A store for such containers has the host's ids throughout.
+    await using mapped = await open(directory, { root: directory.join("mapped"), idMaps: MAPS });
+    await mapped.create("copy");
+    await mapped.applyDiff("copy", await driver.diff("copy"));
+    const { upperDir } = await mapped.getMetadata("copy");
+    assertEquals(await tell(upperDir), before.replace("user:7:", "user:100007:").replace(":8:", ":100008:"));
+    await driver.create("back");
+    await driver.applyDiff("back", await mapped.diff("copy"));
+    assertEquals(await tell((await driver.getMetadata("back")).upperDir), before);
+  },
+);
+
 for (const driverName of ["overlay2", "containers-overlay"] as const) {
   testNeeding(NEEDS, `${driverName}: a layer on one that was written with id maps shows both as they are`, async () => {
     await using directory = await TempDir.make();
