@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import "../_helpers/warm_libc.ts";
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { lockDirectory, tryLockDirectory } from "../../lib/util/directory_lock.ts";
+import { lockHolderOf } from "../../lib/util/lock_holder.ts";
+import { assertFails } from "../_helpers/assert_fails.ts";
 import { needsProgram, testNeeding } from "../_helpers/requires.ts";
 import { runOk } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
@@ -82,3 +84,23 @@ Deno.test("lockDirectory() that waits for a directory that goes away finds none"
   await Deno.rename(path, directory.join("aside"));
   assertEquals(await waiting, undefined);
 });
+
+testNeeding(
+  [needsProgram("flock")],
+  "lockDirectory() gives up on a lock that is held long, and says who holds it",
+  async () => {
+    await using directory = await TempDir.make();
+    const holder = new Deno.Command("flock", { args: ["-F", directory.path, "cat"], stdin: "piped" }).spawn();
+    try {
+      // Looked at, and not taken: it is the holder's.
+    while (lockHolderOf(directory.path) === undefined) await new Promise((resolve) => setTimeout(resolve, 5));
+      const error = await assertFails(lockDirectory(directory.path, "exclusive", 30), "layer_in_use");
+      assertMatch(error.message, new RegExp(`process ${holder.pid} \\((cat|flock)\\)`));
+    } finally {
+      await holder.stdin.close();
+      await holder.status;
+    }
+    assertEquals(lockHolderOf(directory.path), undefined);
+    assertEquals(lockHolderOf(directory.join("none")), undefined);
+  },
+);
