@@ -93,7 +93,7 @@ testNeeding(
     const holder = new Deno.Command("flock", { args: ["-F", directory.path, "cat"], stdin: "piped" }).spawn();
     try {
       // Looked at, and not taken: it is the holder's.
-    while (lockHolderOf(directory.path) === undefined) await new Promise((resolve) => setTimeout(resolve, 5));
+      while (lockHolderOf(directory.path) === undefined) await new Promise((resolve) => setTimeout(resolve, 5));
       const error = await assertFails(lockDirectory(directory.path, "exclusive", 30), "layer_in_use");
       assertMatch(error.message, new RegExp(`process ${holder.pid} \\((cat|flock)\\)`));
     } finally {
