@@ -95,13 +95,16 @@ export type Command =
   | { kind: "rm"; ids: readonly string[]; force: boolean }
   | {
     kind: "mount";
-    id: string;
+    /** One, unless they are joined at a place. */
+    ids: readonly string[];
+    at: string | undefined;
     readOnly: boolean;
     label: string | undefined;
     options: readonly string[];
     idMaps: IdMapWords | undefined;
   }
   | { kind: "unmount"; id: string; force: boolean }
+  | { kind: "unmount"; at: string }
   | { kind: "changes" } & Comparison
   | { kind: "size" } & Comparison
   | { kind: "inspect"; id: string }
@@ -231,14 +234,15 @@ function read(name: CommandName, words: Words): Command {
     case "mount":
       return {
         kind: name,
-        id,
+        ids: words.rest,
+        at: readPlace(words),
         readOnly: words.has("read-only"),
         label: words.value("label"),
         options: words.values("option"),
         idMaps: readIdMaps(words, name),
       };
     case "unmount":
-      return { kind: name, id, force: words.has("force") };
+      return readUnmount(words);
     case "changes":
     case "size":
       return {
@@ -290,6 +294,33 @@ function readCreate(id: string, words: Words): Command {
     size,
     idMaps: readIdMaps(words, "create"),
   };
+}
+
+/** Where layers are to be shown; undefined for the layer's own place. */
+function readPlace(words: Words): string | undefined {
+  const at = words.value("at");
+  if (at === undefined && words.rest.length > 1) {
+    throw new UsageError("several layers need --at: they are joined at a place of your choice", {
+      command: "mount",
+      hint: "to mount each at its own place, call mount for each",
+    });
+  }
+  return at;
+}
+
+function readUnmount(words: Words): Command {
+  const [id] = words.rest;
+  const at = words.value("at");
+  const force = words.has("force");
+  if (at === undefined) {
+    if (id !== undefined) return { kind: "unmount", id, force };
+    throw new UsageError('"lamina unmount" needs ID, or --at DIR', { command: "unmount" });
+  }
+  if (id === undefined && !force) return { kind: "unmount", at };
+  const other = id === undefined ? "--force" : "ID";
+  throw new UsageError(`${other} and --at exclude each other: a view is taken down by its place alone`, {
+    command: "unmount",
+  });
 }
 
 function readRemap(id: string, words: Words): Command {

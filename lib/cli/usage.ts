@@ -212,9 +212,10 @@ export const COMMANDS = {
   },
   mount: {
     group: "Mounts",
-    summary: "mount a layer and print where",
-    words: [LAYER],
+    summary: "mount a layer, or joined ones, and print where",
+    words: [{ ...LAYER, repeatable: true }],
     options: [
+      { name: "at", value: "DIR", help: "show at DIR; several layers as one tree", completion: "directory" },
       { name: "read-only", help: "nothing can be written" },
       { name: "label", value: "LABEL", help: "SELinux context" },
       {
@@ -231,8 +232,11 @@ export const COMMANDS = {
   unmount: {
     group: "Mounts",
     summary: "take one mount back; the last one unmounts",
-    words: [LAYER],
-    options: [{ name: "force", help: "take all of them back" }],
+    words: [{ ...LAYER, optional: true }],
+    options: [
+      { name: "force", help: "take all of them back" },
+      { name: "at", value: "DIR", help: "take down what mount --at shows at DIR", completion: "directory" },
+    ],
     example: "lamina unmount job-1",
   },
   mounts: {

@@ -125,6 +125,7 @@ async function requireUnused(home: DriverHome, id: string, force: boolean): Prom
       hint: `remove the layers above it first (lamina tree shows them)`,
     });
   }
+  home.views.requireNone(id, `remove layer "${id}"`);
   const applying = tryLockDirectory(home.layout.applyingDir(id), "exclusive");
   if (applying === "busy") {
     throw new StorageError("layer_in_use", `Cannot remove layer "${id}": a diff is being applied to it`);
@@ -191,8 +192,9 @@ export function notEmpty(id: string): StorageError {
   });
 }
 
-/** @throws {StorageError} `layer_in_use`: the layer is mounted. */
+/** @throws {StorageError} `layer_in_use`: the layer is mounted, or shown in a view. */
 export function requireUnmounted(home: DriverHome, id: string): void {
+  home.views.requireNone(id, `apply a diff to layer "${id}"`);
   if (home.mountState(id) !== "mounted") return;
   throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": it is mounted`);
 }

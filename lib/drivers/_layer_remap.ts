@@ -108,6 +108,7 @@ async function mountUnsynced(home: LayerHome, overlay: OverlayMount): Promise<Fd
 function requireFree(home: LayerHome, id: string): void {
   const refused = (reason: string, hint: string): StorageError =>
     new StorageError("layer_in_use", `Cannot give layer "${id}" to other ids: ${reason}`, { hint });
+  home.views.requireNone(id, `give layer "${id}" to other ids`);
   if (home.mountState(id) !== "none") {
     throw refused("it is mounted", `unmount it first: lamina unmount ${id}`);
   }

@@ -6,9 +6,11 @@
  * @module
  */
 
+import type { Fd } from "../../ffi/file.ts";
 import { mount, MS_BIND } from "../../ffi/mount.ts";
 import { statfs } from "../../ffi/statfs.ts";
 import type { Logger } from "../log.ts";
+import { bindMount } from "./bind_mount.ts";
 import { isIdMapped, mountIdMapped } from "./mount_id_mapped.ts";
 import {
   flush,
@@ -52,6 +54,13 @@ export interface Mounter {
    */
   show(overlay: OverlayMount, mergedDir: string, target: string): void | Promise<void>;
 
+  /**
+   * Shows at the open directory `target` what is mounted or lies at `source`, with `options` of its own.
+   *
+   * @throws {SyscallError} See {@linkcode bindMount}.
+   */
+  bind(source: string, target: Fd, options: readonly string[]): void;
+
   /** Has everything in the layer's own directory that was written to its mount at `mergedDir`, if there is one. */
   settle(mergedDir: string): void;
 
@@ -85,6 +94,10 @@ export class KernelMounter implements Mounter {
     // Bound without what is mounted in it: a container's own mounts are not the layer's.
     if (isSame) mount(mergedDir, target, null, MS_BIND, null);
     else this.mount(overlay, target);
+  }
+
+  bind(source: string, target: Fd, options: readonly string[]): void {
+    bindMount(source, target, options, this.api);
   }
 
   /** The kernel keeps a file's pages but once, whichever way it is read. */
@@ -131,6 +144,10 @@ export class ProgramMounter implements Mounter {
     // Not bound: that mount may show other owners.
     this.settle(mergedDir);
     await this.mount(withStoredOwners(overlay), target);
+  }
+
+  bind(source: string, target: Fd, options: readonly string[]): void {
+    bindMount(source, target, options);
   }
 
   settle(mergedDir: string): void {

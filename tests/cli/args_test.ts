@@ -36,7 +36,15 @@ const CREATE = {
   size: undefined,
   idMaps: undefined,
 } as const;
-const MOUNT = { kind: "mount", id: "a", readOnly: false, label: undefined, options: [], idMaps: undefined } as const;
+const MOUNT = {
+  kind: "mount",
+  ids: ["a"],
+  at: undefined,
+  readOnly: false,
+  label: undefined,
+  options: [],
+  idMaps: undefined,
+} as const;
 const DIFF = {
   kind: "diff",
   id: "a",
@@ -130,6 +138,9 @@ const COMMAND_CASES: readonly [line: string, command: CommandLine["command"]][] 
   ["remap a --from-map-user b", { kind: "remap", id: "a", from: { user: "b" }, to: undefined }],
   ["mount a -o volatile -o xino=on", { ...MOUNT, options: ["volatile", "xino=on"] }],
   ["mount a --read-only --label=-x", { ...MOUNT, readOnly: true, label: "-x" }],
+  ["mount a b --at /srv/web", { ...MOUNT, ids: ["a", "b"], at: "/srv/web" }],
+  ["mount a --at=-dir", { ...MOUNT, at: "-dir" }],
+  ["unmount --at /srv/web", { kind: "unmount", at: "/srv/web" }],
   ["unmount a --force", { kind: "unmount", id: "a", force: true }],
   ["inspect a", { kind: "inspect", id: "a" }],
   ["exists a", { kind: "exists", id: "a" }],
@@ -213,6 +224,15 @@ const WRONG_CASES: readonly [line: string, message: string, hint?: string][] = [
     'a value that begins with "-" is written --label=VALUE',
   ],
   ["create", '"lamina create" needs ID'],
+  ["mount --at /srv/web", '"lamina mount" needs ID'],
+  [
+    "mount a b",
+    "several layers need --at: they are joined at a place of your choice",
+    "to mount each at its own place, call mount for each",
+  ],
+  ["unmount", '"lamina unmount" needs ID, or --at DIR'],
+  ["unmount a --at /srv/web", "ID and --at exclude each other: a view is taken down by its place alone"],
+  ["unmount --force --at /srv/web", "--force and --at exclude each other: a view is taken down by its place alone"],
   [
     "remap a",
     '"lamina remap" needs --uid-map, --gid-map, --map-user or one that begins with --from-',

@@ -19,7 +19,9 @@ import {
   tryFsconfigFlag,
   tryFsconfigString,
   tryFsopen,
+  tryMountSetattr,
 } from "../../ffi/mount_api.ts";
+import { statfs } from "../../ffi/statfs.ts";
 import { assertErrno } from "../_helpers/assert_errno.ts";
 import { isMountPoint } from "../_helpers/mount_points.ts";
 import { needsOverlay, needsRoot, type Requirement, testNeeding } from "../_helpers/requires.ts";
@@ -162,6 +164,17 @@ testNeeding(NEEDS, "open_tree() copies a mount, and answers ENOENT", async () =>
   move_mount(tree.fd, directory.join("to"));
   assertEquals(await Deno.readTextFile(directory.join("to/file")), "x");
   assertErrno(() => open_tree(directory.join("missing")), "ENOENT");
+});
+
+testNeeding(NEEDS, "tryMountSetattr() sets flags of a mount that nobody sees yet, and answers EBADF", async () => {
+  await using directory = await TempDir.make();
+  await directory.mkdir("from", "to");
+  using tree = new Fd(open_tree(directory.join("from")));
+  assertEquals(tryMountSetattr(tree.fd, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV), 0);
+  move_mount(tree.fd, directory.join("to"));
+  assertEquals(statfs(directory.join("to")).mountFlags & 0xf, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV);
+  await Deno.writeTextFile(directory.join("from/file"), "x");
+  assertEquals(tryMountSetattr(1_000_000, MOUNT_ATTR_RDONLY), -ERRNO.EBADF);
 });
 
 Deno.test("the mount calls refuse NUL in every string", () => {
