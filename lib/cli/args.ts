@@ -305,6 +305,12 @@ function readPlace(words: Words): string | undefined {
       hint: "to mount each at its own place, call mount for each",
     });
   }
+  if (at !== undefined && readIdMaps(words, "mount") !== undefined) {
+    throw new UsageError("--at and id maps exclude each other: a view has the owners of the layer's own mount", {
+      command: "mount",
+      hint: "mount the layer with the maps first, and then --at DIR",
+    });
+  }
   return at;
 }
 

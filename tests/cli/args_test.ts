@@ -230,6 +230,11 @@ const WRONG_CASES: readonly [line: string, message: string, hint?: string][] = [
     "several layers need --at: they are joined at a place of your choice",
     "to mount each at its own place, call mount for each",
   ],
+  [
+    "mount a --at /srv/web --map-user b",
+    "--at and id maps exclude each other: a view has the owners of the layer's own mount",
+    "mount the layer with the maps first, and then --at DIR",
+  ],
   ["unmount", '"lamina unmount" needs ID, or --at DIR'],
   ["unmount a --at /srv/web", "ID and --at exclude each other: a view is taken down by its place alone"],
   ["unmount --force --at /srv/web", "--force and --at exclude each other: a view is taken down by its place alone"],
