@@ -9,9 +9,9 @@
 import type { ApplyOptions, XattrNamespace } from "../drivers/driver.ts";
 import type { DriverName } from "../drivers/registry.ts";
 import { StorageError } from "../errors.ts";
-import { type IdMap, type IdMaps, parseIdMap } from "../id_map.ts";
 import { parseSize } from "../units.ts";
 import { readLimits, readXattrNamespaces, readXattrPolicies } from "./archive_options.ts";
+import { type IdMapWords, readIdMaps } from "./id_map_options.ts";
 import {
   COMMAND_NAMES,
   type CommandName,
@@ -54,6 +54,7 @@ interface Comparison {
   comparedWith: string | null | undefined;
   compareXattrs: boolean;
   compareContent: boolean;
+  idMaps: IdMapWords | undefined;
 }
 
 /** What is to be done. In a `comparedWith`, undefined is the layer's own parent and null is nothing at all. */
@@ -65,7 +66,7 @@ export type Command =
     readWrite: boolean;
     template: string | undefined;
     size: string | undefined;
-    idMaps: IdMaps | undefined;
+    idMaps: IdMapWords | undefined;
   }
   | {
     kind: "apply";
@@ -88,8 +89,9 @@ export type Command =
     compareContent: boolean;
     skipErrors: boolean;
     digest: boolean;
+    idMaps: IdMapWords | undefined;
   }
-  | { kind: "remap"; id: string; from: IdMaps | undefined; to: IdMaps | undefined }
+  | { kind: "remap"; id: string; from: IdMapWords | undefined; to: IdMapWords | undefined }
   | { kind: "rm"; ids: readonly string[]; force: boolean }
   | {
     kind: "mount";
@@ -99,6 +101,7 @@ export type Command =
     readOnly: boolean;
     label: string | undefined;
     options: readonly string[];
+    idMaps: IdMapWords | undefined;
   }
   | { kind: "unmount"; id: string; force: boolean }
   | { kind: "unmount"; at: string }
@@ -236,6 +239,7 @@ function read(name: CommandName, words: Words): Command {
         readOnly: words.has("read-only"),
         label: words.value("label"),
         options: words.values("option"),
+        idMaps: readIdMaps(words, name),
       };
     case "unmount":
       return readUnmount(words);
@@ -247,6 +251,7 @@ function read(name: CommandName, words: Words): Command {
         comparedWith: comparedWith(words),
         compareXattrs: words.has("xattrs"),
         compareContent: words.has("content"),
+        idMaps: readIdMaps(words, name),
       };
     case "inspect":
     case "exists":
@@ -300,6 +305,12 @@ function readPlace(words: Words): string | undefined {
       hint: "to mount each at its own place, call mount for each",
     });
   }
+  if (at !== undefined && readIdMaps(words, "mount") !== undefined) {
+    throw new UsageError("--at and id maps exclude each other: a view has the owners of the layer's own mount", {
+      command: "mount",
+      hint: "mount the layer with the maps first, and then --at DIR",
+    });
+  }
   return at;
 }
 
@@ -321,24 +332,12 @@ function readUnmount(words: Words): Command {
 function readRemap(id: string, words: Words): Command {
   const [from, to] = [readIdMaps(words, "remap", "from-"), readIdMaps(words, "remap")];
   if (from === undefined && to === undefined) {
-    throw new UsageError('"lamina remap" needs --uid-map, --gid-map or one that begins with --from-', {
+    throw new UsageError('"lamina remap" needs --uid-map, --gid-map, --map-user or one that begins with --from-', {
       command: "remap",
       hint: "--uid-map 0:100000:65536 gives the container's root the id 100000 on the host",
     });
   }
   return { kind: "remap", id, from, to };
-}
-
-/** As with newuidmap's callers: who gives one kind of map means it for both. */
-function readIdMaps(words: Words, command: CommandName, prefix = ""): IdMaps | undefined {
-  const read = (name: string): IdMap[] => wordsOf(`--${name}`, () => words.values(name).map(parseIdMap), command);
-  const uidMaps = read(`${prefix}uid-map`);
-  const gidMaps = read(`${prefix}gid-map`);
-  if (uidMaps.length === 0 && gidMaps.length === 0) return undefined;
-  return {
-    uidMaps: uidMaps.length === 0 ? gidMaps : uidMaps,
-    gidMaps: gidMaps.length === 0 ? uidMaps : gidMaps,
-  };
 }
 
 /** What `parse` returns; where the library finds the value wrong, the command line is. */
@@ -368,6 +367,7 @@ function readDiff(id: string, words: Words): Command {
     compareContent: words.has("content"),
     skipErrors: words.has("skip-errors"),
     digest: words.has("digest"),
+    idMaps: readIdMaps(words, "diff"),
   };
 }
 

@@ -136,6 +136,14 @@ const DIGEST: OptionSpec = { name: "digest", help: "print SHA-256 of the plain a
 const ID_MAPS: readonly OptionSpec[] = [
   { name: "uid-map", value: "C:H:N", repeatable: true, help: "N users from C inside are those from H outside" },
   { name: "gid-map", value: "C:H:N", repeatable: true, help: "the same for groups; one kind stands for both" },
+  { name: "map-user", value: "NAME", help: "or those of /etc/subuid, /etc/subgid, from 0 on" },
+];
+
+/** Of commands that compare what was written in such a mount. */
+const MOUNTED_WITH: readonly OptionSpec[] = [
+  { name: "uid-map", value: "C:H:N", repeatable: true, help: "the layer is mounted with these maps" },
+  { name: "gid-map", value: "C:H:N", repeatable: true, help: "the same for groups; one kind stands for both" },
+  { name: "map-user", value: "NAME", help: "or with those of the user's subordinate ids" },
 ];
 
 /** Commands by name. */
@@ -179,6 +187,7 @@ export const COMMANDS = {
       COMPARE_CONTENT,
       { name: "skip-errors", help: "leave out, and list, what cannot be archived" },
       DIGEST,
+      ...MOUNTED_WITH,
     ],
     example: "lamina diff job-1 --compress zstd -o job-1.tar.zst",
   },
@@ -190,6 +199,7 @@ export const COMMANDS = {
       ...ID_MAPS,
       { name: "from-uid-map", value: "C:H:N", repeatable: true, help: "how they are mapped now, if they are" },
       { name: "from-gid-map", value: "C:H:N", repeatable: true, help: "the same for groups" },
+      { name: "from-map-user", value: "NAME", help: "or by the user's subordinate ids" },
     ],
     example: "lamina remap job-1 --uid-map 0:100000:65536",
   },
@@ -215,6 +225,7 @@ export const COMMANDS = {
         repeatable: true,
         help: "an overlayfs option as the kernel has it",
       },
+      ...ID_MAPS,
     ],
     example: 'root=$(lamina mount job-1) && ls "$root"',
   },
@@ -274,14 +285,14 @@ export const COMMANDS = {
     group: "Queries",
     summary: "list paths added (A), changed (C), deleted (D)",
     words: [LAYER],
-    options: [COMPARED_WITH, COMPARE_XATTRS, COMPARE_CONTENT],
+    options: [COMPARED_WITH, COMPARE_XATTRS, COMPARE_CONTENT, ...MOUNTED_WITH],
     example: "lamina changes job-1",
   },
   size: {
     group: "Queries",
     summary: "print the bytes that a layer adds or changes",
     words: [LAYER],
-    options: [COMPARED_WITH, COMPARE_XATTRS, COMPARE_CONTENT],
+    options: [COMPARED_WITH, COMPARE_XATTRS, COMPARE_CONTENT, ...MOUNTED_WITH],
     example: "lamina size job-1",
   },
   info: {

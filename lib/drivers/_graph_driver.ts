@@ -124,7 +124,7 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
   ): Promise<void>;
 
   supportsShifting(): Promise<boolean> {
-    return Promise.resolve(false);
+    return attempt(`Cannot tell what mounts in ${this.home} can do`, () => this.layerHome.prepare().mapsIds);
   }
 
   create(id: string, options: CreateOptions = {}): Promise<void> {

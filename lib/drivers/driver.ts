@@ -125,8 +125,15 @@ export interface GetOptions {
    */
   readOnly?: boolean;
   /**
-   * Files that have the container's ids on disk are seen with the host's. That takes a mount program; the kernel's
-   * overlayfs has no such thing, and the layer is then refused with `not_supported`.
+   * Files of the layers below, which have the container's ids on disk, are seen with the host's, without a copy: by id-mapped
+   * lower directories (Linux 5.19), or by a mount program. An id that the maps do not cover is seen as nobody's (65534).
+   *
+   * The kernel maps no upper directory. What is written in the layer has the host's ids on disk, as under containers/storage:
+   * make it with the same maps (`CreateOptions.idMaps`), so that its root belongs to the container's root, and give them
+   * to `diff` and `changes`. Below other layers it is known by that root, and seen as it is. A read-only view maps the
+   * layer's own directory as well, unless it was written so. A layer that is mounted already is shown as it is.
+   *
+   * Where it cannot be had, that is `not_supported`, with what is missing: see {@linkcode GraphDriver.supportsShifting}.
    */
   idMaps?: IdMaps;
 }
@@ -218,7 +225,8 @@ export interface GraphDriver extends AsyncDisposable {
    *
    * @throws {StorageError} `layer_not_found`; `mount_failed` with the kernel's words; `store_damaged` if a file of the
    * layer is missing or an apply to it was interrupted; `layer_in_use`: it is mounted read-only and is to be written, or
-   * the other way round.
+   * the other way round; with id maps `not_supported`, and `invalid_argument` for maps that the kernel does not take, or in
+   * which the layer's own root is nobody.
    */
   get(id: string, options?: GetOptions): Promise<MountedLayer>;
 
@@ -338,8 +346,9 @@ export interface GraphDriver extends AsyncDisposable {
   ): Promise<void>;
 
   /**
-   * Whether `get` can show a layer under other ids without a change to its files: a mount program can. The kernel's
-   * id-mapped lower directories (Linux 5.19) are not used.
+   * Whether `get` can show a layer under other ids without a change to its files: by id-mapped lower directories, which take
+   * Linux 5.19, root of the machine, and a file system that can (ext4, XFS, btrfs, tmpfs since Linux 6.3, …; not overlayfs,
+   * NFS or 9p), or by a mount program. It is tried once a boot. See mount_setattr(2), "ID-mapped mounts".
    */
   supportsShifting(): Promise<boolean>;
 

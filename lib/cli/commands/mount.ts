@@ -8,12 +8,18 @@
 
 import type { CommandOf } from "../args.ts";
 import type { Context } from "../context.ts";
+import { idMapsOption } from "../id_map_options.ts";
 
 /** Mounts, and prints where. The mount outlives this process, so that `unmount` has to take it back. */
 export async function mount(command: CommandOf<"mount">, { output, openDriver }: Context): Promise<void> {
-  const { ids, at, readOnly, label, options } = command;
+  const { ids, at, readOnly, label, options, idMaps } = command;
   const driver = await openDriver();
-  const how = { readOnly, mountOptions: options, ...(label === undefined ? {} : { mountLabel: label }) };
+  const how = {
+    readOnly,
+    mountOptions: options,
+    ...(label === undefined ? {} : { mountLabel: label }),
+    ...idMapsOption(idMaps),
+  };
   if (at !== undefined) {
     const { path, ...view } = await driver.mountAt(at, ids, how);
     if (output.json) output.printJson({ ids, path, readOnly: view.readOnly });
