@@ -12,6 +12,7 @@ import { isErrno } from "../../ffi/errno.ts";
 import {
   AT_FDCWD,
   AT_REMOVEDIR,
+  existsat,
   Fd,
   O_DIRECTORY,
   O_RDONLY,
@@ -126,19 +127,24 @@ async function requireUnused(home: DriverHome, id: string, force: boolean): Prom
       hint: `remove the layers above it first (lamina tree shows them)`,
     });
   }
+  home.views.requireNone(id, `remove layer "${id}"`);
   const applying = tryLockDirectory(home.layout.applyingDir(id), "exclusive");
   if (applying === "busy") {
     throw new StorageError("layer_in_use", `Cannot remove layer "${id}": a diff is being applied to it`);
   }
   applying?.[Symbol.dispose]();
+  const mergedDir = home.layout.mergedDir(id);
   const state = home.mountState(id);
-  if (state === "none") return;
+  if (state === "none") {
+    if (!force && existsat(AT_FDCWD, mergedDir)) home.mounts.requireNotElsewhere("remove", id, mergedDir);
+    return;
+  }
   if (state === "mounted" && !force) {
     throw new StorageError("layer_in_use", `Cannot remove layer "${id}": it is mounted`, {
       hint: `unmount it first (lamina unmount ${id}), or remove it with --force`,
     });
   }
-  await home.mounts.unmount(id, home.layout.mergedDir(id));
+  await home.mounts.unmount(id, mergedDir);
 }
 
 /** How a format takes new content. */
@@ -197,8 +203,9 @@ export function notEmpty(id: string): StorageError {
   });
 }
 
-/** @throws {StorageError} `layer_in_use`: the layer is mounted. */
+/** @throws {StorageError} `layer_in_use`: the layer is mounted, or shown in a view. */
 export function requireUnmounted(home: DriverHome, id: string): void {
+  home.views.requireNone(id, `apply a diff to layer "${id}"`);
   if (home.mountState(id) !== "mounted") return;
   throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": it is mounted`);
 }

@@ -64,7 +64,7 @@ async function packTo(
   home: LayerHome,
   id: string,
   archiveFd: number,
-  { compression, digest, skipErrors, times, xattrs, ...work }: DiffOptions,
+  { compression, digest, idMaps = home.idMaps, skipErrors, times, xattrs, ...work }: DiffOptions,
   runner: WorkRunner,
 ): Promise<DiffResult> {
   using pin = new LayerPin(home.layout, id);
@@ -72,7 +72,7 @@ async function packTo(
     directory: home.layout.diffDir(id),
     archiveFd,
     overlayXattrs: overlayXattrs(home.features),
-    idMaps: home.idMaps,
+    idMaps,
     lowerDirs: home.layout.lowerDirs(id),
     markers: home.hasMarkers,
     newRootMode: home.format.baseDiffMode,
@@ -98,6 +98,7 @@ export async function changesOf({ home, naiveDiff }: Layers, id: string, options
     markers: home.hasMarkers,
     xattrs: options.compareXattrs,
     content: options.compareContent,
+    idMaps: options.idMaps,
   }, options));
 }
 

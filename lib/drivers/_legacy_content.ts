@@ -13,6 +13,7 @@
 
 import { AT_FDCWD, existsat, mkdirat, RENAME_EXCHANGE, renameat2 } from "../../ffi/file.ts";
 import { statat } from "../../ffi/stat.ts";
+import type { IdMaps } from "../id_map.ts";
 import { mountAside, pathOf } from "../mount/mount_aside.ts";
 import { overlayXattrs } from "../mount/overlay_features.ts";
 import { replaceFile } from "../util/atomic_write.ts";
@@ -31,7 +32,7 @@ const PRIVATE_MODE = 0o700;
 /** Comparing and filling layers of `home`. `work` watches what comes before the work itself: the copy of the parent. */
 export function naiveDiffOf(home: LegacyHome, work: WorkOptions = {}): NaiveDiff {
   return new NaiveDiff({
-    see: (id) => see(home, id),
+    see: (id, idMaps) => see(home, id, idMaps),
     stage: (id) => stage(home, id, work),
     runner: home.runner,
     get workers() {
@@ -46,7 +47,7 @@ export function naiveDiffOf(home: LegacyHome, work: WorkOptions = {}): NaiveDiff
 }
 
 /** Shows a layer without a place in the file system that somebody would have to clear away. */
-async function see(home: LegacyHome, id: string): Promise<SeenTree> {
+async function see(home: LegacyHome, id: string, idMaps: IdMaps | undefined): Promise<SeenTree> {
   using _lock = await home.lock(id);
   home.requireWhole(id);
   const { layout } = home;
@@ -56,9 +57,12 @@ async function see(home: LegacyHome, id: string): Promise<SeenTree> {
     const all = undo.move();
     return { path, pin, [Symbol.asyncDispose]: () => Promise.resolve(all.dispose()) };
   };
-  if (layout.isImage(id)) return seen(layout.rootDir(id));
-  const lowerDirs = [layout.upperDir(id), layout.rootDir(layout.lowerId(id))];
-  const overlay = { lowerDirs, upper: undefined, options: home.features.mountOptions };
+  const isImage = layout.isImage(id);
+  if (isImage && idMaps === undefined) return seen(layout.rootDir(id));
+  const lowerDirs = isImage
+    ? [layout.rootDir(id), home.emptyDir]
+    : [layout.upperDir(id), layout.rootDir(layout.lowerId(id))];
+  const overlay = { lowerDirs, upper: undefined, options: home.features.mountOptions, idMaps };
   const show = (target: string): void | Promise<void> => home.mounter.show(overlay, layout.mergedDir(id), target);
   return seen(pathOf(undo.use(await mountAside(home.asideDir, show))));
 }
