@@ -22,6 +22,7 @@
 
 import { ERRNO, failure, isErrno } from "../../ffi/errno.ts";
 import { AT_FDCWD, renameat2, symlinkat, tryReadlinkat, trySymlinkat, tryUnlinkat } from "../../ffi/file.ts";
+import { makeRunDirectory } from "../util/run_file.ts";
 
 const decoder = new TextDecoder();
 /** Filled and read within one call. */
@@ -50,7 +51,12 @@ export class MountCount {
 
   /** Notes the number of users. */
   write(count: number): void {
-    const made = trySymlinkat(String(count), AT_FDCWD, this.file);
+    let made = trySymlinkat(String(count), AT_FDCWD, this.file);
+    if (made === -ERRNO.ENOENT) {
+      // Somebody cleared the run root away.
+      makeRunDirectory(this.file.slice(0, this.file.lastIndexOf("/")));
+      made = trySymlinkat(String(count), AT_FDCWD, this.file);
+    }
     if (made === 0) return;
     if (made !== -ERRNO.EEXIST) throw failure(-made, "symlinkat", count, AT_FDCWD, this.file);
     const aside = `${this.file}.new`;
