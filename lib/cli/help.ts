@@ -23,13 +23,12 @@ const COLUMNS = 80;
 export function generalHelp(): string {
   return [
     "lamina keeps file-system layers, mounts them, and moves them as tar archives.",
-    "Usage: lamina [OPTION]... COMMAND [ARGUMENT]...",
+    "Usage: lamina [OPTION]... COMMAND [ARGUMENT]... (COMMAND --help tells more)",
     "",
     ...commandLines(),
     "",
     ...labelled("Options", GLOBAL_OPTIONS.map((option) => pair(optionTerm(option), option.help, 18))),
     ...wrap("Exit     ", Object.entries(EXIT_MEANINGS).map(([number, meaning]) => `${number} ${meaning}`), ", "),
-    "`lamina COMMAND --help` tells more about a command.",
     "",
   ].join("\n");
 }

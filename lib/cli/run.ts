@@ -77,6 +77,8 @@ async function dispatch(command: Command, context: Context): Promise<ExitNumber 
       return await (await import("./commands/size.ts")).size(command, context);
     case "info":
       return await (await import("./commands/info.ts")).info(context);
+    case "serve":
+      return await (await import("./commands/serve.ts")).serve(command, context);
     case "completions":
       return (await import("./commands/completions.ts")).completions(command, context);
     case "version":

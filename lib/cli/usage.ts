@@ -255,6 +255,23 @@ export const COMMANDS = {
     options: [],
     example: "lamina info",
   },
+  serve: {
+    group: "Other",
+    summary: "be the agent of a host, until SIGTERM",
+    words: [],
+    options: [
+      { name: "docker-plugin", value: "NAME", help: "keep the layers of dockerd -s NAME" },
+      {
+        name: "docker-plugin-dir",
+        value: "DIR",
+        help: "where dockerd looks for it (/run/docker/plugins)",
+        completion: "directory",
+      },
+      { name: "jobs", value: "N", help: "long jobs of a kind at once (as many as processors)" },
+      { name: "grace", value: "SECONDS", help: "how long SIGTERM lets work go on (10)" },
+    ],
+    example: "lamina serve --docker-plugin lamina",
+  },
   completions: {
     group: "Other",
     summary: "print a script for bash, zsh or fish",
