@@ -75,6 +75,11 @@ export class Dockerd implements AsyncDisposable {
     return dockerd;
   }
 
+  /** Its process, while it runs. */
+  get pid(): number | undefined {
+    return this.#isRunning ? this.#process.pid : undefined;
+  }
+
   /** Ends it as nothing else does. Its containers live on, until the next one finds them. */
   async kill(): Promise<void> {
     this.#process.kill("SIGKILL");

@@ -52,6 +52,8 @@ export class PluginHost implements AsyncDisposable {
   static async start(options: PluginHostOptions = {}): Promise<PluginHost> {
     await using undo = new AsyncDisposableStack();
     const host = undo.use(new PluginHost(await TempDir.make(), options));
+    // A container's root, who is somebody else on the host, has to get through.
+    await Deno.chmod(host.directory.path, 0o711);
     await host.startAgent();
     await host.startDockerd();
     undo.move();
@@ -121,7 +123,10 @@ export class PluginHost implements AsyncDisposable {
 
   /** Layers that are mounted, by the kernel's word. */
   mountedLayers(): string[] {
-    return mountPointsBelow(this.home).map((path) => path.slice(this.home.length + 1).replace(/\/merged$/, "")).sort();
+    // Where dockerd is alive, what it sees is what counts.
+    const pid = this.dockerd.pid;
+    return mountPointsBelow(this.home, pid).map((path) => path.slice(this.home.length + 1).replace(/\/merged$/, ""))
+      .sort();
   }
 
   /**

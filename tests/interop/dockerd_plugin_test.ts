@@ -8,13 +8,12 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { needsOverlay, needsProgram, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { runOk } from "../_helpers/run.ts";
-import { mountPointsBelow } from "../_helpers/mount_points.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 import { containerLayer, makeImages } from "./_docker_images.ts";
 import { NEEDS_DOCKERD } from "./_dockerd.ts";
 import { PluginHost } from "./_plugin_host.ts";
 
-const NEEDS = [needsRoot, needsOverlay, ...NEEDS_DOCKERD];
+const NEEDS = [needsRoot, needsOverlay, ...["unshare", "nsenter"].map(needsProgram), ...NEEDS_DOCKERD];
 
 const DOCKERFILE = `
 FROM lamina/base:1
@@ -214,19 +213,30 @@ testNeeding(NEEDS, "a dockerd keeps its layers in lamina", async (test) => {
   });
 });
 
-/** A mount namespace where the user "nobody" has ids to give to containers. */
-const WITH_IDS = [
-  'printf "nobody:100000:65536\\n" >"$0" && mount --bind "$0" /etc/subuid && mount --bind "$0" /etc/subgid && exec "$@"',
-];
+/** Runs `"$@"` where the user "daemon" has ids to give away; the machine's own files stay as they are. */
+const WITH_IDS = `
+  echo daemon:100000:65536 >"$0"
+  mount --bind "$0" /etc/subuid
+  mount --bind "$0" /etc/subgid
+  exec "$@"`;
 
-testNeeding(NEEDS, "a dockerd with --userns-remap has layers whose files belong to its containers' ids", async () => {
+testNeeding(NEEDS, "with --userns-remap the files of layers belong to the ids of containers", async () => {
   await using ids = await TempDir.make();
-  for (const file of ["/etc/subuid", "/etc/subgid"]) assert(exists(file), `${file} is missing`);
   await using host = await PluginHost.start({
-    dockerd: ["--userns-remap=nobody", "--storage-opt=overlay2.override_kernel_check=true"],
+    dockerd: ["--userns-remap=daemon", "--storage-opt=overlay2.override_kernel_check=true"],
     below: "/100000.100000",
-    agentWrapper: ["unshare", "--mount", "sh", "-c", ...WITH_IDS, ids.join("ids")],
+    agentWrapper: ["unshare", "--mount", "sh", "-ec", WITH_IDS, ids.join("ids")],
     dockerdWrapper: (agentPid) => ["nsenter", "--mount", "--target", String(agentPid)],
   });
   await makeImages(host.dockerd, host.directory);
+  const look = "busybox id -u; busybox stat -c '%u:%g %a' / /etc/kept /etc/mode; test -u /etc/mode";
+  assertEquals(await host.run("lamina/demo:1", look, "--rm"), ["0", "0:0 755", "7:8 755", "0:0 4711"].join("\n"));
+  const web = `${host.home}/${await containerLayer(host.dockerd, host.dataRoot, "web", host.driver)}/diff`;
+  const { stdout } = await runOk("stat", ["-c", "%u:%g", web, `${web}/data/new`, `${web}/etc/kept`]);
+  assertEquals(stdout, "100000:100000\n".repeat(3));
+  await host.docker("commit", "web", "lamina/committed:1");
+  assertEquals(await host.run("lamina/committed:1", "busybox stat -c %u:%g /data/new", "--rm"), "0:0");
+  await host.assertNothingLeft();
+  await host.docker("rm", "web");
+  await host.assertNothingLeft();
 });
