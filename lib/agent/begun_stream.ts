@@ -76,13 +76,14 @@ export class BegunStream {
     return first ?? (await this.#reader.read()).value;
   }
 
-  /** Reads what is left to the end, and forgets it. A failure ends that. */
+  /** Reads what is left to the end, and forgets it. The signal ends that, and so does a failure. */
   async discardRest(signal: AbortSignal): Promise<void> {
     this.#first = undefined;
     const stop = (): void => void this.#reader.cancel().catch(() => {});
     signal.addEventListener("abort", stop, { once: true });
+    if (signal.aborted) stop();
     try {
-      while (!signal.aborted && !(await this.#reader.read()).done);
+      while (!(await this.#reader.read()).done);
     } catch {
       // The sender went away: there is nothing left to read.
     } finally {

@@ -9,9 +9,8 @@
 import { dirname } from "node:path/posix";
 import { asStorageError } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import { lockDirectory } from "../util/directory_lock.ts";
 import { makeRunDirectory } from "../util/run_file.ts";
-import { clearSocketPlace, listenAsOwner } from "../util/unix_socket.ts";
+import { type SocketPlace, takeSocketPlace } from "../util/unix_socket.ts";
 
 /** A protocol on a socket of its own. */
 export interface Face {
@@ -29,16 +28,23 @@ export interface Face {
 
 /** How long cancelled work may take to clear away what it made. */
 const CLEAR_AWAY_MS = 5_000;
+/** How long connections may take to close. */
+const CLOSE_MS = 500;
+
+/** A socket in use. */
+interface Listener {
+  place: SocketPlace;
+  server: Deno.HttpServer;
+}
 
 /** An agent that listens. */
 export class AgentServer {
-  readonly #servers: readonly Deno.HttpServer[];
-  readonly #end: AbortController;
+  readonly #listeners: Listener[] = [];
+  /** Answers that are not sent to their last byte yet. They never reject. */
+  readonly #running = new Set<Promise<void>>();
+  readonly #end = new AbortController();
 
-  private constructor(servers: readonly Deno.HttpServer[], end: AbortController) {
-    this.#servers = servers;
-    this.#end = end;
-  }
+  private constructor() {}
 
   /**
    * Listens for all `faces`, or, when that fails for one, for none. A directory that is not there is made for the owner
@@ -48,54 +54,62 @@ export class AgentServer {
    * what is there is no socket; `permission_denied`.
    */
   static async listen(faces: readonly Face[], logger: Logger): Promise<AgentServer> {
-    const end = new AbortController();
-    const servers: Deno.HttpServer[] = [];
+    const agent = new AgentServer();
     try {
       for (const face of faces) {
-        servers.push(await listenFor(face, end.signal));
+        await agent.#listen(face);
         logger.info(`${face.name} listens on ${face.socket}`);
       }
     } catch (error) {
-      for (const server of servers) await server.shutdown();
+      await agent.stop(0);
       throw error;
     }
-    return new AgentServer(servers, end);
+    return agent;
+  }
+
+  async #listen(face: Face): Promise<void> {
+    try {
+      makeRunDirectory(dirname(face.socket));
+      const { place, listener: server } = await takeSocketPlace(
+        face.socket,
+        (path) =>
+          Deno.serve({ path, onListen: () => {}, onError: brokenOff }, (request, info) => {
+            this.#note(info.completed);
+            return face.answer(request, this.#end.signal);
+          }),
+      );
+      this.#listeners.push({ place, server });
+    } catch (error) {
+      throw asStorageError(error, `Cannot listen on ${face.socket}`);
+    }
+  }
+
+  #note(completed: Promise<void>): void {
+    const over = completed.catch(() => {}).finally(() => this.#running.delete(over));
+    this.#running.add(over);
   }
 
   /**
-   * Takes no more requests, and waits for those that run; after `graceMs` they are cancelled. Mounts stay as they are.
+   * Takes no more callers, and waits until nothing runs. Who is connected already is still answered: what he asks for
+   * belongs to what runs. After `graceMs` all of it is cancelled. Mounts stay as they are.
    *
-   * @returns Whether all of them came to an end.
+   * @returns Whether all of it came to an end.
    */
   async stop(graceMs: number): Promise<boolean> {
-    const idle = Promise.all(this.#servers.map((server) => server.shutdown())).then(() => true);
-    if (await within(idle, graceMs)) return true;
-    this.#end.abort();
-    return await within(idle, CLEAR_AWAY_MS);
+    for (const { place } of this.#listeners) await place.leave();
+    if (!await this.#isIdleWithin(graceMs)) this.#end.abort();
+    const hasEnded = await this.#isIdleWithin(CLEAR_AWAY_MS);
+    // Not awaited for ever: a caller may not have sent all of what he was refused.
+    await within(Promise.all(this.#listeners.map(({ server }) => server.shutdown())), CLOSE_MS);
+    return hasEnded;
   }
-}
 
-async function listenFor(face: Face, end: AbortSignal): Promise<Deno.HttpServer> {
-  const { socket } = face;
-  const directory = dirname(socket);
-  try {
-    makeRunDirectory(directory);
-    // Two agents that find the same dead socket must not take it from each other.
-    using _lock = await lockDirectory(directory, "exclusive");
-    clearSocketPlace(socket);
-    return serve(face, end);
-  } catch (error) {
-    throw asStorageError(error, `Cannot listen on ${socket}`);
+  async #isIdleWithin(milliseconds: number): Promise<boolean> {
+    const idle = async (): Promise<void> => {
+      while (this.#running.size > 0) await Promise.all(this.#running);
+    };
+    return await within(idle(), milliseconds);
   }
-}
-
-function serve(face: Face, end: AbortSignal): Deno.HttpServer {
-  return listenAsOwner(() =>
-    Deno.serve(
-      { path: face.socket, onListen: () => {}, onError: brokenOff },
-      (request: Request) => face.answer(request, end),
-    )
-  );
 }
 
 /** A body that fails after its first byte: nobody sees this answer, since its connection breaks. */
@@ -104,11 +118,11 @@ function brokenOff(): Response {
 }
 
 /** Whether `promise` settles in time; its failure is the caller's. */
-async function within(promise: Promise<boolean>, milliseconds: number): Promise<boolean> {
+async function within(promise: Promise<unknown>, milliseconds: number): Promise<boolean> {
   const { promise: timeout, resolve } = Promise.withResolvers<boolean>();
   const timer = setTimeout(() => resolve(false), milliseconds);
   try {
-    return await Promise.race([promise, timeout]);
+    return await Promise.race([promise.then(() => true), timeout]);
   } finally {
     clearTimeout(timer);
   }

@@ -6,8 +6,9 @@
  * @module
  */
 
+import { dirname } from "node:path/posix";
 import { ERRNO, failure, hex } from "../../ffi/errno.ts";
-import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, Fd, unlinkat } from "../../ffi/file.ts";
+import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, Fd, renameat2, unlinkat } from "../../ffi/file.ts";
 import {
   AF_UNIX,
   peerPid,
@@ -19,20 +20,71 @@ import {
   UNIX_PATH_MAX,
 } from "../../ffi/socket.ts";
 import { umask } from "../../ffi/process.ts";
-import { S_IFMT, S_IFSOCK, Stat, tryStatx } from "../../ffi/stat.ts";
+import { lstatat, S_IFMT, S_IFSOCK, Stat, tryStatx } from "../../ffi/stat.ts";
 import { StorageError } from "../errors.ts";
+import { lockDirectory } from "./directory_lock.ts";
+
+/** Everybody but the owner is kept out. */
+const SOCKET_UMASK = 0o177;
+/** Behind the name while a socket is made. */
+const NEW = "~";
+
+/** The name of a socket that is ours. */
+export interface SocketPlace {
+  /** Gives the name up, unless somebody else has taken it meanwhile. Who is connected stays so. */
+  leave(): Promise<void>;
+}
 
 /**
- * Makes room for a socket at `path`: one where nobody listens any more is removed. The caller keeps others away meanwhile.
+ * Has `listen` make a socket, and gives it the name `path`. It is the owner's alone from its first moment on. A socket of
+ * that name where nobody listens any more is replaced.
+ *
+ * It is made under another name, since Deno removes the name that it made a socket by when it closes it, whoever has that
+ * name by then. While `listen` runs, no other thread may make files: the umask is the whole process's.
  *
  * @throws {StorageError} `invalid_argument`: the path is too long for a socket, or something else is there, which stays;
  * `socket_in_use`: somebody listens there.
  */
-export function clearSocketPlace(path: string): void {
-  const action = `Cannot listen on ${path}`;
-  if (new TextEncoder().encode(path).length >= UNIX_PATH_MAX) {
-    throw new StorageError("invalid_argument", `${action}: a socket's path has at most ${UNIX_PATH_MAX - 1} bytes`);
+export async function takeSocketPlace<T>(
+  path: string,
+  listen: (path: string) => T,
+): Promise<{ listener: T; place: SocketPlace }> {
+  const made = `${path}${NEW}`;
+  if (new TextEncoder().encode(made).length >= UNIX_PATH_MAX) {
+    const most = UNIX_PATH_MAX - 1 - NEW.length;
+    throw new StorageError(
+      "invalid_argument",
+      `Cannot listen on ${path}: a socket's path has at most ${most} bytes here`,
+    );
   }
+  // Two that find the same dead socket must not take it from each other.
+  using _lock = await lockDirectory(dirname(path), "exclusive");
+  clearSocketPlace(path);
+  clearSocketPlace(made);
+  const before = umask(SOCKET_UMASK);
+  let listener: T;
+  try {
+    listener = listen(made);
+  } finally {
+    umask(before);
+  }
+  const { fileKey } = lstatat(AT_FDCWD, made);
+  renameat2(AT_FDCWD, made, AT_FDCWD, path);
+  const leave = async (): Promise<void> => {
+    using _lock = await lockDirectory(dirname(path), "exclusive");
+    const now = new Stat();
+    if (tryStatx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, now) === 0 && now.fileKey === fileKey) unlinkat(AT_FDCWD, path);
+  };
+  return { listener, place: { leave } };
+}
+
+/**
+ * Makes room for a socket: one where nobody listens any more is removed.
+ *
+ * @throws {StorageError} As {@linkcode takeSocketPlace}.
+ */
+function clearSocketPlace(path: string): void {
+  const action = `Cannot listen on ${path}`;
   const there = new Stat();
   const result = tryStatx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, there);
   if (result === -ERRNO.ENOENT) return;
@@ -57,20 +109,4 @@ export function listenerOf(path: string): number | undefined {
   // EAGAIN: somebody does, and has more callers than he can take.
   if (result < 0 && result !== -ERRNO.EAGAIN) throw failure(-result, "connect", connection.fd, path);
   return peerPid(connection.fd);
-}
-
-/** Everybody but the owner is kept out. */
-const SOCKET_UMASK = 0o177;
-
-/**
- * Calls `listen`, whose socket gets the mode 0600 from its first moment on. The umask is the whole process's: nothing else
- * may make files meanwhile, in other threads either.
- */
-export function listenAsOwner<T>(listen: () => T): T {
-  const before = umask(SOCKET_UMASK);
-  try {
-    return listen();
-  } finally {
-    umask(before);
-  }
 }

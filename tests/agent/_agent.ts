@@ -19,6 +19,8 @@ export interface AgentOptions {
   name?: string;
   /** Where its socket goes; left out, `plugins` in the directory. */
   pluginDir?: string;
+  /** Left out, `run` in the directory. */
+  runRoot?: string;
   /** Further words of the command line. */
   args?: readonly string[];
   /** A command that runs the agent: `["unshare", "-m"]`. */
@@ -33,13 +35,14 @@ export class Agent implements AsyncDisposable {
     process.status.then(() => this.#isRunning = false);
   }
 
-  /** Starts one whose run root is `run` in `directory`, and waits until it listens. */
+  /** Starts one in `directory`, and waits until it listens. */
   static async start(directory: TempDir, options: AgentOptions = {}): Promise<Agent> {
-    const { name = "lamina", pluginDir = directory.join("plugins"), args = [], wrapper = [] } = options;
+    const { name = "lamina", pluginDir = directory.join("plugins"), runRoot = "run", args = [], wrapper = [] } =
+      options;
     const logFile = directory.join("agent.log");
     const socket = `${pluginDir}/${name}.sock`;
     const serve = ["serve", "--docker-plugin", name, "--docker-plugin-dir", pluginDir, ...args];
-    const words = [...wrapper, ...laminaCommand(), "--run-root", directory.join("run"), "--verbose", ...serve];
+    const words = [...wrapper, ...laminaCommand(), "--run-root", directory.join(runRoot), "--verbose", ...serve];
     // The shell gives its place to the agent, so that the process id is the agent's.
     const process = new Deno.Command("sh", {
       args: ["-c", 'exec "$@" >>"$0" 2>&1', logFile, ...words],
@@ -53,6 +56,11 @@ export class Agent implements AsyncDisposable {
     }
     undo.move();
     return agent;
+  }
+
+  /** Whether it has not ended. */
+  get isRunning(): boolean {
+    return this.#isRunning;
   }
 
   /** What it has said so far. */

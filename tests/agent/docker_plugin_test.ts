@@ -94,7 +94,7 @@ testNeeding(NEEDS, "Status tells of lamina and of its driver, as rows", async ()
 
 testNeeding(
   NEEDS,
-  "a diff is a tar that can be applied while it streams, with a query that nobody escaped",
+  "a diff is a tar that can be applied elsewhere, by a query that nobody escaped",
   async () => {
     await using directory = await TempDir.make();
     await using client = await DockerClient.start(directory);
