@@ -6,6 +6,8 @@
  * @module
  */
 
+import { StorageError } from "../errors.ts";
+
 /** A stream that has begun. */
 export class BegunStream<Chunk extends Uint8Array> {
   readonly #reader: ReadableStreamDefaultReader<Chunk>;
@@ -19,11 +21,20 @@ export class BegunStream<Chunk extends Uint8Array> {
     this.#first = first;
   }
 
-  /** Waits for the first bytes of `stream`, or its end; rejects where it fails before. */
-  static async of<Chunk extends Uint8Array>(stream: ReadableStream<Chunk>): Promise<BegunStream<Chunk>> {
+  /**
+   * Waits for the first bytes of `stream`, or its end.
+   *
+   * @throws {StorageError} `aborted`; where the stream fails, what it fails with.
+   */
+  static async of<Chunk extends Uint8Array>(
+    stream: ReadableStream<Chunk>,
+    signal: AbortSignal,
+  ): Promise<BegunStream<Chunk>> {
     const reader = stream.getReader();
+    using _stop = cancelOn(signal, reader);
     for (;;) {
       const { value, done } = await reader.read();
+      if (signal.aborted) throw new StorageError("aborted", "The operation was aborted");
       if (done || value.length > 0) return new BegunStream(reader, value);
     }
   }
@@ -85,14 +96,18 @@ export class BegunStream<Chunk extends Uint8Array> {
 
 /** Reads to the end, and forgets what it read. The signal ends that, and so does a failure. */
 export async function discard(reader: ReadableStreamDefaultReader<Uint8Array>, signal: AbortSignal): Promise<void> {
-  const stop = (): void => void reader.cancel().catch(() => {});
-  signal.addEventListener("abort", stop, { once: true });
-  if (signal.aborted) stop();
+  using _stop = cancelOn(signal, reader);
   try {
     while (!(await reader.read()).done);
   } catch {
     // The sender went away: there is nothing left to read.
-  } finally {
-    signal.removeEventListener("abort", stop);
   }
+}
+
+/** Has a read that waits come to its end when `signal` is aborted, until this is disposed. */
+function cancelOn(signal: AbortSignal, reader: ReadableStreamDefaultReader<Uint8Array>): Disposable {
+  const cancel = (): void => void reader.cancel().catch(() => {});
+  signal.addEventListener("abort", cancel, { once: true });
+  if (signal.aborted) cancel();
+  return { [Symbol.dispose]: (): void => signal.removeEventListener("abort", cancel) };
 }

@@ -140,6 +140,10 @@ testNeeding(NEEDS, "work that does not end in time after SIGTERM is cancelled, a
   await using client = await DockerClient.start(directory, { args: ["--grace", "0"] });
   const { connection } = await halfApplied(client);
   using _connection = connection;
+  using silent = await RawConnection.open(client.agent.socket);
+  await silent.beginChunked("GraphDriver.ApplyDiff?id=none&parent=");
+  using stalled = await RawConnection.open(client.agent.socket);
+  await stalled.send('POST /GraphDriver.Remove HTTP/1.1\r\nHost:\r\nContent-Length: 13\r\n\r\n{"ID":');
   assertEquals(await client.agent.stop(), EXIT.ok);
   assertEquals((await connection.answer())?.status, 503);
   assertEquals(await namesIn(`${client.home}/half`), ["diff", "link"]);

@@ -6,6 +6,7 @@
  */
 
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
+import { namesIn } from "../_helpers/names_in.ts";
 import { needsOverlay, needsProgram, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { runOk } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
@@ -175,7 +176,10 @@ testNeeding(NEEDS, "a dockerd keeps its layers in lamina", async (test) => {
     const books = await host.layersInBooks();
     const orphans = (await host.layers()).filter((id) => !books.includes(id));
     // dockerd forgets the layers that it had no time to write down: so it does with its own drivers.
-    for (const id of orphans) assertEquals(await host.store.json(["size", id]), { id, sizeBytes: 0 });
+    for (const id of orphans) {
+      await until(async () => !(await namesIn(`${host.home}/${id}`)).includes(".lamina-applying"));
+      assertEquals(await host.store.json(["size", id]), { id, sizeBytes: 0 });
+    }
     if (orphans.length > 0) await host.store.ok(["rm", ...orphans]);
     await host.assertNothingLeft();
   });

@@ -8,6 +8,7 @@
 
 import { DockerPlugin } from "../../agent/docker_plugin.ts";
 import { AgentServer } from "../../agent/server.ts";
+import { WorkQueues } from "../../agent/work_queue.ts";
 import { DEFAULT_RUN_ROOT, openDriver } from "../../drivers/registry.ts";
 import { absolutePath } from "../../util/absolute_path.ts";
 import type { CommandOf } from "../args.ts";
@@ -23,7 +24,7 @@ export async function serve(command: CommandOf<"serve">, { output, settings }: C
     name,
     socket: `${absolutePath(dockerPluginDir)}/${name}.sock`,
     stateFile: `${runRoot}/docker-plugin/${name}.json`,
-    mostJobs: mostJobs ?? navigator.hardwareConcurrency,
+    queues: new WorkQueues(mostJobs ?? navigator.hardwareConcurrency),
     logger: output.logger,
     open: ({ home, options, idMaps }) =>
       openDriver({
