@@ -331,6 +331,11 @@ export const COMMANDS = {
       { name: "grace", value: "SECONDS", help: "how long SIGTERM lets work go on (10)" },
     ],
     example: "lamina serve --docker-plugin lamina",
+    notes:
+      "dockerd --experimental -s NAME keeps its layers in it, below its own data-root: --root and --home do not count. " +
+      "Start lamina first. Docker 27 needs DOCKERD_DEPRECATED_GRAPHDRIVER_PLUGINS=1 in dockerd's environment; Docker 28 " +
+      "and later have no such plugins. After SIGTERM running work may end, and layers stay mounted: containers do not " +
+      "notice that the agent starts again. A second signal ends it at once.",
   },
   completions: {
     group: "Other",
