@@ -315,6 +315,28 @@ export const COMMANDS = {
       "128 + N after signal N. LAMINA_ROOT and LAMINA_RUN_ROOT name the store in it: without root, and unless told " +
       "otherwise, $XDG_DATA_HOME/lamina (~/.local/share/lamina) and $XDG_RUNTIME_DIR/lamina (/tmp/lamina-UID).",
   },
+  serve: {
+    group: "Other",
+    summary: "be the agent of a host, until SIGTERM",
+    words: [],
+    options: [
+      { name: "docker-plugin", value: "NAME", help: "keep the layers of dockerd -s NAME" },
+      {
+        name: "docker-plugin-dir",
+        value: "DIR",
+        help: "where dockerd looks for it (/run/docker/plugins)",
+        completion: "directory",
+      },
+      { name: "jobs", value: "N", help: "long jobs of a kind at once (as many as processors)" },
+      { name: "grace", value: "SECONDS", help: "how long SIGTERM lets work go on (10)" },
+    ],
+    example: "lamina serve --docker-plugin lamina",
+    notes:
+      "dockerd --experimental -s NAME keeps its layers in it, below its own data-root: --root and --home do not count. " +
+      "Start lamina first. Docker 27 needs DOCKERD_DEPRECATED_GRAPHDRIVER_PLUGINS=1 in dockerd's environment; Docker 28 " +
+      "and later have no such plugins. After SIGTERM running work may end, and layers stay mounted: containers do not " +
+      "notice that the agent starts again. A second signal ends it at once.",
+  },
   completions: {
     group: "Other",
     summary: "print a script for bash, zsh or fish",

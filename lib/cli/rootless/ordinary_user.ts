@@ -49,6 +49,7 @@ const NEEDS: Readonly<Record<CommandName, Need>> = {
   changes: "namespace",
   size: "namespace",
   info: "namespace",
+  serve: "lasting namespace",
   unshare: "reading",
   completions: "no store",
   version: "no store",
