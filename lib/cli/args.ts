@@ -96,6 +96,7 @@ export type Command =
   | { kind: "changes" } & Comparison
   | { kind: "size" } & Comparison
   | { kind: "inspect"; id: string }
+  | { kind: "check"; repair: boolean; deep: boolean }
   | { kind: "exists"; id: string }
   | { kind: "mounts" | "cleanup" | "ls" | "tree" | "info" | "version" }
   | { kind: "completions"; shell: typeof SHELLS[number] }
@@ -240,6 +241,8 @@ function read(name: CommandName, words: Words): Command {
     case "inspect":
     case "exists":
       return { kind: name, id };
+    case "check":
+      return { kind: name, repair: words.has("repair"), deep: words.has("deep") };
     case "completions":
       return { kind: name, shell: chosen(words.rest[0], SHELLS, '"lamina completions"', name)! };
     case "help":

@@ -77,6 +77,8 @@ async function dispatch(command: Command, context: Context): Promise<ExitNumber 
       return await (await import("./commands/size.ts")).size(command, context);
     case "info":
       return await (await import("./commands/info.ts")).info(context);
+    case "check":
+      return await (await import("./commands/check.ts")).check(command, context);
     case "completions":
       return (await import("./commands/completions.ts")).completions(command, context);
     case "version":

@@ -285,6 +285,16 @@ export const COMMANDS = {
     options: [],
     example: "lamina info",
   },
+  check: {
+    group: "Queries",
+    summary: "find what is wrong with the store",
+    words: [],
+    options: [
+      { name: "repair", help: "repair what can be told from elsewhere" },
+      { name: "deep", help: "look into all layers as well" },
+    ],
+    example: "lamina check --repair",
+  },
   completions: {
     group: "Other",
     summary: "print a script for bash, zsh or fish",

@@ -13,6 +13,7 @@ import { parseLayerId } from "../layer_id.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { unmountBelow } from "../mount/unmount.ts";
 import { lockDirectory } from "../util/directory_lock.ts";
+import { checkStore } from "./_check_run.ts";
 import { DirectoryGetter } from "./_diff_getter.ts";
 import type { DriverHome } from "./_driver_home.ts";
 import { sweepLeftovers } from "./_leftovers.ts";
@@ -20,12 +21,14 @@ import type {
   ApplyOptions,
   ApplyResult,
   Change,
+  CheckOptions,
   CompareOptions,
   CreateOptions,
   DiffGetter,
   DiffOptions,
   DiffResult,
   FileDescriptor,
+  Finding,
   GetOptions,
   GraphDriver,
   LayerInfo,
@@ -225,6 +228,14 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
       // What else somebody mounted below the home.
       unmountBelow(this.home);
     });
+  }
+
+  async *check(options: CheckOptions = {}): AsyncGenerator<Finding> {
+    try {
+      yield* checkStore(this.layerHome, options);
+    } catch (error) {
+      throw asStorageError(error, `Cannot check ${this.home}`);
+    }
   }
 
   sweep(): Promise<string[]> {

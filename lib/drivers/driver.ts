@@ -43,6 +43,7 @@
 
 import type { IdMaps } from "../id_map.ts";
 import type { LayerQuota } from "../mount/project_quota.ts";
+import type { CheckOptions, Finding } from "./store_check.ts";
 import type {
   ApplyOptions,
   ApplyResult,
@@ -54,6 +55,7 @@ import type {
 } from "./work_options.ts";
 
 export type { LayerQuota } from "../mount/project_quota.ts";
+export * from "./store_check.ts";
 export * from "./work_options.ts";
 
 /** A change to one path, seen from the parent. */
@@ -312,6 +314,19 @@ export interface GraphDriver extends AsyncDisposable {
    * the names: layers half removed, and layers half made. What a living process is at stays. For the beginning of a service.
    */
   sweep(): Promise<string[]>;
+
+  /**
+   * Looks for damage, and with `repair` repairs what can be repaired from what is written elsewhere; store_check.ts tells
+   * what is looked for and what is done about it. Without `repair` nothing is changed. Findings come as they are found.
+   *
+   * @throws {StorageError} `invalid_argument`: `dockerRoot` is no data-root of dockerd; `aborted`.
+   *
+   * @example
+   * ```ts ignore
+   * for await (const { path, problem, action } of driver.check()) console.log(`${path} ${problem}: ${action}`);
+   * ```
+   */
+  check(options?: CheckOptions): AsyncIterable<Finding>;
 
   /** Unmounts every layer of the home, whoever mounted it. For the end of a service that owns the store. */
   cleanup(): Promise<void>;
