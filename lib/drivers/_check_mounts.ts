@@ -14,8 +14,7 @@ import { mountsBelow } from "../mount/mountinfo.ts";
 import { unmountLazily } from "../mount/unmount.ts";
 import { textOf } from "../util/text.ts";
 import type { DriverHome } from "./_driver_home.ts";
-import type { HomeView } from "./_home_view.ts";
-import { isEmptyDirectory } from "./_layer_aside.ts";
+import { type HomeView, viewDirectory } from "./_home_view.ts";
 import { leftoversIn } from "./_leftovers.ts";
 import { moveToLostFound } from "./_lost_found.ts";
 import type { Problem } from "./_problem.ts";
@@ -79,7 +78,10 @@ function checkMountPoint(
 ): Problem[] {
   const path = `${home.layout.home}/${id}/${MERGED}`;
   const common = { layer: id, path };
-  if (isDirectory && isEmptyDirectory(path)) {
+  const count = isDirectory ? viewDirectory(AT_FDCWD, path, ({ names }) => names.size) : undefined;
+  // Who just unmounted the layer has removed it meanwhile.
+  if (isDirectory && count === undefined) return [];
+  if (count === 0) {
     if (keepsMountPoints) return [];
     return [{
       ...common,

@@ -89,7 +89,7 @@ export class NamePlanner {
   #choose(id: string): Choice {
     const link = this.view.layers.get(id)!.files.link.text;
     const leading = this.#leading.get(id) ?? [];
-    const others = leading.filter((name) => name !== link);
+    const others = leading.filter((name) => name !== link && !this.#isAnothers(name, id));
     const used = others.filter((name) => this.#isUsed(name));
     if (link !== undefined && isShortName(link) && this.#isOwner(id, link)) {
       // Who lies on the layer may know it by another name.
@@ -111,6 +111,11 @@ export class NamePlanner {
     const rivals = (this.#claims.get(link) ?? []).filter((other) => (this.#leading.get(other) ?? []).length === 0);
     // Where nobody means it, it does not matter who keeps it.
     return rivals.length === 1 ? rivals[0] === id : !this.#isUsed(link) && rivals[0] === id;
+  }
+
+  /** Whether the link file of another layer says that the name is its own. */
+  #isAnothers(name: string, id: string): boolean {
+    return (this.#claims.get(name) ?? []).some((other) => other !== id && this.#isOwner(other, name));
   }
 
   /** Whether link file and `l` agree on a name of the layer `id` that is not `name`. */

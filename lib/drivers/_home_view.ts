@@ -8,7 +8,7 @@
  */
 
 import { DT_DIR, DT_UNKNOWN, readDirectory } from "../../ffi/directory.ts";
-import { ERRNO, failure } from "../../ffi/errno.ts";
+import { ERRNO, failure, isErrno } from "../../ffi/errno.ts";
 import { Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, tryOpenat } from "../../ffi/file.ts";
 import { fstat, lstatat, Stat } from "../../ffi/stat.ts";
 import { isLayerId } from "../layer_id.ts";
@@ -25,8 +25,21 @@ export interface DirectoryView {
   readonly mode: number;
 }
 
-/** The directory `path` below `dirfd` as `read` sees it while it is open; undefined if there is no directory. */
+/** The directory `path` below `dirfd` as `read` sees it while it is open; undefined if there is no directory, or no more. */
 export function viewDirectory<T>(
+  dirfd: number,
+  path: string | Uint8Array<ArrayBuffer>,
+  read: (view: DirectoryView, fd: number) => T,
+): T | undefined {
+  try {
+    return viewOpened(dirfd, path, read);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+function viewOpened<T>(
   dirfd: number,
   path: string | Uint8Array<ArrayBuffer>,
   read: (view: DirectoryView, fd: number) => T,
