@@ -16,6 +16,7 @@ import {
   layersContestants,
   mountContestants,
 } from "./_contestants.ts";
+import { idMapContestants } from "./_id_map_contestants.ts";
 import type { Peers } from "./_peers.ts";
 
 /** Something that several programs can do. */
@@ -80,6 +81,13 @@ export const JOBS: readonly Job[] = [
     emptyLayers: "1000 layers, 100 deep",
     contestants: (peers) => layersContestants(operation, peers, { count: 1000, depth: 100 }),
   })),
+  {
+    name: "id-maps",
+    title: "a layer under other ids",
+    makesFiles: true,
+    sets: ["small", "mixed", "host"],
+    contestants: idMapContestants,
+  },
   ...(["gzip", "zstd"] as const).map((compression): Job => ({
     name: `apply-${compression}`,
     title: `apply of a ${compression} archive`,

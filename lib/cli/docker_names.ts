@@ -49,7 +49,9 @@ export async function withLayerIds(command: Command, context: Context): Promise<
     case "size":
       return { ...command, id: await find(command.id), comparedWith: await findAny(command.comparedWith) };
     case "mount":
+      return { ...command, ids: await Promise.all(command.ids.map(find)) };
     case "unmount":
+      return "at" in command ? command : { ...command, id: await find(command.id) };
     case "inspect":
       return { ...command, id: await find(command.id) };
     case "rm": {

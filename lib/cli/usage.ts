@@ -44,6 +44,8 @@ export interface CommandSpec {
   options: readonly OptionSpec[];
   /** One command line that works. */
   example: string;
+  /** What else there is to know, in whole sentences. */
+  notes?: string;
 }
 
 // A record, so that the type checker finds a driver that is missing here.
@@ -134,6 +136,14 @@ const DIGEST: OptionSpec = { name: "digest", help: "print SHA-256 of the plain a
 const ID_MAPS: readonly OptionSpec[] = [
   { name: "uid-map", value: "C:H:N", repeatable: true, help: "N users from C inside are those from H outside" },
   { name: "gid-map", value: "C:H:N", repeatable: true, help: "the same for groups; one kind stands for both" },
+  { name: "map-user", value: "NAME", help: "or those of /etc/subuid, /etc/subgid, from 0 on" },
+];
+
+/** Of commands that compare what was written in such a mount. */
+const MOUNTED_WITH: readonly OptionSpec[] = [
+  { name: "uid-map", value: "C:H:N", repeatable: true, help: "the layer is mounted with these maps" },
+  { name: "gid-map", value: "C:H:N", repeatable: true, help: "the same for groups; one kind stands for both" },
+  { name: "map-user", value: "NAME", help: "or with those of the user's subordinate ids" },
 ];
 
 /** Commands by name. */
@@ -177,6 +187,7 @@ export const COMMANDS = {
       COMPARE_CONTENT,
       { name: "skip-errors", help: "leave out, and list, what cannot be archived" },
       DIGEST,
+      ...MOUNTED_WITH,
     ],
     example: "lamina diff job-1 --compress zstd -o job-1.tar.zst",
   },
@@ -188,6 +199,7 @@ export const COMMANDS = {
       ...ID_MAPS,
       { name: "from-uid-map", value: "C:H:N", repeatable: true, help: "how they are mapped now, if they are" },
       { name: "from-gid-map", value: "C:H:N", repeatable: true, help: "the same for groups" },
+      { name: "from-map-user", value: "NAME", help: "or by the user's subordinate ids" },
     ],
     example: "lamina remap job-1 --uid-map 0:100000:65536",
   },
@@ -200,9 +212,10 @@ export const COMMANDS = {
   },
   mount: {
     group: "Mounts",
-    summary: "mount a layer and print where",
-    words: [LAYER],
+    summary: "mount a layer, or joined ones, and print where",
+    words: [{ ...LAYER, repeatable: true }],
     options: [
+      { name: "at", value: "DIR", help: "show at DIR; several layers as one tree", completion: "directory" },
       { name: "read-only", help: "nothing can be written" },
       { name: "label", value: "LABEL", help: "SELinux context" },
       {
@@ -212,14 +225,18 @@ export const COMMANDS = {
         repeatable: true,
         help: "an overlayfs option as the kernel has it",
       },
+      ...ID_MAPS,
     ],
     example: 'root=$(lamina mount job-1) && ls "$root"',
   },
   unmount: {
     group: "Mounts",
     summary: "take one mount back; the last one unmounts",
-    words: [LAYER],
-    options: [{ name: "force", help: "take all of them back" }],
+    words: [{ ...LAYER, optional: true }],
+    options: [
+      { name: "force", help: "take all of them back" },
+      { name: "at", value: "DIR", help: "take down what mount --at shows at DIR", completion: "directory" },
+    ],
     example: "lamina unmount job-1",
   },
   mounts: {
@@ -268,14 +285,14 @@ export const COMMANDS = {
     group: "Queries",
     summary: "list paths added (A), changed (C), deleted (D)",
     words: [LAYER],
-    options: [COMPARED_WITH, COMPARE_XATTRS, COMPARE_CONTENT],
+    options: [COMPARED_WITH, COMPARE_XATTRS, COMPARE_CONTENT, ...MOUNTED_WITH],
     example: "lamina changes job-1",
   },
   size: {
     group: "Queries",
     summary: "print the bytes that a layer adds or changes",
     words: [LAYER],
-    options: [COMPARED_WITH, COMPARE_XATTRS, COMPARE_CONTENT],
+    options: [COMPARED_WITH, COMPARE_XATTRS, COMPARE_CONTENT, ...MOUNTED_WITH],
     example: "lamina size job-1",
   },
   info: {
@@ -294,6 +311,19 @@ export const COMMANDS = {
       { name: "deep", help: "look into all layers as well" },
     ],
     example: "lamina check --repair",
+  },
+  unshare: {
+    group: "Mounts",
+    summary: "run a program, or a shell, that may mount",
+    words: [{ name: "CMD", optional: true, repeatable: true, completion: "file" }],
+    options: [],
+    example: "lamina unshare -- sh -c 'ls \"$(lamina mount job-1)\"'",
+    notes:
+      "Mounts made in it can be seen in it only, and end with it. An ordinary user is root in it, followed by the " +
+      "ids of /etc/subuid and /etc/subgid if newuidmap is installed; who is root already stays what he is. Most " +
+      "other commands enter such a namespace by themselves. It ends with the number that the program ends with, or " +
+      "128 + N after signal N. LAMINA_ROOT and LAMINA_RUN_ROOT name the store in it: without root, and unless told " +
+      "otherwise, $XDG_DATA_HOME/lamina (~/.local/share/lamina) and $XDG_RUNTIME_DIR/lamina (/tmp/lamina-UID).",
   },
   completions: {
     group: "Other",

@@ -15,7 +15,7 @@ import { isOverlayMounted, unmountLazily } from "../mount/unmount.ts";
 import { bytesOfText, type ByteString, textOfBytes } from "../util/byte_string.ts";
 import { tryLockDirectory } from "../util/directory_lock.ts";
 import type { DriverHome } from "./_driver_home.ts";
-import type { DirectoryView, HomeView, LayerView } from "./_home_view.ts";
+import type { HomeSurvey, SurveyedDirectory, SurveyedLayer } from "./_home_survey.ts";
 import { leftoversIn } from "./_leftovers.ts";
 import { LOST_FOUND, lostFoundFault, moveToLostFound } from "./_lost_found.ts";
 import type { Problem } from "./_problem.ts";
@@ -25,7 +25,7 @@ export interface HomeNames {
   /** In the home. */
   readonly home: ReadonlySet<string>;
   /** In a layer's directory: what an interrupted call leaves there, of the driver's own program or ours. */
-  readonly leftInLayer: (name: ByteString, directory: DirectoryView) => boolean;
+  readonly leftInLayer: (name: ByteString, directory: SurveyedDirectory) => boolean;
   /** What says that a directory in the home is a layer of another driver. */
   readonly signsOfOthers: readonly string[];
 }
@@ -38,14 +38,14 @@ const OURS_REGEXP = /^\.lamina-/;
 const PROBE_REGEXP = /^\.lamina-probe-/;
 const MOVE = "move it to lost+found";
 
-/** Finds what is wrong in `view`, of `home`. */
-export function checkHome<T>(home: DriverHome, view: HomeView<T>, names: HomeNames): Problem[] {
+/** Finds what is wrong in `survey`, of `home`. */
+export function checkHome<T>(home: DriverHome, survey: HomeSurvey<T>, names: HomeNames): Problem[] {
   const path = home.layout.home;
-  const problems = [...checkDirectory(home, path, undefined, view.home), ...checkLostFound(path, view.home)];
+  const problems = [...checkDirectory(home, path, undefined, survey.home), ...checkLostFound(path, survey.home)];
   problems.push(...checkLeftovers(home));
-  for (const [name, isDirectory] of view.home.names) {
+  for (const [name, isDirectory] of survey.home.names) {
     const text = textOfBytes(name);
-    if (names.home.has(name) || name === LOST_FOUND || isDirectory && view.layers.has(name)) continue;
+    if (names.home.has(name) || name === LOST_FOUND || isDirectory && survey.layers.has(name)) continue;
     if (OURS_REGEXP.test(name)) {
       if (isOldFile(path, name, isDirectory)) problems.push(moved(path, "", name, "left_over", "was being replaced"));
       continue;
@@ -62,14 +62,14 @@ export function checkHome<T>(home: DriverHome, view: HomeView<T>, names: HomeNam
         : moved(path, "", name, "stray", "is no layer, and belongs to no driver"),
     );
   }
-  for (const [id, layer] of view.layers) {
+  for (const [id, layer] of survey.layers) {
     problems.push(...checkDirectory(home, `${path}/${id}`, id, layer.directory));
     problems.push(...checkInterrupted(home, id, layer, names));
   }
   return problems;
 }
 
-function checkLostFound(home: string, { names }: DirectoryView): Problem[] {
+function checkLostFound(home: string, { names }: SurveyedDirectory): Problem[] {
   const fault = names.has(LOST_FOUND) ? lostFoundFault(home) : undefined;
   if (fault === undefined) return [];
   const action = "nothing, and nothing can be moved there: see what it is, and move it away";
@@ -100,7 +100,7 @@ export function moved(
 
 function checkLeftovers(home: DriverHome): Problem[] {
   const directory = home.layout.home;
-  return leftoversIn(directory).map((name): Problem => {
+  return leftoversIn(directory).filter((name) => !isLocked(`${directory}/${name}`)).map((name): Problem => {
     if (!name.startsWith(".lamina-remove-")) {
       return {
         ...moved(directory, "", bytesOfText(name), "left_over", "is a layer that was being made or changed"),
@@ -117,6 +117,7 @@ function checkLeftovers(home: DriverHome): Problem[] {
       problem: "is a layer that was being removed",
       action: "remove it",
       async repair(): Promise<boolean> {
+        if (isLocked(`${directory}/${name}`)) return false;
         await home.runner.run("remove", { directory, name });
         return true;
       },
@@ -143,7 +144,7 @@ export function checkDirectory(
   home: DriverHome,
   path: string,
   layer: string | undefined,
-  { mode, uid }: DirectoryView,
+  { mode, uid }: SurveyedDirectory,
 ): Problem[] {
   const common = { path, ...(layer === undefined ? {} : { layer }) };
   const problems: Problem[] = [];
@@ -179,7 +180,7 @@ function isMapped(path: string, uid: number): boolean {
 function checkInterrupted<T>(
   home: DriverHome,
   id: string,
-  { directory }: LayerView<T>,
+  { directory }: SurveyedLayer<T>,
   names: HomeNames,
 ): Problem[] {
   const path = home.layout.home;

@@ -13,7 +13,7 @@ import { checkHome, type HomeNames, moved } from "./_check_home.ts";
 import { checkMounts } from "./_check_mounts.ts";
 import { contentMissing, workMissing } from "./_check_short_names.ts";
 import type { DriverHome, FoundInHome } from "./_driver_home.ts";
-import { type HomeView, type LayerView, viewHome } from "./_home_view.ts";
+import { type HomeSurvey, type SurveyedLayer, surveyHome } from "./_home_survey.ts";
 import type { LayerBooks } from "./_layer_books.ts";
 import type { LegacyLayout } from "./_legacy_layout.ts";
 import { moveToLostFound } from "./_lost_found.ts";
@@ -27,7 +27,7 @@ interface LegacyFiles {
   readonly parent: StoreFile;
 }
 
-type LegacyView = HomeView<LegacyFiles>;
+type LegacySurvey = HomeSurvey<LegacyFiles>;
 
 const LOWER_ID = "lower-id";
 const PARENT = ".lamina-parent";
@@ -49,38 +49,38 @@ export async function findLegacyProblems(
   signal: AbortSignal | undefined,
 ): Promise<FoundInHome> {
   using homeFd = new Fd(openat(AT_FDCWD, home.layout.home, O_RDONLY | O_DIRECTORY));
-  const view = await viewHome(homeFd.fd, ({ names }, fd) => {
+  const survey = await surveyHome(homeFd.fd, ({ names }, fd) => {
     if (!["root", "upper", LOWER_ID].some((name) => names.has(name))) return undefined;
     return { lowerId: readStoreFile(fd, LOWER_ID), parent: readStoreFile(fd, PARENT) };
   }, signal);
   const problems = [
-    ...[...view.layers].flatMap(([id, layer]) => checkLayer(home, view, id, layer, books)),
-    ...checkMounts(home, view, true),
-    ...checkHome(home, view, NAMES),
+    ...[...survey.layers].flatMap(([id, layer]) => checkLayer(home, survey, id, layer, books)),
+    ...checkMounts(home, survey, true),
+    ...checkHome(home, survey, NAMES),
   ];
-  return { problems, ids: [...view.layers.keys()] };
+  return { problems, ids: [...survey.layers.keys()] };
 }
 
-function isImage(view: LegacyView, id: string): boolean {
-  return view.layers.get(id)?.directory.names.get("root") === true;
+function isImage(survey: LegacySurvey, id: string): boolean {
+  return survey.layers.get(id)?.directory.names.get("root") === true;
 }
 
 function checkLayer(
   home: DriverHome<LegacyLayout>,
-  view: LegacyView,
+  survey: LegacySurvey,
   id: string,
-  { directory, files }: LayerView<LegacyFiles>,
+  { directory, files }: SurveyedLayer<LegacyFiles>,
   books: LayerBooks | undefined,
 ): Problem[] {
   const problems = checkParent(home, id, files.parent);
-  if (isImage(view, id)) return problems;
+  if (isImage(survey, id)) return problems;
   const { names } = directory;
   // Without any of these it was an image.
   if (names.get("upper") !== true) {
     problems.push(contentMissing(id, `${home.layout.dir(id)}/upper`, names.has("upper")));
   }
   if (names.get("work") !== true) problems.push(workMissing(home, id, home.layout.workDir(id), names.has("work")));
-  return [...problems, ...checkLowerId(home, view, id, files.lowerId, books)];
+  return [...problems, ...checkLowerId(home, survey, id, files.lowerId, books)];
 }
 
 function checkParent({ layout }: DriverHome<LegacyLayout>, id: string, { text, fault }: StoreFile): Problem[] {
@@ -94,16 +94,16 @@ function checkParent({ layout }: DriverHome<LegacyLayout>, id: string, { text, f
 
 function checkLowerId(
   home: DriverHome<LegacyLayout>,
-  view: LegacyView,
+  survey: LegacySurvey,
   id: string,
   seen: StoreFile,
   books: LayerBooks | undefined,
 ): Problem[] {
-  const fault = faultOf(view, seen);
+  const fault = faultOf(survey, seen);
   if (fault === undefined) return [];
   const { layout } = home;
   const common = { ...fault, layer: id, path: layout.lowerIdFile(id) };
-  const told = lowerIdElsewhere(view, id, books);
+  const told = lowerIdElsewhere(survey, id, books);
   if (told === undefined || told.lowerId === seen.text) {
     const action = "nothing: nothing else tells which image lies below; write its id, or remove the layer";
     return [{ ...common, action }];
@@ -121,33 +121,33 @@ function checkLowerId(
   }];
 }
 
-function faultOf(view: LegacyView, { text, fault }: StoreFile): { code: FindingCode; problem: string } | undefined {
+function faultOf(survey: LegacySurvey, { text, fault }: StoreFile): { code: FindingCode; problem: string } | undefined {
   if (text === undefined) {
     return { code: fault === MISSING.fault ? "lower_missing" : "lower_unsafe", problem: fault };
   }
   if (text === "") return { code: "lower_empty", problem: "is empty" };
   if (!isLayerId(text)) return { code: "lower_unsafe", problem: "holds something else than a layer's id" };
-  if (isImage(view, text)) return undefined;
+  if (isImage(survey, text)) return undefined;
   return {
     code: "lower_gone",
-    problem: `names ${text}, which is no image${view.layers.has(text) ? "" : " that is there"}`,
+    problem: `names ${text}, which is no image${survey.layers.has(text) ? "" : " that is there"}`,
   };
 }
 
 /** The image below the layer, by the parent that is noted elsewhere: that one itself, or what that one lies over. */
 function lowerIdElsewhere(
-  view: LegacyView,
+  survey: LegacySurvey,
   id: string,
   books: LayerBooks | undefined,
 ): { lowerId: string; from: string } | undefined {
   const noted: [string | null | undefined, string][] = [
-    [view.layers.get(id)!.files.parent.text, PARENT],
+    [survey.layers.get(id)!.files.parent.text, PARENT],
     [books?.parentOf(id), books?.name ?? ""],
   ];
   for (const [parent, from] of noted) {
     if (typeof parent !== "string") continue;
-    const lowerId = isImage(view, parent) ? parent : view.layers.get(parent)?.files.lowerId.text;
-    if (lowerId !== undefined && isImage(view, lowerId)) return { lowerId, from };
+    const lowerId = isImage(survey, parent) ? parent : survey.layers.get(parent)?.files.lowerId.text;
+    if (lowerId !== undefined && isImage(survey, lowerId)) return { lowerId, from };
   }
   return undefined;
 }

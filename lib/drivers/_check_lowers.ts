@@ -11,7 +11,7 @@ import { type HasParents, type NamePlan, namesOf } from "./_check_names.ts";
 import type { LayerBooks } from "./_layer_books.ts";
 import { LINK_DIR } from "./_layer_layout.ts";
 import type { Problem } from "./_problem.ts";
-import type { ShortNameRepair, ShortNameView } from "./_short_name_view.ts";
+import type { ShortNameRepair, ShortNameSurvey } from "./_short_name_survey.ts";
 import type { FindingCode } from "./store_check.ts";
 
 /** What is wrong with a `lower` file. */
@@ -41,18 +41,18 @@ export class LowerPlanner {
    * @param isElsewhere Whether a short name is that of a layer in an image store.
    */
   constructor(
-    readonly view: ShortNameView,
+    readonly survey: ShortNameSurvey,
     readonly repair: ShortNameRepair,
     readonly names: NamePlan,
     readonly hasParents: HasParents,
     readonly isElsewhere: (name: string) => boolean,
     readonly books: LayerBooks | undefined,
   ) {
-    for (const id of view.layers.keys()) this.#read(id);
+    for (const id of survey.layers.keys()) this.#read(id);
   }
 
   #read(id: string): void {
-    const { text, fault } = this.view.layers.get(id)!.files.lower;
+    const { text, fault } = this.survey.layers.get(id)!.files.lower;
     if (fault === "is missing") {
       if (this.hasParents(id)) this.#faults.set(id, { code: "lower_missing", problem: fault });
       else this.#lowers.set(id, NOTHING);
@@ -115,7 +115,7 @@ export class LowerPlanner {
 
   #correct(id: string, { code, problem }: Fault, { names, from }: Evidence): void {
     const text = names.map((name) => `${LINK_DIR}/${name}`).join(":");
-    const seen = this.view.layers.get(id)!.files.lower;
+    const seen = this.survey.layers.get(id)!.files.lower;
     this.#lowers.set(id, names);
     this.#problems.push({
       code,
@@ -177,7 +177,7 @@ export class LowerPlanner {
   }
 
   #tellGone(name: string, users: readonly string[]): void {
-    const target = this.view.names?.get(name)?.id;
+    const target = this.survey.names?.get(name)?.id;
     const problem = target === undefined ? "is missing" : `leads to ${target}, which is not there`;
     const shown = users.slice(0, MOST_SHOWN).join(", ") + (users.length > MOST_SHOWN ? ", …" : "");
     this.#problems.push({

@@ -11,7 +11,7 @@ import { textOfBytes } from "../util/byte_string.ts";
 import type { LayerBooks } from "./_layer_books.ts";
 import { LINK_DIR } from "./_layer_layout.ts";
 import type { Problem } from "./_problem.ts";
-import { isShortName, type NameTarget, type ShortNameRepair, type ShortNameView } from "./_short_name_view.ts";
+import { isShortName, type NameTarget, type ShortNameRepair, type ShortNameSurvey } from "./_short_name_survey.ts";
 import type { FindingCode } from "./store_check.ts";
 
 /** Whether a layer has parents that has no `lower` file, by what else there is of it. */
@@ -42,17 +42,17 @@ export class NamePlanner {
   readonly #nameOf = new Map<string, string>();
 
   constructor(
-    readonly view: ShortNameView,
+    readonly survey: ShortNameSurvey,
     readonly repair: ShortNameRepair,
     readonly makeNewName: (id: string) => string,
     readonly hasParents: HasParents,
     readonly books: LayerBooks | undefined,
   ) {
-    this.#targets = view.names ?? new Map();
+    this.#targets = survey.names ?? new Map();
     for (const [name, { id }] of this.#targets) {
-      if (id !== undefined && view.layers.has(id)) add(this.#leading, id, name);
+      if (id !== undefined && survey.layers.has(id)) add(this.#leading, id, name);
     }
-    for (const [id, { files }] of view.layers) {
+    for (const [id, { files }] of survey.layers) {
       if (files.link.text !== undefined && isShortName(files.link.text)) add(this.#claims, files.link.text, id);
       this.#noteTails(files.lower.text ?? "");
     }
@@ -69,7 +69,7 @@ export class NamePlanner {
 
   /** The plan. */
   plan(): NamePlan {
-    for (const id of this.view.layers.keys()) {
+    for (const id of this.survey.layers.keys()) {
       const choice = this.#choose(id);
       if (typeof choice === "object") this.#nameOf.set(id, choice.name);
       this.#checkLink(id, choice);
@@ -87,7 +87,7 @@ export class NamePlanner {
   }
 
   #choose(id: string): Choice {
-    const link = this.view.layers.get(id)!.files.link.text;
+    const link = this.survey.layers.get(id)!.files.link.text;
     const leading = this.#leading.get(id) ?? [];
     const others = leading.filter((name) => name !== link && !this.#isAnothers(name, id));
     const used = others.filter((name) => this.#isUsed(name));
@@ -107,7 +107,7 @@ export class NamePlanner {
   #isOwner(id: string, link: string): boolean {
     const target = this.#targets.get(link)?.id;
     if (target === id) return true;
-    if (target !== undefined && this.view.layers.has(target) && !this.#hasOtherName(target, link)) return false;
+    if (target !== undefined && this.survey.layers.has(target) && !this.#hasOtherName(target, link)) return false;
     const rivals = (this.#claims.get(link) ?? []).filter((other) => (this.#leading.get(other) ?? []).length === 0);
     // Where nobody means it, it does not matter who keeps it.
     return rivals.length === 1 ? rivals[0] === id : !this.#isUsed(link) && rivals[0] === id;
@@ -120,18 +120,18 @@ export class NamePlanner {
 
   /** Whether link file and `l` agree on a name of the layer `id` that is not `name`. */
   #hasOtherName(id: string, name: string): boolean {
-    const { text } = this.view.layers.get(id)!.files.link;
+    const { text } = this.survey.layers.get(id)!.files.link;
     return text !== undefined && text !== name && this.#targets.get(text)?.id === id;
   }
 
   #leadsToLayer(name: string): boolean {
     const target = this.#targets.get(name)?.id;
-    return target !== undefined && this.view.layers.has(target);
+    return target !== undefined && this.survey.layers.has(target);
   }
 
   /** Layers above may tell a name that nothing else does. */
   #chooseFromAbove(id: string): Choice {
-    for (const [child, { files }] of this.view.layers) {
+    for (const [child, { files }] of this.survey.layers) {
       if (this.books?.parentOf(child) !== id) continue;
       const name = namesOf(files.lower.text ?? "")?.[0];
       if (name !== undefined && this.#isFree(name)) return { name, from: `the lower file of ${child}` };
@@ -139,7 +139,9 @@ export class NamePlanner {
     const fitting = [...this.#tails.keys()].filter((name) => this.#isFree(name) && this.#fits(id, name));
     if (fitting.length === 0) return "new";
     const [name] = fitting;
-    const rivals = [...this.view.layers.keys()].filter((other) => this.#isNameless(other) && this.#fits(other, name!));
+    const rivals = [...this.survey.layers.keys()].filter((other) =>
+      this.#isNameless(other) && this.#fits(other, name!)
+    );
     if (fitting.length > 1 || rivals.length > 1) return "unknown";
     return { name: name!, from: "the lower files of the layers above it" };
   }
@@ -147,7 +149,7 @@ export class NamePlanner {
   /** Whether what lies below `id`, as far as that is known, is what lies below `name`. */
   #fits(id: string, name: string): boolean {
     const tail = this.#tails.get(name);
-    const { text, fault } = this.view.layers.get(id)!.files.lower;
+    const { text, fault } = this.survey.layers.get(id)!.files.lower;
     const isBase = fault === "is missing" && !this.hasParents(id);
     const below = isBase ? "" : text === undefined || text === "" ? undefined : namesOf(text)?.join(":");
     return tail !== undefined && (below === undefined ? tail !== "" : tail === below);
@@ -159,12 +161,12 @@ export class NamePlanner {
   }
 
   #isNameless(id: string): boolean {
-    const link = this.view.layers.get(id)!.files.link.text;
+    const link = this.survey.layers.get(id)!.files.link.text;
     return !this.#leading.has(id) && !(link !== undefined && isShortName(link) && this.#isOwner(id, link));
   }
 
   #checkLink(id: string, choice: Choice): void {
-    const { link } = this.view.layers.get(id)!.files;
+    const { link } = this.survey.layers.get(id)!.files;
     if (typeof choice === "object" && choice.name === link.text) return;
     const { code, problem } = this.#linkProblem(id);
     const common = { code, problem, layer: id, path: `${this.repair.home}/${id}/link` };
@@ -182,7 +184,7 @@ export class NamePlanner {
   }
 
   #linkProblem(id: string): { code: FindingCode; problem: string } {
-    const { text, fault } = this.view.layers.get(id)!.files.link;
+    const { text, fault } = this.survey.layers.get(id)!.files.link;
     if (text === undefined) return { code: fault === "is missing" ? "link_missing" : "link_unsafe", problem: fault };
     if (text === "") return { code: "link_empty", problem: "is empty" };
     if (!isShortName(text)) return { code: "link_unsafe", problem: "holds no short name" };
@@ -220,12 +222,13 @@ export class NamePlanner {
     } else if (this.#isUsed(name)) {
       // Another name of a layer that is there, or what _check_lowers.ts tells.
       return;
-    } else if (this.view.layers.has(target.id)) {
+    } else if (this.survey.layers.has(target.id)) {
       const problem = `is another short name of ${target.id}, and no layer uses it`;
       this.#problems.push({ ...common, layer: target.id, code: "name_surplus", problem, repair });
-    } else if (this.view.namesToCome !== undefined && !this.view.namesToCome.has(name)) {
+    } else if (this.survey.namesInUse !== undefined && !this.survey.namesInUse.has(name)) {
       const problem = `leads to ${target.id}, which is not there`;
-      this.#problems.push({ ...common, code: "name_dangling", problem, repair });
+      const dropDangling = (): boolean => this.repair.dropName(name, target, true);
+      this.#problems.push({ ...common, code: "name_dangling", problem, repair: dropDangling });
     }
   }
 }

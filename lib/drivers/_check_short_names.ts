@@ -14,13 +14,13 @@ import { LowerPlanner } from "./_check_lowers.ts";
 import { checkMounts } from "./_check_mounts.ts";
 import { NamePlanner } from "./_check_names.ts";
 import type { DriverHome, FoundInHome } from "./_driver_home.ts";
-import { type DirectoryView, viewDirectory } from "./_home_view.ts";
+import { surveyDirectory, type SurveyedDirectory } from "./_home_survey.ts";
 import type { LayerBooks } from "./_layer_books.ts";
 import { type LayerLayout, LINK_DIR } from "./_layer_layout.ts";
 import { moveToLostFound } from "./_lost_found.ts";
 import { makeOwnedDirectory } from "./_owner.ts";
 import type { Problem } from "./_problem.ts";
-import { ShortNameRepair, type ShortNameView, viewShortNames } from "./_short_name_view.ts";
+import { ShortNameRepair, type ShortNameSurvey, surveyShortNames } from "./_short_name_survey.ts";
 
 /** What differs between the formats. */
 export interface ShortNameRules {
@@ -28,13 +28,13 @@ export interface ShortNameRules {
   readonly linkDirMode: number;
   readonly keepsMountPoints: boolean;
   /** Whether the layer of this directory, in which there is no `lower`, has parents all the same. */
-  hasParents(id: string, directory: DirectoryView, books: LayerBooks | undefined): boolean;
+  hasParents(id: string, directory: SurveyedDirectory, books: LayerBooks | undefined): boolean;
   /** Whether the layer needs a directory for the kernel's work. */
-  needsWork(directory: DirectoryView): boolean;
+  needsWork(directory: SurveyedDirectory): boolean;
   /** Whether the short name is that of a layer of an image store. */
   isElsewhere(name: string): boolean;
   /** What else the format can find. */
-  findMore(view: ShortNameView): Problem[];
+  findMore(survey: ShortNameSurvey): Problem[];
 }
 
 const WORK_MODE = 0o700;
@@ -47,30 +47,30 @@ export async function findShortNameProblems(
   signal: AbortSignal | undefined,
 ): Promise<FoundInHome> {
   const path = home.layout.home;
-  const view = await viewShortNames(path, signal);
-  const ids = [...view.layers.keys()];
+  const survey = await surveyShortNames(path, signal);
+  const ids = [...survey.layers.keys()];
   const repair = new ShortNameRepair(path);
-  const hasParents = (id: string): boolean => rules.hasParents(id, view.layers.get(id)!.directory, books);
-  const names = new NamePlanner(view, repair, (id) => home.layout.makeLink(id), hasParents, books).plan();
+  const hasParents = (id: string): boolean => rules.hasParents(id, survey.layers.get(id)!.directory, books);
+  const names = new NamePlanner(survey, repair, (id) => home.layout.makeLink(id), hasParents, books).plan();
   const isElsewhere = (name: string): boolean => rules.isElsewhere(name);
-  const lowers = new LowerPlanner(view, repair, names, hasParents, isElsewhere, books).plan();
+  const lowers = new LowerPlanner(survey, repair, names, hasParents, isElsewhere, books).plan();
   const problems = [
-    ...checkLinkDirectory(home, view, rules.linkDirMode),
+    ...checkLinkDirectory(home, survey, rules.linkDirMode),
     ...names.problems,
     ...lowers,
-    ...ids.flatMap((id) => checkLayer(home, id, view.layers.get(id)!.directory, rules)),
-    ...rules.findMore(view),
-    ...checkMounts(home, view, rules.keepsMountPoints),
-    ...checkHome(home, view, rules.names),
+    ...ids.flatMap((id) => checkLayer(home, id, survey.layers.get(id)!.directory, rules)),
+    ...rules.findMore(survey),
+    ...checkMounts(home, survey, rules.keepsMountPoints),
+    ...checkHome(home, survey, rules.names),
   ];
   return { problems, ids };
 }
 
-function checkLinkDirectory(home: DriverHome<LayerLayout>, view: ShortNameView, mode: number): Problem[] {
+function checkLinkDirectory(home: DriverHome<LayerLayout>, survey: ShortNameSurvey, mode: number): Problem[] {
   const path = `${home.layout.home}/${LINK_DIR}`;
-  if (view.names === undefined) {
-    const isThere = view.home.names.has(LINK_DIR);
-    if (!isThere && view.layers.size === 0) return [];
+  if (survey.names === undefined) {
+    const isThere = survey.home.names.has(LINK_DIR);
+    if (!isThere && survey.layers.size === 0) return [];
     return [{
       code: "names_missing",
       path,
@@ -84,14 +84,14 @@ function checkLinkDirectory(home: DriverHome<LayerLayout>, view: ShortNameView, 
     }];
   }
   using homeFd = new Fd(openat(AT_FDCWD, home.layout.home, O_RDONLY | O_DIRECTORY));
-  const directory = viewDirectory(homeFd.fd, LINK_DIR, (found) => found);
+  const directory = surveyDirectory(homeFd.fd, LINK_DIR, (found) => found);
   return directory === undefined ? [] : checkDirectory(home, path, undefined, directory);
 }
 
 function checkLayer(
   home: DriverHome<LayerLayout>,
   id: string,
-  { names }: DirectoryView,
+  { names }: SurveyedDirectory,
   rules: ShortNameRules,
 ): Problem[] {
   const { layout } = home;

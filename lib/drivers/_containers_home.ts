@@ -22,7 +22,7 @@ import type { LayerFormat } from "./_layer_format.ts";
 import { LayerHome } from "./_layer_home.ts";
 import { LINK_DIR } from "./_layer_layout.ts";
 import type { Problem } from "./_problem.ts";
-import type { ShortNameView } from "./_short_name_view.ts";
+import type { ShortNameSurvey } from "./_short_name_survey.ts";
 import { readStoreFile } from "./_store_file.ts";
 
 /** `true` or `false`, for the programs of containers/storage as much as for us. */
@@ -75,7 +75,7 @@ export class ContainersHome extends LayerHome {
       },
       needsWork: () => true,
       isElsewhere: (name) => stores.some((store) => existsat(AT_FDCWD, `${store}/${LINK_DIR}/${name}`)),
-      findMore: (view) => findInContainers(this.layout.home, view),
+      findMore: (survey) => findInContainers(this.layout.home, survey),
     };
   }
 
@@ -97,11 +97,11 @@ export class ContainersHome extends LayerHome {
 }
 
 /** What only this format can have wrong. */
-function findInContainers(home: string, view: ShortNameView): Problem[] {
+function findInContainers(home: string, survey: ShortNameSurvey): Problem[] {
   const problems: Problem[] = [];
   using homeFd = new Fd(openat(AT_FDCWD, home, O_RDONLY | O_DIRECTORY));
   const { text, fault } = readStoreFile(homeFd.fd, FLAG);
-  if (view.home.names.has(FLAG) && !["true", "false"].includes(text?.trim() ?? "")) {
+  if (survey.home.names.has(FLAG) && !["true", "false"].includes(text?.trim() ?? "")) {
     problems.push({
       code: "flag_unsafe",
       path: `${home}/${FLAG}`,
@@ -109,7 +109,7 @@ function findInContainers(home: string, view: ShortNameView): Problem[] {
       action: "nothing: write true into it if layers have files named .wh.…, else false",
     });
   }
-  for (const [id, { directory }] of view.layers) {
+  for (const [id, { directory }] of survey.layers) {
     const older = [...directory.names.keys()].flatMap((name) => /^diff([1-9]\d*)$/.exec(name)?.[1] ?? []).map(Number);
     const gap = older.findIndex((_, i) => !older.includes(i + 1)) + 1;
     if (gap === 0) continue;

@@ -24,6 +24,7 @@ import { LayerMounts } from "./_layer_mounts.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
 import type { Problem } from "./_problem.ts";
 import type { SyncPolicy } from "./sync_policy.ts";
+import { ViewRecords } from "./_view_records.ts";
 import { WorkerRunner, type WorkRunner } from "./_work_runner.ts";
 
 const PARENTS_MODE = 0o755;
@@ -54,6 +55,8 @@ export interface HomeLayout {
   /** The layer's own files. */
   contentDir(id: string): string;
   mergedDir(id: string): string;
+  /** The directories that are stacked to show the layer, uppermost first. */
+  treeDirs(id: string): string[];
   /** Content that is being unpacked; locked meanwhile. */
   applyingDir(id: string): string;
   /** Whether content lies aside that did not become the layer's. */
@@ -81,6 +84,7 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
   readonly #settings: HomeSettings;
   #workers: WorkRunner | undefined;
   #mounts: LayerMounts | undefined;
+  #views: ViewRecords | undefined;
   #features: OverlayFeatures | undefined;
 
   /**
@@ -200,6 +204,11 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
   /** The mounts of this home and their counts. */
   get mounts(): LayerMounts {
     return this.#mounts ??= new LayerMounts(this.#runDirectory("mounts"), this.mounter);
+  }
+
+  /** What is shown at places of the user's choice. The home is there. */
+  get views(): ViewRecords {
+    return this.#views ??= new ViewRecords(this.#runFile("views"));
   }
 
   /** Where mounts are made that nobody else sees. */

@@ -11,6 +11,7 @@ import { readDirectory } from "../../ffi/directory.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import {
   AT_FDCWD,
+  existsat,
   Fd,
   O_DIRECTORY,
   O_RDONLY,
@@ -106,15 +107,14 @@ export async function removeLayer(
 ): Promise<void> {
   const { layout } = home;
   const aside = `.lamina-remove-${randomId(10)}`;
-  {
-    using lock = await lockDirectory(layout.dir(id), "exclusive");
-    if (lock === undefined) return;
-    await requireUnused(home, id, force);
-    const released = await release();
-    renameat2(AT_FDCWD, layout.dir(id), AT_FDCWD, `${layout.home}/${aside}`, RENAME_NOREPLACE);
-    released();
-    home.syncNames(layout.home);
-  }
+  // Held to the end: the directory is then nobody's but ours, and a check can tell that somebody is at it.
+  using lock = await lockDirectory(layout.dir(id), "exclusive");
+  if (lock === undefined) return;
+  await requireUnused(home, id, force);
+  const released = await release();
+  renameat2(AT_FDCWD, layout.dir(id), AT_FDCWD, `${layout.home}/${aside}`, RENAME_NOREPLACE);
+  released();
+  home.syncNames(layout.home);
   await home.runner.run("remove", { directory: layout.home, name: aside });
 }
 
@@ -125,19 +125,24 @@ async function requireUnused(home: DriverHome, id: string, force: boolean): Prom
       hint: `remove the layers above it first (lamina tree shows them)`,
     });
   }
+  home.views.requireNone(id, `remove layer "${id}"`);
   const applying = tryLockDirectory(home.layout.applyingDir(id), "exclusive");
   if (applying === "busy") {
     throw new StorageError("layer_in_use", `Cannot remove layer "${id}": a diff is being applied to it`);
   }
   applying?.[Symbol.dispose]();
+  const mergedDir = home.layout.mergedDir(id);
   const state = home.mountState(id);
-  if (state === "none") return;
+  if (state === "none") {
+    if (!force && existsat(AT_FDCWD, mergedDir)) home.mounts.requireNotElsewhere("remove", id, mergedDir);
+    return;
+  }
   if (state === "mounted" && !force) {
     throw new StorageError("layer_in_use", `Cannot remove layer "${id}": it is mounted`, {
       hint: `unmount it first (lamina unmount ${id}), or remove it with --force`,
     });
   }
-  await home.mounts.unmount(id, home.layout.mergedDir(id));
+  await home.mounts.unmount(id, mergedDir);
 }
 
 /** How a format takes new content. */
@@ -191,8 +196,9 @@ export function notEmpty(id: string): StorageError {
   });
 }
 
-/** @throws {StorageError} `layer_in_use`: the layer is mounted. */
+/** @throws {StorageError} `layer_in_use`: the layer is mounted, or shown in a view. */
 export function requireUnmounted(home: DriverHome, id: string): void {
+  home.views.requireNone(id, `apply a diff to layer "${id}"`);
   if (home.mountState(id) !== "mounted") return;
   throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": it is mounted`);
 }

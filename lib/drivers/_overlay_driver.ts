@@ -35,7 +35,11 @@ export abstract class OverlayDriver extends HomeDriver<LayerHome> {
 
   constructor(layerHome: LayerHome) {
     super(layerHome.format.driver, layerHome);
-    const naiveDiff = new NaiveDiff(naiveDiffHost(layerHome, (id) => this.overlayOf(id, { readOnly: true })));
+    const host = naiveDiffHost(
+      layerHome,
+      (id, idMaps) => this.overlayOf(id, { readOnly: true, ...(idMaps === undefined ? {} : { idMaps }) }),
+    );
+    const naiveDiff = new NaiveDiff(host);
     this.#layers = { home: layerHome, naiveDiff };
   }
 

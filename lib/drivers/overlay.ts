@@ -82,9 +82,9 @@ export class LegacyOverlayDriver extends HomeDriver<LegacyHome> {
   }
 
   /** An image may share its files with others: it is shown as it lies only where nothing can be shared. */
-  protected isShownAsItLies(id: string, { readOnly }: GetOptions): boolean {
+  protected isShownAsItLies(id: string, { readOnly, idMaps }: GetOptions): boolean {
     const { layout } = this.layerHome;
-    return readOnly !== true && layout.isImage(id) && !this.#isShared(id);
+    return readOnly !== true && idMaps === undefined && layout.isImage(id) && !this.#isShared(id);
   }
 
   #isShared(id: string): boolean {
@@ -96,16 +96,17 @@ export class LegacyOverlayDriver extends HomeDriver<LegacyHome> {
   protected overlayOf(id: string, asked: GetOptions): OverlayMount {
     const { layout } = this.layerHome;
     const options = optionsOfMount(this.layerHome.prepare().mountOptions, asked);
+    const { idMaps } = asked;
     // Without an upper directory the kernel wants two others.
     if (layout.isImage(id)) {
-      return { lowerDirs: [layout.rootDir(id), this.layerHome.emptyDir], upper: undefined, options };
+      return { lowerDirs: [layout.rootDir(id), this.layerHome.emptyDir], upper: undefined, options, idMaps };
     }
     const lowerDirs = [layout.rootDir(layout.lowerId(id))];
     const upperDir = layout.upperDir(id);
     if (asked.readOnly === true || this.layerHome.isCommitted(id)) {
-      return { lowerDirs: [upperDir, ...lowerDirs], upper: undefined, options };
+      return { lowerDirs: [upperDir, ...lowerDirs], upper: undefined, options, idMaps };
     }
-    return { lowerDirs, upper: { upperDir, workDir: layout.workDir(id) }, options };
+    return { lowerDirs, upper: { upperDir, workDir: layout.workDir(id) }, options, idMaps };
   }
 
   protected override unmounted(id: string): void {

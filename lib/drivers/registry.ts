@@ -125,12 +125,13 @@ function open(options: OpenOptions): GraphDriver {
     });
   }
   const { directory, open } = DRIVERS[name];
+  const runRoot = absolutePath(options.runRoot ?? DEFAULT_RUN_ROOT);
   return open({
     home: options.home === undefined ? `${root}/${directory}` : absolutePath(options.home),
-    runRoot: absolutePath(options.runRoot ?? DEFAULT_RUN_ROOT),
+    runRoot,
     options: options.options ?? [],
     idMaps: options.idMaps,
-    mounter: new KernelMounter(options.mountApi ?? "auto"),
+    mounter: new KernelMounter(options.mountApi ?? "auto", runRoot),
     logger: options.logger ?? SILENT,
     sync: options.sync ?? "metadata",
     runner: options.work === "in-place" ? new InPlaceRunner() : new WorkerRunner(),

@@ -51,6 +51,7 @@
  * | `other_driver` | layers of another driver, in the same root or home | none: only you know whose the root is |
  * | `mount_point_not_empty` | something was written where a layer is mounted when it was not | to lost+found |
  * | `mount_of_no_layer` | something is mounted in the home, and there is no layer | overlays are unmounted |
+ * | `mount_dead` | the program that served a mount has died | unmounted |
  * | `mode_unsafe` | others than the owner may write | that right is taken away |
  * | `owner_wrong` | neither ours, root's nor the container's | none |
  * | `lost_found_unsafe` | `lost+found` is no directory of ours | none, nor of what would go there |
@@ -103,6 +104,7 @@ export const FINDING_KINDS = {
   stray: "damage",
   "other_driver": "damage",
   "mount_point_not_empty": "damage",
+  "mount_dead": "damage",
   "mount_of_no_layer": "damage",
   "mode_unsafe": "damage",
   "owner_wrong": "damage",

@@ -8,6 +8,7 @@
 
 import type { ArchiveLimits } from "../archive/limits.ts";
 import type { SkippedFile } from "../archive/pack.ts";
+import type { IdMaps } from "../id_map.ts";
 import type { DroppedXattr, XattrNamespace, XattrPolicies } from "../archive/xattr_filter.ts";
 
 export type { ArchiveLimits } from "../archive/limits.ts";
@@ -42,6 +43,12 @@ export interface CompareOptions extends WorkOptions {
    * all that differ, and those of `xattrs` where that is given, without being told.
    */
   compareXattrs?: boolean;
+  /**
+   * The id maps that the layer is mounted with (`GetOptions.idMaps`): what was written there has the host's ids on disk, which
+   * are taken for the container's. Left out, those that the driver was opened with. Not for layers of a mount program, which
+   * has the container's ids on disk.
+   */
+  idMaps?: IdMaps;
   /** Reads files of which nothing else differs: one can be rewritten with the same size and be given its old time. */
   compareContent?: boolean;
 }

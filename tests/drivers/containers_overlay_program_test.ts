@@ -98,6 +98,29 @@ testNeeding(NEEDS, "a mount program is started once for all users of a layer, an
   assertEquals(await Deno.readTextFile(`${(await driver.getMetadata("job")).upperDir}/new`), "written");
 });
 
+testNeeding(
+  NEEDS,
+  "a view whose mount program has died is made again by the same mountAt(), or taken down",
+  async () => {
+    await using directory = await TempDir.make();
+    await using driver = await openFuse(directory);
+    await fill(driver);
+    await driver.createReadWrite("job", { parent: "base" });
+    await driver.createReadWrite("other", { parent: "base" });
+    const place = await directory.mkdir("place");
+    for (const ids of [["job"], ["job", "other"]]) {
+      await driver.mountAt(place, ids);
+      await killPrograms(directory);
+      await driver.mountAt(place, ids);
+      assertEquals(await namesIn(place), ["d", "f"]);
+      await killPrograms(directory);
+      assert(await driver.unmountAt(place));
+      assertEquals(await namesIn(place), []);
+    }
+    for (const id of ["job", "other"]) await driver.remove(id);
+  },
+);
+
 testNeeding(NEEDS, "for a mount program whiteouts are files, as containers/storage has it", async () => {
   await using directory = await TempDir.make();
   await using driver = await openFuse(directory);

@@ -22,12 +22,8 @@ import { TempDir } from "../_helpers/temp_dir.ts";
 import { assertSameTree, listTree } from "../_helpers/tree.ts";
 import { type TarItem, tarOf } from "../archive/_tar_of.ts";
 import { layersLeft } from "./_layers_left.ts";
-
-/** A store for one test. */
-export interface TestStore {
-  driver: GraphDriver;
-  directory: TempDir;
-}
+import type { TestStore } from "./_test_store.ts";
+import { viewTests } from "./_view_tests.ts";
 
 /** `bytes` as a stream, in pieces that fit nothing. */
 export function streamOf(bytes: Uint8Array<ArrayBuffer>, piece = 777): ReadableStream<Uint8Array<ArrayBuffer>> {
@@ -67,13 +63,16 @@ export interface Expectations {
   baseInImageStore?: boolean;
   /** Whether no layer can be written in: only what images need is tested. */
   imagesOnly?: boolean;
+  /** Whether views are tested: not where another row has them in the same way. */
+  views?: boolean;
 }
 
 /** Adds the tests to the run, under `name`. */
 export function driverSuite(
   name: string,
   options: OpenOptions,
-  { templates, seesLinks = false, baseInImageStore = false, imagesOnly = false }: Expectations,
+  { templates, seesLinks = false, baseInImageStore = false, imagesOnly = false, views = options.work === "in-place" }:
+    Expectations,
 ): void {
   function test(title: string, body: (store: TestStore) => Promise<void>): void {
     testNeeding([needsRoot, needsOverlay], `${name}: ${title}`, async () => {
@@ -505,4 +504,6 @@ export function driverSuite(
     assertEquals((await driver.getMetadata("base")).lowerDirs, []);
     assertEquals((await driver.getMetadata("child")).lowerDirs, [(await driver.getMetadata("base")).upperDir]);
   });
+
+  if (views) viewTests({ test, testWriting, testOwnBase, withBase });
 }

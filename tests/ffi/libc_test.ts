@@ -27,7 +27,19 @@ Deno.test("every symbol of the table is in the C library", async () => {
 });
 
 Deno.test("importing all of ffi opens nothing", async () => {
-  const files = ["directory", "errno", "file", "mount", "mount_api", "owner", "process", "stat", "statfs", "xattr"];
+  const files = [
+    "child",
+    "directory",
+    "errno",
+    "file",
+    "mount",
+    "mount_api",
+    "owner",
+    "process",
+    "stat",
+    "statfs",
+    "xattr",
+  ];
   const imports = files.map((name) => `import "${FFI}${name}.ts";`).join("");
   const answer = await evaluate(
     `Deno.dlopen = () => { throw new Error("dlopen"); }; ${

@@ -8,11 +8,12 @@
 
 import { type Context, listLayers } from "../context.ts";
 
-/** Unmounts every layer of the store, whoever mounted it, and removes what is left over. */
+/** Unmounts every view and every layer of the store, whoever mounted it, and removes what is left over. */
 export async function cleanup({ output, openDriver }: Context): Promise<void> {
   const driver = await openDriver();
   const mounted = (await listLayers(driver)).filter((layer) => layer.mounted).map(({ id }) => id);
+  const views = (await driver.views()).map(({ path }) => path);
   await driver.cleanup();
   const removed = await driver.sweep();
-  if (output.json) output.printJson({ unmounted: mounted, removed });
+  if (output.json) output.printJson({ unmounted: mounted, views, removed });
 }

@@ -17,7 +17,7 @@ import { type ByteString, byteString, CName } from "../util/byte_string.ts";
 const FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
 
 /** A directory as it was found. */
-export interface DirectoryView {
+export interface SurveyedDirectory {
   /** Its names, and whether each is a directory itself. */
   readonly names: ReadonlyMap<ByteString, boolean>;
   readonly uid: number;
@@ -26,23 +26,23 @@ export interface DirectoryView {
 }
 
 /** The directory `path` below `dirfd` as `read` sees it while it is open; undefined if there is no directory, or no more. */
-export function viewDirectory<T>(
+export function surveyDirectory<T>(
   dirfd: number,
   path: string | Uint8Array<ArrayBuffer>,
-  read: (view: DirectoryView, fd: number) => T,
+  read: (survey: SurveyedDirectory, fd: number) => T,
 ): T | undefined {
   try {
-    return viewOpened(dirfd, path, read);
+    return surveyOpened(dirfd, path, read);
   } catch (error) {
     if (isErrno(error, "ENOENT")) return undefined;
     throw error;
   }
 }
 
-function viewOpened<T>(
+function surveyOpened<T>(
   dirfd: number,
   path: string | Uint8Array<ArrayBuffer>,
-  read: (view: DirectoryView, fd: number) => T,
+  read: (survey: SurveyedDirectory, fd: number) => T,
 ): T | undefined {
   const fd = tryOpenat(dirfd, path, FLAGS);
   if (fd === -ERRNO.ENOENT || fd === -ERRNO.ENOTDIR || fd === -ERRNO.ELOOP) return undefined;
@@ -63,15 +63,15 @@ function viewOpened<T>(
 }
 
 /** A home and its layers. `T` is what a format reads of a layer. */
-export interface HomeView<T> {
-  readonly home: DirectoryView;
+export interface HomeSurvey<T> {
+  readonly home: SurveyedDirectory;
   /** By their ids, sorted. */
-  readonly layers: ReadonlyMap<string, LayerView<T>>;
+  readonly layers: ReadonlyMap<string, SurveyedLayer<T>>;
 }
 
 /** A layer's directory. */
-export interface LayerView<T> {
-  readonly directory: DirectoryView;
+export interface SurveyedLayer<T> {
+  readonly directory: SurveyedDirectory;
   readonly files: T;
 }
 
@@ -83,19 +83,19 @@ const LAYERS_A_TURN = 64;
  *
  * @param readLayer What the format wants to know of a directory, which is open at `fd`; undefined if it is no layer.
  */
-export async function viewHome<T>(
+export async function surveyHome<T>(
   homeFd: number,
-  readLayer: (directory: DirectoryView, fd: number) => T | undefined,
+  readLayer: (directory: SurveyedDirectory, fd: number) => T | undefined,
   signal: AbortSignal | undefined,
-): Promise<HomeView<T>> {
-  const home = viewDirectory(homeFd, ".", (view) => view)!;
-  const layers = new Map<string, LayerView<T>>();
+): Promise<HomeSurvey<T>> {
+  const home = surveyDirectory(homeFd, ".", (survey) => survey)!;
+  const layers = new Map<string, SurveyedLayer<T>>();
   let count = 0;
   for (const name of [...home.names.keys()].sort()) {
     if (!home.names.get(name) || !isLayerId(name)) continue;
     if (++count % LAYERS_A_TURN === 0) await new Promise((resolve) => setTimeout(resolve));
     signal?.throwIfAborted();
-    const layer = viewDirectory(homeFd, name, (directory, fd) => {
+    const layer = surveyDirectory(homeFd, name, (directory, fd) => {
       const files = readLayer(directory, fd);
       return files === undefined ? undefined : { directory, files };
     });

@@ -8,12 +8,12 @@
  */
 
 import { isErrno } from "../../ffi/errno.ts";
-import { AT_FDCWD, Fd, O_DIRECTORY, O_RDONLY, openat, readlinkat, symlinkat } from "../../ffi/file.ts";
+import { AT_FDCWD, existsat, Fd, O_DIRECTORY, O_RDONLY, openat, readlinkat, symlinkat } from "../../ffi/file.ts";
 import { isLayerId } from "../layer_id.ts";
 import { replaceFile } from "../util/atomic_write.ts";
 import { bytesOfText, type ByteString, CName } from "../util/byte_string.ts";
 import { textOf } from "../util/text.ts";
-import { type HomeView, viewDirectory, viewHome } from "./_home_view.ts";
+import { type HomeSurvey, surveyDirectory, surveyHome } from "./_home_survey.ts";
 import { LINK_DIR, LINK_REGEXP } from "./_layer_layout.ts";
 import { leftoversIn } from "./_leftovers.ts";
 import { moveToLostFound } from "./_lost_found.ts";
@@ -31,26 +31,28 @@ export type NameTarget =
   | { readonly id?: undefined; readonly fault: string };
 
 /** A home whose layers have short names. */
-export interface ShortNameView extends HomeView<ShortNameFiles> {
+export interface ShortNameSurvey extends HomeSurvey<ShortNameFiles> {
   /** What is in `l`; undefined where that is no directory. */
   readonly names: ReadonlyMap<ByteString, NameTarget> | undefined;
-  /** Short names of layers that are being made; undefined while one of them has not told its own. */
-  readonly namesToCome: ReadonlySet<string> | undefined;
+  /** Short names of layers that are being made or removed; undefined while one of them has not told its own. */
+  readonly namesInUse: ReadonlySet<string> | undefined;
 }
 
 /** Looks at `home`. */
-export async function viewShortNames(home: string, signal: AbortSignal | undefined): Promise<ShortNameView> {
+export async function surveyShortNames(home: string, signal: AbortSignal | undefined): Promise<ShortNameSurvey> {
   using homeFd = new Fd(openat(AT_FDCWD, home, O_RDONLY | O_DIRECTORY));
+  // In this order: a layer that is being made has its name before, one that is being removed has it a moment longer.
   const names = readNames(homeFd.fd);
-  const view = await viewHome(homeFd.fd, ({ names }, fd) => {
+  const namesInUse = readNamesInUse(home, homeFd.fd);
+  const survey = await surveyHome(homeFd.fd, ({ names }, fd) => {
     if (!names.has("diff") && !names.has("link")) return undefined;
     return { link: readStoreFile(fd, "link"), lower: names.has("lower") ? readStoreFile(fd, "lower") : MISSING };
   }, signal);
-  return { ...view, names, namesToCome: readNamesToCome(home, homeFd.fd, view.home.names) };
+  return { ...survey, names, namesInUse };
 }
 
 function readNames(homeFd: number): ReadonlyMap<ByteString, NameTarget> | undefined {
-  return viewDirectory(homeFd, LINK_DIR, ({ names }, fd) => {
+  return surveyDirectory(homeFd, LINK_DIR, ({ names }, fd) => {
     const leaf = new CName();
     const targets = [...names.keys()].sort().map((name) => [name, readTarget(fd, name, leaf.fill(name))] as const);
     return new Map(targets.filter((target): target is [ByteString, NameTarget] => target[1] !== undefined));
@@ -76,21 +78,28 @@ export function isShortName(name: string): boolean {
   return LINK_REGEXP.test(`${LINK_DIR}/${name}`);
 }
 
-/** A layer that is being made has its name in `l` before it is there itself. */
-function readNamesToCome(
-  home: string,
-  homeFd: number,
-  names: ReadonlyMap<ByteString, boolean>,
-): ReadonlySet<string> | undefined {
+/** Short names of layers that are being made or removed, by the directories that they have meanwhile. */
+function readNamesInUse(home: string, homeFd: number): ReadonlySet<string> | undefined {
   const leftOver = new Set(leftoversIn(home).map(bytesOfText));
-  const toCome = new Set<string>();
-  for (const name of names.keys()) {
-    if (!/^\.lamina-(create|remap)-[A-Z2-7]+$/.test(name) || leftOver.has(name)) continue;
-    const { text } = readStoreFile(homeFd, `${name}/link`);
-    if (text === undefined) return undefined;
-    toCome.add(text);
+  const inUse = new Set<string>();
+  const entries = surveyDirectory(homeFd, ".", ({ names }) => [...names.keys()]) ?? [];
+  for (const entry of entries) {
+    const isRemoved = REMOVED_REGEXP.test(entry);
+    if (!isRemoved && (!IN_THE_MAKING_REGEXP.test(entry) || leftOver.has(entry))) continue;
+    const { text } = readStoreFile(homeFd, `${entry}/link`);
+    if (text !== undefined) inUse.add(text);
+    else if (!isRemoved) return undefined;
   }
-  return toCome;
+  return inUse;
+}
+
+const IN_THE_MAKING_REGEXP = /^\.lamina-(create|remap)-[A-Z2-7]+$/;
+const REMOVED_REGEXP = /^\.lamina-remove-[A-Z2-7]+$/;
+
+/** Asked in the order in which things come and go: see {@linkcode surveyShortNames}. */
+function isDangling(home: string, homeFd: number, name: ByteString, { id }: NameTarget): boolean {
+  const inUse = readNamesInUse(home, homeFd);
+  return inUse !== undefined && !inUse.has(name) && !existsat(homeFd, id!);
 }
 
 /** Changes files of one home, unless somebody else did so since they were seen. */
@@ -117,11 +126,16 @@ export class ShortNameRepair {
     }
   }
 
-  /** Moves what is called `name` in `l` to lost+found, if it is still what was seen. */
-  dropName(name: ByteString, seen: NameTarget): boolean {
+  /**
+   * Moves what is called `name` in `l` to lost+found, if it is still what was seen.
+   *
+   * @param wasDangling What was seen is that it leads nowhere, and nobody is about to change that.
+   */
+  dropName(name: ByteString, seen: NameTarget, wasDangling = false): boolean {
     using homeFd = new Fd(openat(AT_FDCWD, this.home, O_RDONLY | O_DIRECTORY));
     const now = readNames(homeFd.fd)?.get(name);
     if (now === undefined || now.id !== seen.id || now.fault !== seen.fault) return false;
+    if (wasDangling && !isDangling(this.home, homeFd.fd, name, now)) return false;
     moveToLostFound(this.home, LINK_DIR, name);
     return true;
   }
