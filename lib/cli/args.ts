@@ -75,6 +75,7 @@ export type Command =
     parent: string | undefined;
     allowMissingEnd: boolean;
     digest: boolean;
+    manifest: boolean;
     xattrs: NonNullable<ApplyOptions["xattrs"]>;
     limits: NonNullable<ApplyOptions["limits"]>;
   }
@@ -108,6 +109,7 @@ export type Command =
   | { kind: "changes" } & Comparison
   | { kind: "size" } & Comparison
   | { kind: "inspect"; id: string }
+  | { kind: "verify"; ids: readonly string[]; record: boolean }
   | { kind: "check"; repair: boolean; deep: boolean }
   | { kind: "exists"; id: string }
   | { kind: "mounts" | "cleanup" | "ls" | "tree" | "info" | "version" }
@@ -223,6 +225,7 @@ function read(name: CommandName, words: Words): Command {
         parent: words.value("parent") || undefined,
         allowMissingEnd: words.has("allow-missing-end"),
         digest: words.has("digest"),
+        manifest: words.has("manifest"),
         xattrs: readXattrPolicies(words.values("xattrs")),
         limits: readLimits(words.values("limit")),
       };
@@ -257,6 +260,8 @@ function read(name: CommandName, words: Words): Command {
     case "inspect":
     case "exists":
       return { kind: name, id };
+    case "verify":
+      return { kind: name, ids: words.rest, record: words.has("record") };
     case "check":
       return { kind: name, repair: words.has("repair"), deep: words.has("deep") };
     case "unshare":

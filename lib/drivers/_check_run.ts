@@ -9,11 +9,13 @@
 import { AT_FDCWD, existsat } from "../../ffi/file.ts";
 import { asStorageError } from "../errors.ts";
 import { lockDirectory } from "../util/directory_lock.ts";
+import { checkContent } from "./_check_deep.ts";
 import type { DriverHome, FoundInHome } from "./_driver_home.ts";
 import { dockerBooks, type LayerBooks } from "./_layer_books.ts";
 import { keyOf, type Problem } from "./_problem.ts";
 import { hasLayers, OTHER_DRIVERS } from "./_store_signs.ts";
 import { type CheckOptions, type Finding, FINDING_KINDS } from "./store_check.ts";
+import type { WorkOptions } from "./work_options.ts";
 
 /** What a repair brings to light is repaired as well: a layer without a name has to get one before others can name it. */
 const MOST_ROUNDS = 4;
@@ -43,9 +45,11 @@ export async function* checkStore(home: DriverHome, options: CheckOptions): Asyn
     if (finding !== undefined) yield finding;
   }
   yield* otherDrivers(home).map(findingOf);
+  const work = signal === undefined ? {} : { signal };
   for (const id of ids) {
     signal?.throwIfAborted();
-    if (books !== undefined && !books.knows(id)) yield await unreferenced(home, id, books, options);
+    if (options.deep) yield* (await checkContent(home, id, work)).map(findingOf);
+    if (books !== undefined && !books.knows(id)) yield await unreferenced(home, id, books, work);
   }
 }
 
@@ -96,11 +100,11 @@ async function unreferenced(
   home: DriverHome,
   id: string,
   books: LayerBooks,
-  { signal }: CheckOptions,
+  work: WorkOptions,
 ): Promise<Finding> {
   const directory = home.layout.contentDir(id);
   const isThere = existsat(AT_FDCWD, `${directory}/.`);
-  const sizeBytes = isThere ? await home.runner.run("size", { directory }, signal === undefined ? {} : { signal }) : 0;
+  const sizeBytes = isThere ? await home.runner.run("size", { directory }, work) : 0;
   const reservation = books.reservation === undefined ? "" : ` (${books.reservation})`;
   return findingOf({
     code: "layer_unreferenced",

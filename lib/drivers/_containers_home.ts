@@ -54,6 +54,10 @@ export class ContainersHome extends LayerHome {
     return this.#layout.storeOf(id) !== undefined || this.findChildOf(id) !== undefined;
   }
 
+  override get deletesByName(): boolean {
+    return needsProgram(this.layout.home);
+  }
+
   override get ownBooks(): LayerBooks | undefined {
     return containersBooks(this.layout.home, this.logger);
   }

@@ -119,6 +119,14 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
   /** What is wrong at the moment. */
   abstract findProblems(books: LayerBooks | undefined, signal: AbortSignal | undefined): Promise<FoundInHome>;
 
+  /** Whether nothing below the layer's own content is seen through it, so that deletions in it delete nothing. */
+  abstract coversNothing(id: string): boolean;
+
+  /** Whether files named `.wh.…` are deletions here. */
+  get deletesByName(): boolean {
+    return false;
+  }
+
   /** The books that lie beside the home, in formats that have such. */
   get ownBooks(): LayerBooks | undefined {
     return undefined;

@@ -17,6 +17,7 @@ import { checkStore } from "./_check_run.ts";
 import { DirectoryGetter } from "./_diff_getter.ts";
 import type { DriverHome } from "./_driver_home.ts";
 import { LayerViews } from "./_layer_views.ts";
+import { recordManifest, verifyLayer } from "./_layer_manifest.ts";
 import { sweepLeftovers } from "./_leftovers.ts";
 import type {
   ApplyOptions,
@@ -34,6 +35,7 @@ import type {
   GraphDriver,
   LayerInfo,
   LayerMetadata,
+  ManifestDifference,
   MountedLayer,
   MountedView,
   RemapOptions,
@@ -41,6 +43,7 @@ import type {
   StatusEntry,
   ViewInfo,
   ViewOptions,
+  WorkOptions,
 } from "./driver.ts";
 
 /**
@@ -281,6 +284,20 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
     } catch (error) {
       throw asStorageError(error, `Cannot check ${this.home}`);
     }
+  }
+
+  recordManifest(unsafeId: string, options: WorkOptions = {}): Promise<void> {
+    return attempt(
+      `Cannot write down what is in layer "${unsafeId}"`,
+      () => recordManifest(this.layerHome, parseLayerId(unsafeId), options),
+    );
+  }
+
+  verify(unsafeId: string, options: WorkOptions = {}): Promise<ManifestDifference[] | undefined> {
+    return attempt(
+      `Cannot verify layer "${unsafeId}"`,
+      () => verifyLayer(this.layerHome, parseLayerId(unsafeId), options),
+    );
   }
 
   sweep(): Promise<string[]> {

@@ -92,6 +92,10 @@ export class LayerHome extends DriverHome<LayerLayout> {
     return this.layout.findChildOf(id);
   }
 
+  coversNothing(id: string): boolean {
+    return !this.layout.hasLowers(id);
+  }
+
   findProblems(books: LayerBooks | undefined, signal: AbortSignal | undefined): Promise<FoundInHome> {
     return findShortNameProblems(this, this.checkRules, books, signal);
   }

@@ -45,6 +45,10 @@ export class LegacyHome extends DriverHome<LegacyLayout> {
     });
   }
 
+  coversNothing(id: string): boolean {
+    return this.layout.isImage(id);
+  }
+
   findProblems(books: LayerBooks | undefined, signal: AbortSignal | undefined): Promise<FoundInHome> {
     return findLegacyProblems(this, books, signal);
   }

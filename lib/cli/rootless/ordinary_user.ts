@@ -50,6 +50,7 @@ const NEEDS: Readonly<Record<CommandName, Need>> = {
   size: "namespace",
   info: "namespace",
   check: "namespace",
+  verify: "namespace",
   unshare: "reading",
   completions: "no store",
   version: "no store",
