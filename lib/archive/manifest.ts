@@ -65,6 +65,7 @@ export type ManifestChange =
 export interface ManifestDifference {
   /** Bytes that are no UTF-8 show as U+FFFD. */
   path: string;
+  /** What became of it. */
   change: ManifestChange;
 }
 

@@ -123,7 +123,9 @@ export type FindingCode = keyof typeof FINDING_KINDS;
 
 /** One thing that `check` found. */
 export interface Finding {
+  /** What it is. */
   code: FindingCode;
+  /** How serious it is. */
   kind: FindingKind;
   /** Whose it is; left out where it is no layer's. */
   layer?: string;
