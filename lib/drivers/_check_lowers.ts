@@ -34,6 +34,7 @@ export class LowerPlanner {
   /** What lies below each layer, uppermost first; those of which it is not known are missing. */
   readonly #lowers = new Map<string, readonly string[]>();
   readonly #faults = new Map<string, Fault>();
+  readonly #above = new Map<string, [id: string, place: number][]>();
   /** Names that lead nowhere, and the layers that need them. */
   readonly #gone = new Map<string, string[]>();
 
@@ -101,6 +102,7 @@ export class LowerPlanner {
   /** Corrects what can be corrected by what is known; whether anything was. */
   #step(): boolean {
     const before = this.#problems.length;
+    if (this.#faults.size > 0) this.#noteAbove();
     for (const [id, fault] of this.#faults) {
       // What lies above it can only say the same as it does.
       if (fault.code === "lower_disagrees") continue;
@@ -111,6 +113,20 @@ export class LowerPlanner {
     }
     for (const [id, names] of this.#lowers) if (!this.#faults.has(id)) this.#compareWithParent(id, names);
     return this.#problems.length > before;
+  }
+
+  /** Of which layers, and where in their lists, each layer is. */
+  #noteAbove(): void {
+    this.#above.clear();
+    for (const [above, names] of this.#lowers) {
+      names.forEach((name, i) => {
+        const id = this.names.idOf.get(name);
+        if (id === undefined) return;
+        const users = this.#above.get(id);
+        if (users === undefined) this.#above.set(id, [[above, i]]);
+        else users.push([above, i]);
+      });
+    }
   }
 
   #correct(id: string, { code, problem }: Fault, { names, from }: Evidence): void {
@@ -137,10 +153,9 @@ export class LowerPlanner {
         all.push({ names: [name, ...below], from: `${this.books!.name} and the files of ${parent}` });
       }
     }
-    for (const [above, names] of this.#lowers) {
+    for (const [above, i] of this.#above.get(id) ?? []) {
       if (this.#faults.get(above)?.code === "lower_disagrees") continue;
-      const i = names.findIndex((name) => this.names.idOf.get(name) === id);
-      if (i !== -1) all.push({ names: names.slice(i + 1), from: `the lower file of ${above}` });
+      all.push({ names: this.#lowers.get(above)!.slice(i + 1), from: `the lower file of ${above}` });
     }
     const usable = all.filter(({ names }) => names.length > 0 && names.every((name) => this.#leads(name)));
     const [first] = usable;

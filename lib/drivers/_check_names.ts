@@ -29,6 +29,15 @@ export interface NamePlan {
 /** A layer's name is new where nobody can mean an old one, and unknown where somebody may. */
 type Choice = { name: string; from: string } | "new" | "unknown";
 
+/** Names and layers that nothing brings together, by what lies below. */
+interface Unmatched {
+  free: ReadonlyMap<string, string[]>;
+  nameless: ReadonlyMap<string, string[]>;
+}
+
+/** What lies below is not known: no short name. */
+const UNKNOWN = "?";
+
 /** Decides on names. */
 export class NamePlanner {
   readonly #problems: Problem[] = [];
@@ -40,6 +49,8 @@ export class NamePlanner {
   /** What lies below each name, by the layers above: undefined where they contradict each other. */
   readonly #tails = new Map<string, string | undefined>();
   readonly #nameOf = new Map<string, string>();
+  #noted: ReadonlyMap<string, Choice> | undefined;
+  #matching: Unmatched | undefined;
 
   constructor(
     readonly survey: ShortNameSurvey,
@@ -131,28 +142,48 @@ export class NamePlanner {
 
   /** Layers above may tell a name that nothing else does. */
   #chooseFromAbove(id: string): Choice {
-    for (const [child, { files }] of this.survey.layers) {
-      if (this.books?.parentOf(child) !== id) continue;
-      const name = namesOf(files.lower.text ?? "")?.[0];
-      if (name !== undefined && this.#isFree(name)) return { name, from: `the lower file of ${child}` };
-    }
-    const fitting = [...this.#tails.keys()].filter((name) => this.#isFree(name) && this.#fits(id, name));
-    if (fitting.length === 0) return "new";
+    const noted = this.#notedAbove().get(id);
+    if (noted !== undefined) return noted;
+    const { free, nameless } = this.#unmatched();
+    const below = this.#below(id);
+    const fitting = below === undefined
+      ? [...free].flatMap(([tail, names]) => tail === "" ? [] : names)
+      : free.get(below) ?? [];
     const [name] = fitting;
-    const rivals = [...this.survey.layers.keys()].filter((other) =>
-      this.#isNameless(other) && this.#fits(other, name!)
-    );
+    if (name === undefined) return "new";
+    const tail = this.#tails.get(name)!;
+    const rivals = [...nameless.get(tail) ?? [], ...tail === "" ? [] : nameless.get(UNKNOWN) ?? []];
     if (fitting.length > 1 || rivals.length > 1) return "unknown";
-    return { name: name!, from: "the lower files of the layers above it" };
+    return { name, from: "the lower files of the layers above it" };
   }
 
-  /** Whether what lies below `id`, as far as that is known, is what lies below `name`. */
-  #fits(id: string, name: string): boolean {
-    const tail = this.#tails.get(name);
+  /** By layer, the names that children have for it which are children by the books. */
+  #notedAbove(): ReadonlyMap<string, Choice> {
+    return this.#noted ??= new Map([...this.survey.layers].flatMap(([child, { files }]): [string, Choice][] => {
+      const parent = this.books?.parentOf(child);
+      const name = namesOf(files.lower.text ?? "")?.[0];
+      if (typeof parent !== "string" || name === undefined || !this.#isFree(name)) return [];
+      return [[parent, { name, from: `the lower file of ${child}` }]];
+    }));
+  }
+
+  /** Names without a layer and layers without a name, each by what lies below. */
+  #unmatched(): Unmatched {
+    if (this.#matching !== undefined) return this.#matching;
+    const free = new Map<string, string[]>();
+    const nameless = new Map<string, string[]>();
+    for (const [name, tail] of this.#tails) if (tail !== undefined && this.#isFree(name)) add(free, tail, name);
+    for (const id of this.survey.layers.keys()) {
+      if (this.#isNameless(id)) add(nameless, this.#below(id) ?? UNKNOWN, id);
+    }
+    return this.#matching = { free, nameless };
+  }
+
+  /** The short names below `id`, joined; undefined where that is not known. */
+  #below(id: string): string | undefined {
     const { text, fault } = this.survey.layers.get(id)!.files.lower;
-    const isBase = fault === "is missing" && !this.hasParents(id);
-    const below = isBase ? "" : text === undefined || text === "" ? undefined : namesOf(text)?.join(":");
-    return tail !== undefined && (below === undefined ? tail !== "" : tail === below);
+    if (fault === "is missing" && !this.hasParents(id)) return "";
+    return text === undefined || text === "" ? undefined : namesOf(text)?.join(":");
   }
 
   /** Whether the name is in use, and nothing says whose it is. */
