@@ -169,6 +169,7 @@ export const COMMANDS = {
       { ...PARENT, help: "the layer below, where the layer has to be made first" },
       { name: "allow-missing-end", help: "take a tar without its two closing zero blocks" },
       DIGEST,
+      { name: "manifest", help: "write down what is in it, for lamina verify" },
       { name: "xattrs", value: "NS=POLICY", repeatable: true, help: "user, …: require, best-effort or drop" },
       { name: "limit", value: "NAME=N", repeatable: true, help: "entries, bytes, …: what an archive may ask for" },
     ],
@@ -301,6 +302,23 @@ export const COMMANDS = {
     words: [],
     options: [],
     example: "lamina info",
+  },
+  check: {
+    group: "Queries",
+    summary: "find what is wrong with the store",
+    words: [],
+    options: [
+      { name: "repair", help: "repair what can be told from elsewhere" },
+      { name: "deep", help: "look into all layers as well" },
+    ],
+    example: "lamina check --repair",
+  },
+  verify: {
+    group: "Queries",
+    summary: "compare layers with their manifests",
+    words: [{ ...LAYER, optional: true, repeatable: true }],
+    options: [{ name: "record", help: "make manifests of what is there now" }],
+    example: "lamina verify base",
   },
   unshare: {
     group: "Mounts",
