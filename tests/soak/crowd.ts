@@ -71,6 +71,7 @@ async function inspect({ root, runRoot, driver: name }: Omit<CrowdSettings, "num
   const wrong: string[] = [];
   wrong.push(...[...mountPointsBelow(root), ...mountPointsBelow(runRoot)].map((path) => `${path} is still mounted`));
   await using driver = await openDriver({ root, runRoot, driver: name, work: "in-place" });
+  for await (const { code, path, problem } of driver.check()) wrong.push(`check: ${code}: ${path} ${problem}`);
   const ids = (await Array.fromAsync(driver.layers())).map(({ id }) => id);
   for (const id of ids) {
     await using mounted = await driver.get(id, { readOnly: true });

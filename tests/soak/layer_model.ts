@@ -110,8 +110,6 @@ function layerOf(state: StoreState, id: string): Layer {
 export interface Possible {
   layers: (Layer | undefined)[];
   users: number[];
-  /** The operation that was interrupted may have left the layer damaged, if it is told. */
-  mayBeDamaged: boolean;
 }
 
 /** What a ledger says. */
@@ -150,7 +148,6 @@ export function readLedger(
       const next = after(driver, state, line.begin);
       possible.layers.push(next.layers.get(id));
       possible.users.push(next.mounts.get(id) ?? 0);
-      possible.mayBeDamaged ||= line.begin.kind === "apply";
       uncertain.set(id, possible);
     }
   });
@@ -168,7 +165,7 @@ export function withoutMounts({ state, uncertain, interrupted }: LedgerReading):
 
 /** What one may find of the layer where nothing was interrupted. */
 export function possibleIn(state: StoreState, id: string): Possible {
-  return { layers: [state.layers.get(id)], users: [state.mounts.get(id) ?? 0], mayBeDamaged: false };
+  return { layers: [state.layers.get(id)], users: [state.mounts.get(id) ?? 0] };
 }
 
 /** A state as text, for another process. */

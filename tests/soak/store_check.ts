@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Compares a store with what a ledger says of it: each layer bit for bit, each mount and its count, each name.
+ * Compares a store with what a ledger says of it: each name, each mount and its count, and after `check --repair` each layer
+ * bit for bit.
  *
  * @module
  */
 
+import { isLayerId } from "../../lib/layer_id.ts";
 import { type DriverName, type GraphDriver, isStorageError, openDriver } from "../../mod.ts";
 import { mountPointsBelow } from "../_helpers/mount_points.ts";
 import { namesIn } from "../_helpers/names_in.ts";
-import { archiveOf, firstDifference, keyBelow, readTree, treeOf } from "./layer_content.ts";
+import { firstDifference, readTree, treeOf } from "./layer_content.ts";
 import { type Layer, type LedgerReading, type Possible, possibleIn, type StoreState } from "./layer_model.ts";
 
 /** What was found. Each line of text names the layer and what is wrong with it. */
@@ -18,7 +20,7 @@ export interface StoreReport {
   whole: number;
   /** Layers whose call returned and that are not there. */
   missing: string[];
-  /** Layers that lamina calls damaged, and that should not be. */
+  /** What lamina calls damaged, and cannot repair. */
   damaged: string[];
   /** Layers that show something else than they must, or that were removed and are there. */
   differing: string[];
@@ -51,26 +53,38 @@ export async function checkStore(place: StorePlace, reading: LedgerReading): Pro
     strange: [],
     state: { layers: new Map(), mounts: new Map() },
   };
-  const found = new Set((await Array.fromAsync(driver.layers())).map(({ id }) => id));
+  report.strange.push(...await strangeNames(driver.home));
   const possible = possibilities(reading);
-  await releaseMounts(driver, place, possible, report);
+  await releaseMounts(driver, possible, report);
+  report.damaged.push(...await repair(driver));
+  const left = mountsLeft(place).filter((path) => !path.includes(PROBE));
+  report.strange.push(...left.map((path) => `${path}: a mount that nobody holds`));
+  await driver.cleanup();
+  report.strange.push(...mountsLeft(place).map((path) => `${path}: a mount that cleanup() leaves`));
+  const found = new Set((await Array.fromAsync(driver.layers())).map(({ id }) => id));
   const layers = new Map<string, Layer>();
   for (const id of found) {
     if (!possible.has(id)) report.differing.push(`${id}: it was removed, or never made, and is there`);
   }
-  for (const [id, { layers: candidates, mayBeDamaged }] of possible) {
+  for (const [id, { layers: candidates }] of possible) {
     const isThere = found.has(id);
     if (!isThere) {
       if (candidates.includes(undefined)) report.whole++;
       else report.missing.push(`${id}: it is not there`);
       continue;
     }
-    const layer = await identify(driver, id, candidates, mayBeDamaged, report);
+    const layer = await identify(driver, id, candidates, report);
     if (layer !== undefined) layers.set(id, layer);
   }
-  report.strange.push(...await strangeNames(driver.home, [...found]));
   report.state = { layers, mounts: new Map() };
   return report;
+}
+
+/** Who is killed while he finds out what the kernel can do may leave a mount under this name, which cleanup() takes down. */
+const PROBE = "/.lamina-probe-";
+
+function mountsLeft({ root, runRoot }: StorePlace): string[] {
+  return [...mountPointsBelow(root), ...mountPointsBelow(runRoot)];
 }
 
 function possibilities({ state, uncertain }: LedgerReading): Map<string, Possible> {
@@ -81,7 +95,6 @@ function possibilities({ state, uncertain }: LedgerReading): Map<string, Possibl
 /** Gives back what the dead process held: as often as it was counted, and not once more. */
 async function releaseMounts(
   driver: GraphDriver,
-  { root, runRoot }: StorePlace,
   possible: ReadonlyMap<string, Possible>,
   report: StoreReport,
 ): Promise<void> {
@@ -93,16 +106,27 @@ async function releaseMounts(
       report.strange.push(`${id}: counted ${count} users of its mount, not ${users.join(" or ")}`);
     }
   }
-  const left = [...mountPointsBelow(root), ...mountPointsBelow(runRoot)].filter((path) => path !== root);
-  report.strange.push(...left.map((path) => `${path}: a mount that nobody holds`));
 }
 
-/** Finds out which of the candidates a layer is. One that is told to be half applied is applied again. */
+/** Has `check` repair the store; what it leaves, and what it finds afterwards. */
+async function repair(driver: GraphDriver): Promise<string[]> {
+  const left: string[] = [];
+  for (const options of [{ repair: true }, {}]) {
+    for await (const { kind, code, path, problem, repaired, failure } of driver.check(options)) {
+      if (kind === "note" || repaired) continue;
+      left.push(
+        `check${options.repair ? " --repair" : ", after a repair"}: ${code}: ${path} ${problem}: ${failure ?? ""}`,
+      );
+    }
+  }
+  return left;
+}
+
+/** Finds out which of the candidates a layer is. */
 async function identify(
   driver: GraphDriver,
   id: string,
   candidates: readonly (Layer | undefined)[],
-  mayBeDamaged: boolean,
   report: StoreReport,
 ): Promise<Layer | undefined> {
   const layers = candidates.filter((layer) => layer !== undefined);
@@ -116,25 +140,9 @@ async function identify(
     return layer;
   } catch (error) {
     if (!isStorageError(error)) throw error;
-    if (error.code !== "store_damaged" || !mayBeDamaged) {
-      report.damaged.push(`${id}: ${error.code}: ${error.message}`);
-      return undefined;
-    }
-  }
-  // As the hint of the error says: it is applied again, or removed.
-  const whole = layers.findLast((layer) => layer.key !== undefined);
-  if (whole?.key === undefined) {
-    await driver.remove(id);
+    report.damaged.push(`${id}: ${error.code}: ${error.message}`);
     return undefined;
   }
-  try {
-    await driver.applyDiff(id, ReadableStream.from([archiveOf(whole.key, keyBelow(whole))]));
-  } catch (error) {
-    if (!isStorageError(error)) throw error;
-    report.damaged.push(`${id}: cannot be applied again: ${error.code}: ${error.message}`);
-    return undefined;
-  }
-  return await identify(driver, id, [whole], false, report);
 }
 
 async function match(
@@ -156,21 +164,21 @@ async function match(
 }
 
 /** Names of the store's own that are no layer's, nor recognisable as left over; and files of its own that are empty. */
-async function strangeNames(home: string, ids: readonly string[]): Promise<string[]> {
+async function strangeNames(home: string): Promise<string[]> {
   const strange: string[] = [];
   for (const name of await namesIfThere(home)) {
-    if (name === "l" || name.startsWith(".lamina-") || ids.includes(name)) continue;
-    strange.push(`${home}/${name}: a strange name`);
-  }
-  for (const id of ids) {
-    for (const name of await namesIn(`${home}/${id}`)) {
-      const path = `${home}/${id}/${name}`;
-      if (name.startsWith(".lamina-") && name !== ".lamina-parent") continue;
-      const stat = await Deno.lstat(path);
-      if (!stat.isDirectory && !(stat.isFile && (stat.size > 0 || name === "committed"))) {
-        strange.push(`${path}: an empty file`);
+    if (name === "l" || name === "lost+found" || name.startsWith(".lamina-")) continue;
+    if (!isLayerId(name)) {
+      strange.push(`${home}/${name}: a strange name`);
+      continue;
+    }
+    for (const inner of await namesIn(`${home}/${name}`)) {
+      if (inner.startsWith(".lamina-") && inner !== ".lamina-parent") continue;
+      const path = `${home}/${name}/${inner}`;
+      const { isDirectory, isFile, size } = await Deno.lstat(path);
+      if (isDirectory ? !OWN_DIRECTORIES.test(inner) : !isFile || size === 0 && inner !== "committed") {
+        strange.push(`${path}: a strange or empty file`);
       }
-      if (stat.isDirectory && !OWN_DIRECTORIES.test(name)) strange.push(`${path}: a strange directory`);
     }
   }
   return strange;

@@ -99,13 +99,12 @@ async function fillAndDispose(place: Place): Promise<void> {
   await fill(driver);
 }
 
-/** Each call comes through, or says that the store is damaged. With the names all is well again. */
+/** Each call comes through, or says that the store is damaged. A repair makes the names again. */
 async function removeShortNames(place: Place): Promise<void> {
   await using driver = await openDriver({ ...place, work: "in-place" });
   await fill(driver);
   await driver.get("job");
-  const [links, aside] = [`${driver.home}/l`, `${driver.home}/.lamina-aside`];
-  await Deno.rename(links, aside);
+  await Deno.remove(`${driver.home}/l`, { recursive: true });
   const calls: (() => Promise<unknown>)[] = [
     () => Array.fromAsync(driver.layers()),
     () => driver.changes("job"),
@@ -122,7 +121,9 @@ async function removeShortNames(place: Place): Promise<void> {
       if (!isStorageError(error, "store_damaged", "layer_in_use")) throw error;
     }
   }
-  await runOk("sh", ["-c", 'mkdir -p "$1" && cp -a "$2/." "$1/" && rm -r "$2"', "sh", links, aside]);
+  for await (const { code, repaired } of driver.check({ repair: true })) {
+    if (!repaired) throw new Error(`check --repair leaves ${code}`);
+  }
   for (let puts = 0; puts < 2; puts++) await driver.put("job");
   await requireWhole(driver, place);
 }
