@@ -41,6 +41,7 @@ export {
   type MountApi,
   openDriver,
   type OpenOptions,
+  type SyncPolicy,
 } from "./lib/drivers/registry.ts";
 export { isStorageError, StorageError, type StorageErrorCode, type StorageErrorOptions } from "./lib/errors.ts";
 export { type IdMap, type IdMaps, parseIdMap } from "./lib/id_map.ts";

@@ -7,7 +7,8 @@
  *     mount|create|remove DIRECTORY COUNT LAYERS cold|warm
  *
  * `mount` gets and puts one layer over LAYERS others, the others make and remove COUNT layers in chains of LAYERS. Warm:
- * the same was done in another store before.
+ * the same was done in another store before. The run root is on a tmpfs, as `/run` is on hosts: on the file system of the
+ * layers, each unmount would wait until what is noted there is on the disk.
  *
  * @module
  */
@@ -33,9 +34,12 @@ async function secondsOf(work: () => Promise<void>): Promise<number> {
 }
 
 async function run(operation: string, directory: string, count: number, layers: number): Promise<number> {
+  const runRoot = await Deno.makeTempDir({ dir: "/dev/shm", prefix: "lamina-bench-" });
+  await using cleanup = new AsyncDisposableStack();
+  cleanup.defer(() => Deno.remove(runRoot, { recursive: true }));
   await using driver = await openDriver({
     root: `${directory}/root`,
-    runRoot: `${directory}/run`,
+    runRoot,
     driver: "overlay2",
     work: "in-place",
   });

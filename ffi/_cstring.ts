@@ -14,16 +14,24 @@ export type CPath = string | Uint8Array;
 
 const encoder = new TextEncoder();
 
+/** What of UTF-8 a character of a string takes at most. */
+const MOST_BYTES = 3;
+
 /**
  * The C string of `text`.
  *
  * @throws {TypeError} `text` holds a NUL: C would silently cut it there, and act on another file.
  */
 export function cstring(text: string): Uint8Array<ArrayBuffer> {
-  if (text.includes("\0")) throw new TypeError(`Cannot pass ${JSON.stringify(text)} to the C library: it contains NUL`);
-  const bytes = new Uint8Array(text.length * 3 + 1);
-  encoder.encodeInto(text, bytes);
+  const bytes = new Uint8Array(text.length * MOST_BYTES + 1);
+  write(text, bytes);
   return bytes;
+}
+
+function write(text: string, bytes: Uint8Array): void {
+  if (text.includes("\0")) throw new TypeError(`Cannot pass ${JSON.stringify(text)} to the C library: it contains NUL`);
+  const { written } = encoder.encodeInto(text, bytes);
+  bytes[written] = 0;
 }
 
 /**
@@ -47,9 +55,18 @@ export function byteCString(name: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** `path` as a buffer argument. */
+/** A new buffer costs as much as a system call, so these are used in turn; no call takes as many strings. */
+const buffers = Array.from({ length: 8 }, () => new Uint8Array(2048));
+let next = 0;
+
+/** `path` as a buffer argument, for the call at hand and its repetition: later ones use the buffer again. */
 export function cpath(path: CPath): Uint8Array<ArrayBuffer> {
-  return typeof path === "string" ? cstring(path) : path as Uint8Array<ArrayBuffer>;
+  if (typeof path !== "string") return path as Uint8Array<ArrayBuffer>;
+  const bytes = buffers[next]!;
+  if (path.length * MOST_BYTES >= bytes.length) return cstring(path);
+  next = (next + 1) % buffers.length;
+  write(path, bytes);
+  return bytes;
 }
 
 /** `path` or a NULL pointer. */

@@ -233,6 +233,17 @@ export function symlinkat(target: CPath, newdirfd: number, linkpath: CPath): voi
   }
 }
 
+/** As {@linkcode symlinkat}: 0, or a negative errno. */
+export function trySymlinkat(target: CPath, newdirfd: number, linkpath: CPath): number {
+  return libc.symlinkat(cpath(target), newdirfd, cpath(linkpath)) === -1 ? -lastErrno() : 0;
+}
+
+/** `readlinkat(dirfd, path, buffer)`: how many bytes the target has, or a negative errno. See readlink(2). */
+export function tryReadlinkat(dirfd: number, path: CPath, buffer: Uint8Array<ArrayBuffer>): number {
+  const length = libc.readlinkat(dirfd, cpath(path), buffer, BigInt(buffer.length));
+  return length === -1 ? -lastErrno() : length;
+}
+
 /** `readlinkat(dirfd, path)`: the target's bytes, whole (PATH_MAX bounds it). See readlink(2). */
 export function readlinkat(dirfd: number, path: CPath): Uint8Array<ArrayBuffer> {
   const buffer = new Uint8Array(4096);

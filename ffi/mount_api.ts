@@ -8,7 +8,7 @@
  * @module
  */
 
-import { type CPath, cpath, textOf } from "./_cstring.ts";
+import { type CPath, cpath, cstring, textOf } from "./_cstring.ts";
 import { lastErrno, libc, SYS } from "./_libc.ts";
 import { failure, hex } from "./errno.ts";
 
@@ -21,6 +21,7 @@ const FSMOUNT_CLOEXEC = 1;
 const MOVE_MOUNT_F_EMPTY_PATH = 4;
 const OPEN_TREE_CLONE = 1;
 const O_CLOEXEC = 0o2000000;
+const EMPTY_PATH = new Uint8Array(1);
 
 export const MOUNT_ATTR_RDONLY = 0x1;
 export const MOUNT_ATTR_NOSUID = 0x2;
@@ -36,6 +37,9 @@ export function tryFsopen(fstype: string): number {
   return fd === -1 ? -lastErrno() : fd;
 }
 
+/** The keys of {@linkcode tryFsconfigString} as C strings: a mount of many layers gives the same one again and again. */
+const KEYS = new Map(["lowerdir+", "upperdir", "workdir"].map((key) => [key, cstring(key)]));
+
 /** `fsconfig(fd, FSCONFIG_SET_FLAG, key, NULL, 0)`: 0, or a negative errno. See fsconfig(2). */
 export function tryFsconfigFlag(fd: number, key: string): number {
   return libc.fsconfig(SYS.fsconfig, fd, FSCONFIG_SET_FLAG, cpath(key), null, 0) === -1 ? -lastErrno() : 0;
@@ -43,7 +47,9 @@ export function tryFsconfigFlag(fd: number, key: string): number {
 
 /** `fsconfig(fd, FSCONFIG_SET_STRING, key, value, 0)`: 0, or a negative errno. See fsconfig(2). */
 export function tryFsconfigString(fd: number, key: string, value: CPath): number {
-  return libc.fsconfig(SYS.fsconfig, fd, FSCONFIG_SET_STRING, cpath(key), cpath(value), 0) === -1 ? -lastErrno() : 0;
+  return libc.fsconfig(SYS.fsconfig, fd, FSCONFIG_SET_STRING, KEYS.get(key) ?? cpath(key), cpath(value), 0) === -1
+    ? -lastErrno()
+    : 0;
 }
 
 /** `fsconfig(fd, FSCONFIG_SET_FD, key, NULL, aux)`: 0, or a negative errno. See fsconfig(2). */
@@ -65,8 +71,7 @@ export function fsmount(fd: number, attributes: number): number {
 
 /** `move_mount(mountFd, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH)`. See move_mount(2). */
 export function move_mount(mountFd: number, target: CPath): void {
-  const empty = new Uint8Array(1);
-  if (libc.move_mount(SYS.move_mount, mountFd, empty, -100, cpath(target), MOVE_MOUNT_F_EMPTY_PATH) === -1) {
+  if (libc.move_mount(SYS.move_mount, mountFd, EMPTY_PATH, -100, cpath(target), MOVE_MOUNT_F_EMPTY_PATH) === -1) {
     throw failure(lastErrno(), "move_mount", mountFd, "", -100, target, hex(MOVE_MOUNT_F_EMPTY_PATH));
   }
 }

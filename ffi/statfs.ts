@@ -67,6 +67,13 @@ export function statfs(path: CPath): FileSystemInfo {
   return info(buffer.buffer);
 }
 
+/** The `type` of `statfs(path)`, or a negative errno. See statfs(2). */
+export function tryStatfsType(path: CPath): number {
+  return libc.statfs(cpath(path), typeBuffer) === -1 ? -lastErrno() : typeBuffer[0]!;
+}
+
+const typeBuffer = new Uint32Array(BUFFER_SIZE / 4);
+
 /** `fstatfs(fd)`. See statfs(2). */
 export function fstatfs(fd: number): FileSystemInfo {
   const buffer = new Uint8Array(BUFFER_SIZE);

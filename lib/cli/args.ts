@@ -21,10 +21,13 @@ import {
   COMPRESSIONS,
   DRIVER_CHOICES,
   GLOBAL_OPTIONS,
+  HELP_TOPICS,
+  type HelpTopic,
   isCommandName,
   MOUNT_API_CHOICES,
   optionsOf,
   SHELLS,
+  SYNC_CHOICES,
   TIMES,
 } from "./usage.ts";
 import { didYouMean, UsageError } from "./usage_error.ts";
@@ -40,6 +43,7 @@ export interface Settings {
   dockerRoot: string | undefined;
   storageOptions: readonly string[];
   mountApi: typeof MOUNT_API_CHOICES[number] | undefined;
+  sync: typeof SYNC_CHOICES[number] | undefined;
   json: boolean;
   quiet: boolean;
   verbose: boolean;
@@ -97,7 +101,7 @@ export type Command =
   | { kind: "mounts" | "cleanup" | "ls" | "tree" | "info" | "version" }
   | { kind: "serve"; dockerPlugin: string; dockerPluginDir: string; mostJobs: number | undefined; graceMs: number }
   | { kind: "completions"; shell: typeof SHELLS[number] }
-  | { kind: "help"; about: CommandName | undefined };
+  | { kind: "help"; about: CommandName | HelpTopic | undefined };
 
 /** The command of one kind. */
 export type CommandOf<Kind extends CommandName> = Extract<Command, { kind: Kind }>;
@@ -171,6 +175,7 @@ function readSettings(
     dockerRoot,
     storageOptions: words.values("storage-opt"),
     mountApi: chosen(words.value("mount-api"), MOUNT_API_CHOICES, "--mount-api", command),
+    sync: chosen(words.value("sync"), SYNC_CHOICES, "--sync", command),
     json: words.has("json"),
     quiet: words.has("quiet"),
     verbose: words.has("verbose"),
@@ -371,7 +376,10 @@ function readCount(words: Words, name: "jobs" | "grace", least: number): number 
   });
 }
 
-function readHelpTopic(word: string | undefined): CommandName | undefined {
+function readHelpTopic(word: string | undefined): CommandName | HelpTopic | undefined {
   if (word === undefined || isCommandName(word)) return word;
-  throw new UsageError(`unknown command ${JSON.stringify(word)}`, { hint: didYouMean(word, COMMAND_NAMES) });
+  const topic = HELP_TOPICS.find((name) => name === word);
+  if (topic !== undefined) return topic;
+  const hint = didYouMean(word, [...COMMAND_NAMES, ...HELP_TOPICS]);
+  throw new UsageError(`unknown command ${JSON.stringify(word)}`, { hint });
 }

@@ -49,13 +49,14 @@ async function readDocker(
 
 async function openDriver(settings: Settings, output: Output): Promise<GraphDriver> {
   const registry = await import("../drivers/registry.ts");
-  const { root, home, runRoot, driver, mountApi, storageOptions } = settings;
+  const { root, home, runRoot, driver, mountApi, sync, storageOptions } = settings;
   return await registry.openDriver({
     ...(root === undefined ? {} : { root }),
     ...(home === undefined ? {} : { home }),
     ...(runRoot === undefined ? {} : { runRoot }),
     ...(driver === undefined ? {} : { driver }),
     ...(mountApi === undefined ? {} : { mountApi }),
+    ...(sync === undefined ? {} : { sync }),
     options: storageOptions,
     logger: output.logger,
     work: "in-place",

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { EXIT_MEANINGS } from "./exit_code.ts";
+import { EXIT, EXIT_MEANINGS } from "./exit_code.ts";
 import {
   COMMAND_NAMES,
   type CommandName,
@@ -18,6 +18,9 @@ import {
 } from "./usage.ts";
 
 const COLUMNS = 80;
+const GLOBAL: readonly OptionSpec[] = GLOBAL_OPTIONS;
+/** Those that are no particular failure. */
+const FIRST_EXITS = [EXIT.ok, EXIT.failed, EXIT.usage] as const;
 
 /** What `lamina --help` prints: one screen of 40 lines. */
 export function generalHelp(): string {
@@ -27,10 +30,23 @@ export function generalHelp(): string {
     "",
     ...commandLines(),
     "",
-    ...labelled("Options", GLOBAL_OPTIONS.map((option) => pair(optionTerm(option), option.help, 18))),
-    ...wrap("Exit     ", Object.entries(EXIT_MEANINGS).map(([number, meaning]) => `${number} ${meaning}`), ", "),
+    ...labelled("Options", GLOBAL.filter((option) => !option.isRare).map(optionLine)),
+    ...wrap("         ", GLOBAL.filter((option) => option.isRare).map(({ name }) => `--${name}`), ", "),
+    `Exit     ${FIRST_EXITS.map((number) => `${number} ${EXIT_MEANINGS[number]}`).join(", ")}, others say what failed`,
+    "`lamina COMMAND --help`, `lamina help options` and `lamina help exit` tell more.",
     "",
   ].join("\n");
+}
+
+/** What `lamina help options` prints. */
+export function optionsHelp(): string {
+  return ["Options of all commands:", "", ...optionLines(GLOBAL), ""].join("\n");
+}
+
+/** What `lamina help exit` prints. */
+export function exitHelp(): string {
+  const lines = Object.entries(EXIT_MEANINGS).map(([number, meaning]) => `${number.padStart(5)}  ${meaning}`);
+  return ["lamina ends with", "", ...lines, ""].join("\n");
 }
 
 /** What `lamina COMMAND --help` prints. */
@@ -44,7 +60,7 @@ export function commandHelp(name: CommandName): string {
     ...(options.length === 0 ? [] : ["Options:", ...optionLines(options), ""]),
     `Example: ${example}`,
     "",
-    "`lamina --help` lists the options of all commands.",
+    "`lamina help options` lists the options of all commands.",
     "",
   ].join("\n");
 }
@@ -76,6 +92,10 @@ function optionalTerm({ name, short, value, repeatable }: OptionSpec): string {
   const dashed = short === undefined ? `--${name}` : `-${short}`;
   const term = value === undefined ? `[${dashed}]` : `[${dashed} ${value}]`;
   return repeatable ? `${term}...` : term;
+}
+
+function optionLine(option: OptionSpec): string {
+  return pair(optionTerm(option), option.help, 18);
 }
 
 function optionLines(options: readonly OptionSpec[]): string[] {

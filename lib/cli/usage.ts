@@ -9,7 +9,7 @@
 import type { DriverName } from "../drivers/registry.ts";
 
 /** What a shell may offer for a word. */
-export type Completion = "layer" | "file" | "directory" | "command" | readonly string[];
+export type Completion = "layer" | "file" | "directory" | "help" | readonly string[];
 
 /** An option. One without `value` is a flag. */
 export interface OptionSpec {
@@ -23,6 +23,8 @@ export interface OptionSpec {
   repeatable?: true;
   help: string;
   completion?: Completion;
+  /** The first screen of the help only names it. */
+  isRare?: true;
 }
 
 /** A word that is no option. */
@@ -53,6 +55,9 @@ export const DRIVER_CHOICES: readonly string[] = Object.keys(DRIVERS);
 /** What `--mount-api` takes. */
 export const MOUNT_API_CHOICES = ["auto", "new", "classic", "from"] as const;
 
+/** What `--sync` takes. */
+export const SYNC_CHOICES = ["none", "metadata", "full"] as const;
+
 /** Programs that `completions` writes for. */
 export const SHELLS = ["bash", "zsh", "fish"] as const;
 
@@ -76,14 +81,39 @@ export const GLOBAL_OPTIONS = [
     help: "volatile state (LAMINA_RUN_ROOT, /run/lamina)",
     completion: "directory",
   },
-  { name: "home", value: "DIR", help: "one driver's directory, instead of --root", completion: "directory" },
+  {
+    name: "home",
+    value: "DIR",
+    help: "one driver's directory, instead of --root",
+    completion: "directory",
+    isRare: true,
+  },
   { name: "driver", value: "NAME", help: "LAMINA_DRIVER, or what the store says", completion: DRIVER_CHOICES },
-  { name: "docker-root", value: "DIR", help: "dockerd's data-root: its layers, by its names", completion: "directory" },
-  { name: "storage-opt", value: "K=V", repeatable: true, help: "an option of the driver, repeatable" },
-  { name: "mount-api", value: "NAME", help: "how to mount: auto, new, classic or from", completion: MOUNT_API_CHOICES },
+  {
+    name: "docker-root",
+    value: "DIR",
+    help: "dockerd's data-root: its layers, by its names",
+    completion: "directory",
+    isRare: true,
+  },
+  { name: "storage-opt", value: "K=V", repeatable: true, help: "an option of the driver, repeatable", isRare: true },
+  {
+    name: "mount-api",
+    value: "NAME",
+    help: "how to mount: auto, new, classic or from",
+    completion: MOUNT_API_CHOICES,
+    isRare: true,
+  },
+  {
+    name: "sync",
+    value: "WHAT",
+    help: "wait for the disk: none, metadata (default), full",
+    completion: SYNC_CHOICES,
+    isRare: true,
+  },
   { name: "json", help: "answer in JSON" },
   { name: "quiet", help: "say nothing but errors and answers" },
-  { name: "verbose", help: "say more, and show where an error comes from" },
+  { name: "verbose", help: "say more, and show where an error comes from", isRare: true },
   { name: "help", short: "h", help: "this help, or with a command, its own" },
   { name: "version", help: "which lamina this is" },
 ] as const satisfies readonly OptionSpec[];
@@ -289,7 +319,7 @@ export const COMMANDS = {
   help: {
     group: "Other",
     summary: "print this help, or that of a command",
-    words: [{ name: "COMMAND", optional: true, completion: "command" }],
+    words: [{ name: "ABOUT", optional: true, completion: "help" }],
     options: [],
     example: "lamina help apply",
   },
@@ -300,6 +330,12 @@ export type CommandName = keyof typeof COMMANDS;
 
 /** All of them, in the order of the help. */
 export const COMMAND_NAMES = Object.keys(COMMANDS) as readonly CommandName[];
+
+/** What the help tells beside the commands. */
+export const HELP_TOPICS = ["options", "exit"] as const;
+
+/** One of {@linkcode HELP_TOPICS}. */
+export type HelpTopic = typeof HELP_TOPICS[number];
 
 /** Whether `word` names a command. */
 export function isCommandName(word: string): word is CommandName {

@@ -14,8 +14,9 @@ import { replaceFile } from "../util/atomic_write.ts";
 import { readTextFileIfExists } from "../util/read_file.ts";
 import type { ContainersLayout } from "./_containers_layout.ts";
 import type { ContentRules } from "./_content_rules.ts";
+import type { HomeSettings } from "./_driver_home.ts";
 import type { LayerFormat } from "./_layer_format.ts";
-import { type HomeSettings, LayerHome } from "./_layer_home.ts";
+import { LayerHome } from "./_layer_home.ts";
 
 /** `true` or `false`, for the programs of containers/storage as much as for us. */
 const FLAG = ".has-mount-program";
@@ -23,7 +24,7 @@ const FLAG_MODE = 0o600;
 
 /** What the methods of `containers-overlay` share. */
 export class ContainersHome extends LayerHome {
-  readonly #homes: readonly string[];
+  readonly #layout: ContainersLayout;
   #isChecked = false;
 
   constructor(
@@ -34,7 +35,12 @@ export class ContainersHome extends LayerHome {
     rules: ContentRules,
   ) {
     super(settings, format, layout, kernelOptions, rules);
-    this.#homes = [layout.home, ...layout.stores];
+    this.#layout = layout;
+  }
+
+  /** Nothing on disk tells it but the children themselves. */
+  override isCommitted(id: string): boolean {
+    return this.#layout.storeOf(id) !== undefined || this.findChildOf(id) !== undefined;
   }
 
   override prepare(): OverlayFeatures {
@@ -47,7 +53,7 @@ export class ContainersHome extends LayerHome {
   override get features(): OverlayFeatures {
     const features = super.features;
     if (features.whiteouts === "devices" && !this.#isChecked) {
-      for (const home of this.#homes) requireNoProgram(home);
+      for (const home of [this.#layout.home, ...this.#layout.stores]) requireNoProgram(home);
       this.#isChecked = true;
     }
     return features;

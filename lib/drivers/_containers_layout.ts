@@ -62,11 +62,6 @@ export class ContainersLayout extends LayerLayout {
     return `${this.dir(id)}/empty`;
   }
 
-  /** Nothing on disk tells it but the children themselves. */
-  override isCommitted(id: string): boolean {
-    return this.storeOf(id) !== undefined || this.findChildOf(id) !== undefined;
-  }
-
   /** The layer's own older contents, the newest first. */
   olderDiffs(id: string): string[] {
     return olderDiffsIn(this.dir(id));

@@ -10,14 +10,11 @@
 import { asStorageError, isStorageError, StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import { parseLayerId } from "../layer_id.ts";
-import type { Logger } from "../log.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
-import type { MountState } from "../mount/mount_program.ts";
 import { unmountBelow } from "../mount/unmount.ts";
 import { lockDirectory } from "../util/directory_lock.ts";
 import { DirectoryGetter } from "./_diff_getter.ts";
-import type { LayerMounts } from "./_layer_mounts.ts";
-import type { Owner } from "./_owner.ts";
+import type { DriverHome } from "./_driver_home.ts";
 import type {
   ApplyOptions,
   ApplyResult,
@@ -37,39 +34,6 @@ import type {
   RemoveOptions,
   StatusEntry,
 } from "./driver.ts";
-
-/** Where things lie in a home. */
-export interface HomeLayout {
-  readonly home: string;
-  exists(id: string): boolean;
-  layerIds(): string[];
-  parentOf(id: string): string | undefined;
-  depthOf(id: string): number;
-  dir(id: string): string;
-  /** The layer's own files. */
-  contentDir(id: string): string;
-  mergedDir(id: string): string;
-}
-
-/** A home in use. */
-export interface DriverHome extends Disposable {
-  readonly layout: HomeLayout;
-  readonly logger: Logger;
-  readonly mounts: LayerMounts;
-  readonly idMaps: IdMaps | undefined;
-  /** What `get` mounted for the layer. */
-  mountState(id: string): MountState;
-  /** The host's ids of the container's root. */
-  owner(): Owner;
-  /** @throws {StorageError} `layer_not_found`. */
-  lock(id: string): Promise<Disposable>;
-  /** @throws {StorageError} `layer_not_found`. */
-  requireLayer(id: string): void;
-  /** @throws {StorageError} `layer_in_use`, `store_damaged`: the layer's content is not there, or not all of it. */
-  requireWhole(id: string): void;
-  /** @throws {StorageError} `store_damaged`: a directory that the layer is mounted from is missing. */
-  requireDirectories(id: string): void;
-}
 
 /**
  * The layer that `id` is compared with: `parent`, or where that is left out its own parent.
@@ -184,10 +148,11 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
       return { id, path: layout.contentDir(id), [Symbol.asyncDispose]: nothingToDo };
     }
     const mergedDir = layout.mergedDir(id);
-    const overlay = this.overlayOf(id, options);
     try {
+      const overlay = this.overlayOf(id, options);
       await this.layerHome.mounts.acquire(id, mergedDir, overlay, this.layerHome.owner());
     } catch (error) {
+      // The kernel looks at all of them anyway, but does not tell which one it missed.
       if (isStorageError(error, "mount_failed")) this.layerHome.requireDirectories(id);
       throw error;
     }
@@ -212,7 +177,6 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
     const { layout } = this.layerHome;
     using lock = await lockDirectory(layout.dir(id), "exclusive");
     if (lock === undefined) return;
-    if (this.layerHome.mountState(id) === "none") return;
     if (await this.layerHome.mounts.release(id, layout.mergedDir(id))) this.unmounted(id);
   }
 

@@ -12,7 +12,7 @@ import { overlayXattrs } from "../mount/overlay_features.ts";
 import { feed, streamWrittenBy } from "./_archive_streams.ts";
 import { warnOfOwners } from "./_content_rules.ts";
 import { parentToCompare, requireOwnParent } from "./_graph_driver.ts";
-import { beginApply, finishApply, giveUpApply } from "./_layer_apply.ts";
+import { beginLayerApply, finishApply, giveUpApply } from "./_layer_apply.ts";
 import type { LayerHome } from "./_layer_home.ts";
 import type { WorkRunner } from "./_work_runner.ts";
 import type {
@@ -140,7 +140,7 @@ export async function applyDiff(
   }
   if (home.features.nativeDiffRefusal !== undefined) return await naiveDiff.applyDiff(id, diff, options);
   const { layout } = home;
-  using _applying = await beginApply(home, id);
+  using _applying = await beginLayerApply(home, id);
   try {
     // A pipe is filled by this thread, so another one must empty it.
     const runner = diff instanceof ReadableStream ? home.workers : home.runner;

@@ -1,63 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * One home in use: its files, its mounts, its locks, and what the kernel can do there.
+ * One home in use whose layers have short names. What is so in any home is in _driver_home.ts.
  *
  * @module
  */
 
 import { AT_FDCWD, existsat } from "../../ffi/file.ts";
-import { isErrno } from "../../ffi/errno.ts";
 import { getegid, geteuid } from "../../ffi/process.ts";
-import { statat } from "../../ffi/stat.ts";
-import { asStorageError, StorageError } from "../errors.ts";
-import { type IdMaps, rootPair } from "../id_map.ts";
-import type { Logger } from "../log.ts";
+import { StorageError } from "../errors.ts";
+import type { IdMaps } from "../id_map.ts";
 import type { OverlayFeatures } from "../mount/overlay_features.ts";
-import type { MountState } from "../mount/mount_program.ts";
-import type { Mounter } from "../mount/mounter.ts";
-import { type DirectoryLock, lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
-import { makeDirectories, makeRunDirectory } from "../util/run_file.ts";
 import { ChildIndex } from "./_child_index.ts";
 import { type ContentRules, PLAIN } from "./_content_rules.ts";
-import { featuresOf } from "./_features_cache.ts";
-import type { DriverHome } from "./_graph_driver.ts";
-import { LayerMounts } from "./_layer_mounts.ts";
+import { DriverHome, type HomeSettings } from "./_driver_home.ts";
 import type { LayerFormat } from "./_layer_format.ts";
 import { type LayerLayout, LINK_DIR } from "./_layer_layout.ts";
 import { LayerQuotas } from "./_layer_quotas.ts";
-import { makeOwnedDirectory, type Owner } from "./_owner.ts";
-import { WorkerRunner, type WorkRunner } from "./_work_runner.ts";
+import type { Owner } from "./_owner.ts";
 
-const PARENTS_MODE = 0o755;
-
-/** How a home is opened. */
-export interface HomeSettings {
-  home: string;
-  runRoot: string;
-  idMaps: IdMaps | undefined;
-  /** Who mounts layers. */
-  mounter: Mounter;
-  logger: Logger;
-  runner: WorkRunner;
-  /** Called with the home before it is used, and may refuse it. */
-  checkHome?: (home: string) => void;
-}
-
-/** What the methods of the driver share. */
-export class LayerHome implements DriverHome {
-  /** Where work runs whose input and output are descriptors. */
-  readonly runner: WorkRunner;
-  /** Who mounts layers. */
-  readonly mounter: Mounter;
-  readonly logger: Logger;
-  readonly idMaps: IdMaps | undefined;
+/** What the methods of the drivers share whose layers have short names. */
+export class LayerHome extends DriverHome<LayerLayout> {
+  readonly marksCommitted: boolean;
+  protected readonly homeMode: number;
   /** The size limits of its layers. */
   readonly quotas: LayerQuotas;
-  readonly #settings: HomeSettings;
-  #workers: WorkRunner | undefined;
-  #mounts: LayerMounts | undefined;
-  #features: OverlayFeatures | undefined;
   #hasAskedForChildren = false;
   #children: ChildIndex | undefined;
 
@@ -68,34 +35,19 @@ export class LayerHome implements DriverHome {
   constructor(
     settings: HomeSettings,
     readonly format: LayerFormat,
-    readonly layout: LayerLayout,
-    readonly kernelOptions: readonly string[] = [],
+    layout: LayerLayout,
+    kernelOptions: readonly string[] = [],
     readonly rules: ContentRules = PLAIN,
   ) {
-    this.#settings = settings;
-    this.runner = settings.runner;
-    this.mounter = settings.mounter;
-    this.logger = settings.logger;
-    this.idMaps = settings.idMaps;
+    super(settings, format.driver, layout, kernelOptions);
+    this.marksCommitted = format.marksCommitted;
+    this.homeMode = format.homeMode;
     this.quotas = new LayerQuotas(layout.home, settings.logger);
   }
 
-  /** Where work runs whose other end is a stream, which this thread has to keep moving. */
-  get workers(): WorkRunner {
-    if (this.runner instanceof WorkerRunner) return this.runner;
-    return this.#workers ??= new WorkerRunner();
-  }
-
-  /** Ends the Workers. */
-  [Symbol.dispose](): void {
-    this.runner[Symbol.dispose]();
-    this.#workers?.[Symbol.dispose]();
+  override [Symbol.dispose](): void {
+    super[Symbol.dispose]();
     this.#children?.[Symbol.dispose]();
-  }
-
-  /** The host's ids of the container's root. */
-  owner(idMaps: IdMaps | undefined = this.idMaps): Owner {
-    return rootPair(idMaps);
   }
 
   /** Whom the directories around a layer's content belong to. */
@@ -104,53 +56,19 @@ export class LayerHome implements DriverHome {
     return idMaps === undefined ? ours : this.format.outerOwner(this.owner(idMaps), ours);
   }
 
-  /** Makes the home if it is not there, and finds out whether it can carry layers. */
-  prepare(): OverlayFeatures {
+  protected homeOwner(): Owner {
+    return this.outerOwner();
+  }
+
+  override prepare(): OverlayFeatures {
     const { home } = this.layout;
-    if (!existsat(AT_FDCWD, `${home}/${LINK_DIR}`)) this.#make(home);
-    return this.features;
-  }
-
-  #make(home: string): void {
-    if (!existsat(AT_FDCWD, home)) this.#makeHome(home);
+    if (existsat(AT_FDCWD, `${home}/${LINK_DIR}`)) return this.features;
     // What cannot carry layers stays empty.
-    void this.features;
-    const ours = { uid: geteuid(), gid: getegid() };
-    ignoreExisting(() => makeOwnedDirectory(`${home}/${LINK_DIR}`, this.format.linkDirMode, ours));
+    const { features } = this;
+    this.makeShared(`${home}/${LINK_DIR}`, this.format.linkDirMode, { uid: geteuid(), gid: getegid() });
+    return features;
   }
 
-  #makeHome(home: string): void {
-    makeDirectories(home.slice(0, home.lastIndexOf("/")) || "/", PARENTS_MODE);
-    ignoreExisting(() => makeOwnedDirectory(home, this.format.homeMode, this.outerOwner()));
-  }
-
-  /** What overlayfs can do here. */
-  get features(): OverlayFeatures {
-    if (this.#features === undefined) {
-      const { home } = this.layout;
-      // All layers may lie in image stores.
-      if (!existsat(AT_FDCWD, home)) this.#makeHome(home);
-      try {
-        this.#settings.checkHome?.(home);
-        this.#features = featuresOf(home, `${this.#runDir()}/features`, this.mounter, this.kernelOptions);
-      } catch (error) {
-        throw asStorageError(error, `Cannot keep overlay layers in ${home}`);
-      }
-    }
-    return this.#features;
-  }
-
-  /** The mounts of this home and their counts. */
-  get mounts(): LayerMounts {
-    if (this.#mounts === undefined) {
-      const countDir = `${this.#runDir()}/mounts`;
-      makeRunDirectory(countDir);
-      this.#mounts = new LayerMounts(countDir, this.mounter);
-    }
-    return this.#mounts;
-  }
-
-  /** A layer that lies on `id`, if there is any. */
   findChildOf(id: string): string | undefined {
     const link = this.layout.shortName(id);
     // Who asks but once is better off without an index.
@@ -163,11 +81,6 @@ export class LayerHome implements DriverHome {
     this.#children?.[Symbol.dispose]();
     this.#children = undefined;
     return this.layout.findChildOf(id);
-  }
-
-  /** What `get` mounted for the layer. */
-  mountState(id: string): MountState {
-    return this.mounter.state(this.layout.mergedDir(id));
   }
 
   /** Why the layer's own directory does not tell all that it changed; undefined if it does. */
@@ -185,40 +98,6 @@ export class LayerHome implements DriverHome {
     return this.features.whiteouts === "files";
   }
 
-  /** Where mounts are made that nobody else sees. */
-  get asideDir(): string {
-    const asideDir = `${this.#runDir()}/aside`;
-    makeRunDirectory(asideDir);
-    return asideDir;
-  }
-
-  /** An empty directory, to lie below a layer that has nothing else below it. */
-  get emptyDir(): string {
-    const emptyDir = `${this.#runDir()}/empty`;
-    makeRunDirectory(emptyDir);
-    return emptyDir;
-  }
-
-  /** Named by the home's own device and inode, so that each way to the same home leads to the same counts. */
-  #runDir(): string {
-    const key = statat(AT_FDCWD, this.layout.home).fileKey.replaceAll(":", "-");
-    const runDir = `${this.#settings.runRoot}/${this.format.driver}-${key}`;
-    makeRunDirectory(runDir);
-    return runDir;
-  }
-
-  /** @throws {StorageError} `layer_not_found`. */
-  async lock(id: string): Promise<DirectoryLock> {
-    const lock = await lockDirectory(this.layout.dir(id), "exclusive");
-    if (lock === undefined) throw this.notFound(id);
-    return lock;
-  }
-
-  /** @throws {StorageError} `layer_not_found`. */
-  requireLayer(id: string): void {
-    if (!this.layout.exists(id)) throw this.notFound(id);
-  }
-
   /** @throws {StorageError} `store_damaged`: the directory of the layer's content is missing. */
   requireContent(id: string): void {
     if (existsat(AT_FDCWD, `${this.layout.diffDir(id)}/.`)) return;
@@ -230,39 +109,5 @@ export class LayerHome implements DriverHome {
     const missing = this.layout.missingDirectory(id);
     if (missing === undefined) return;
     throw new StorageError("store_damaged", `Cannot use layer "${id}": ${missing} is missing, or leads nowhere`);
-  }
-
-  notFound(id: string): StorageError {
-    return new StorageError("layer_not_found", `There is no layer "${id}" in ${this.layout.home}`, {
-      hint: "lamina ls lists the layers",
-    });
-  }
-
-  /**
-   * Makes sure that the layer has its content, and that none is on its way into it.
-   *
-   * @throws {StorageError} `layer_in_use` while an apply is at work, `store_damaged` after one was interrupted, or where
-   * the directory of the content is missing.
-   */
-  requireWhole(id: string): void {
-    this.requireContent(id);
-    const applying = this.layout.applyingDir(id);
-    const lock = tryLockDirectory(applying, "shared");
-    if (lock === undefined) return;
-    if (lock === "busy") {
-      throw new StorageError("layer_in_use", `Cannot use layer "${id}": a diff is being applied to it`);
-    }
-    lock[Symbol.dispose]();
-    throw new StorageError("store_damaged", `Cannot use layer "${id}": applying a diff to it was interrupted`, {
-      hint: `apply it again, or remove the layer: lamina rm ${id}`,
-    });
-  }
-}
-
-function ignoreExisting(make: () => void): void {
-  try {
-    make();
-  } catch (error) {
-    if (!isErrno(error, "EEXIST")) throw error;
   }
 }

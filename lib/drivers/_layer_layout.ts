@@ -47,6 +47,9 @@ const LINK_LENGTH = 26;
 export const LINK_REGEXP = /^l\/[A-Z2-7]+$/;
 const LINK_ATTEMPTS = 10;
 
+/** Filled and read within one call. */
+const found = new Stat();
+
 /** Reads and names the files of one home. */
 export class LayerLayout {
   constructor(readonly home: string) {}
@@ -80,13 +83,12 @@ export class LayerLayout {
 
   /** Whether there is a layer `id`. */
   exists(id: string): boolean {
-    const stat = new Stat();
-    return tryStatx(AT_FDCWD, this.dir(id), AT_SYMLINK_NOFOLLOW, stat) === 0 && stat.isDirectory;
+    return tryStatx(AT_FDCWD, this.dir(id), AT_SYMLINK_NOFOLLOW, found) === 0 && found.isDirectory;
   }
 
-  /** Whether another layer lies on this one. */
-  isCommitted(id: string): boolean {
-    return existsat(AT_FDCWD, this.committedFile(id));
+  /** Content is aside only while it is in the making, and where that was interrupted. */
+  isHalfApplied(id: string): boolean {
+    return existsat(AT_FDCWD, this.applyingDir(id));
   }
 
   /** Makes a short name for the layer's content, which need not be there yet. */
@@ -145,6 +147,11 @@ export class LayerLayout {
           JSON.stringify(wrong.slice(0, 80))
         }, which is no layer`,
     );
+  }
+
+  /** Whether any layers lie below it. */
+  hasLowers(id: string): boolean {
+    return existsat(AT_FDCWD, this.lowerFile(id));
   }
 
   /** The content directories of the layers below `id`, uppermost first. */

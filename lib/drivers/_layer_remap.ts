@@ -70,7 +70,9 @@ export async function remapLayer(
       await home.runner.run("shiftOwners", { directory: pathOf(tree), ...maps }, work);
     }
     rotate(staging, home.owner(maps.to));
+    await home.syncContent(staging);
     renameat2(AT_FDCWD, staging, AT_FDCWD, layout.dir(id), RENAME_EXCHANGE);
+    home.syncNames(layout.home);
   } catch (error) {
     await clear(home, name);
     throw asStorageError(error, `Cannot give layer "${id}" to other ids`);
@@ -84,7 +86,7 @@ function requireFree(home: LayerHome, id: string): void {
   if (home.mountState(id) !== "none") {
     throw refused("it is mounted", `unmount it first: lamina unmount ${id}`);
   }
-  const child = home.layout.findChildOf(id);
+  const child = home.findChildOf(id);
   if (child !== undefined) {
     throw refused(`it is the parent of "${child}"`, "make a child of it and change that one");
   }

@@ -11,7 +11,7 @@ import { mountAside, pathOf } from "../mount/mount_aside.ts";
 import { overlayXattrs } from "../mount/overlay_features.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { removeTree } from "../util/remove_tree.ts";
-import { beginApply, finishApply, giveUpApply } from "./_layer_apply.ts";
+import { beginLayerApply, finishApply, giveUpApply } from "./_layer_apply.ts";
 import type { LayerHome } from "./_layer_home.ts";
 import type { NaiveDiffHost, SeenTree, StagedTree } from "./naive_diff.ts";
 
@@ -70,7 +70,7 @@ async function stageTree(home: LayerHome, id: string): Promise<StagedTree> {
   const upperDir = layout.applyingDir(id);
   const workDir = `${layout.dir(id)}/${WORK}`;
   await using undo = new AsyncDisposableStack();
-  undo.use(await beginApply(home, id));
+  undo.use(await beginLayerApply(home, id));
   const isGiven = { up: true };
   undo.defer(async () => {
     if (isGiven.up) await giveUpApply(home, id);

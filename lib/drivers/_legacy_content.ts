@@ -11,25 +11,13 @@
  * @module
  */
 
-import { readDirectory } from "../../ffi/directory.ts";
-import {
-  AT_FDCWD,
-  existsat,
-  Fd,
-  mkdirat,
-  O_DIRECTORY,
-  O_RDONLY,
-  openat,
-  RENAME_EXCHANGE,
-  renameat2,
-} from "../../ffi/file.ts";
+import { AT_FDCWD, existsat, mkdirat, RENAME_EXCHANGE, renameat2 } from "../../ffi/file.ts";
 import { statat } from "../../ffi/stat.ts";
-import { StorageError } from "../errors.ts";
 import { mountAside, pathOf } from "../mount/mount_aside.ts";
 import { overlayXattrs } from "../mount/overlay_features.ts";
 import { isOverlayMounted, unmountLazily } from "../mount/unmount.ts";
 import { replaceFile } from "../util/atomic_write.ts";
-import { tryLockDirectory } from "../util/directory_lock.ts";
+import { beginApply, isEmptyDirectory, notEmpty, requireUnmounted } from "./_layer_aside.ts";
 import type { LegacyHome } from "./_legacy_home.ts";
 import { makeOwnedDirectory } from "./_owner.ts";
 import type { WorkOptions } from "./driver.ts";
@@ -72,7 +60,12 @@ async function see(home: LegacyHome, id: string): Promise<SeenTree> {
 /** Begins new content for the layer `id`. */
 async function stage(home: LegacyHome, id: string, work: WorkOptions): Promise<StagedTree> {
   await using undo = new AsyncDisposableStack();
-  undo.use(await beginApply(home, id));
+  const apply = await beginApply(home, id, {
+    requireFillable: () => requireFillable(home, id),
+    clear: () => clearStaged(home, id),
+    make: (applying) => makeOwnedDirectory(applying, PRIVATE_MODE, home.owner()),
+  });
+  undo.use(apply);
   undo.defer(() => clearStaged(home, id));
   const { layout } = home;
   const isCopy = layout.copiedFrom(id) !== undefined;
@@ -82,67 +75,30 @@ async function stage(home: LegacyHome, id: string, work: WorkOptions): Promise<S
     path: staged.path,
     contentDir: undefined,
     async commit(): Promise<void> {
+      await home.syncContent(layout.applyingDir(id));
       using _lock = await home.lock(id);
       await requireFillable(home, id);
       await staged.commit();
+      home.syncNames(layout.dir(id));
     },
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
 }
 
-/**
- * Makes the directory in which content is made, and returns its lock. The layer's own lock is held only meanwhile: an
- * archive may come slowly, and nobody should have to wait for it.
- */
-async function beginApply(home: LegacyHome, id: string): Promise<Disposable> {
-  const path = home.layout.applyingDir(id);
-  using _lock = await home.lock(id);
-  home.requireContent(id);
-  await requireFillable(home, id);
-  const left = tryLockDirectory(path, "exclusive");
-  if (left === "busy") {
-    throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": another one is being applied`);
-  }
-  if (left !== undefined) {
-    left[Symbol.dispose]();
-    home.logger.info(`clearing away an apply to layer "${id}" that was interrupted`);
-    await clearStaged(home, id);
-  }
-  makeOwnedDirectory(path, PRIVATE_MODE, home.owner());
-  const lock = tryLockDirectory(path, "exclusive");
-  if (lock === undefined || lock === "busy") {
-    throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": ${path} is locked by somebody else`);
-  }
-  return lock;
-}
-
 /** @throws {StorageError} `layer_in_use`, `layer_not_empty`. */
 async function requireFillable(home: LegacyHome, id: string): Promise<void> {
-  const { layout } = home;
-  if (isOverlayMounted(layout.mergedDir(id))) {
-    throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": it is mounted`);
-  }
-  if (await isUntouched(home, id)) return;
-  throw new StorageError("layer_not_empty", `Cannot apply a diff to layer "${id}": it has content already`, {
-    hint: "make a new layer for it",
-  });
+  requireUnmounted(home, id);
+  if (!await isUntouched(home, id)) throw notEmpty(id);
 }
 
 /** Whether the layer holds nothing but what it got from its parent. */
 async function isUntouched(home: LegacyHome, id: string): Promise<boolean> {
   const { layout } = home;
   const copiedFrom = layout.copiedFrom(id);
-  if (copiedFrom === undefined) return isEmpty(layout.contentDir(id));
+  if (copiedFrom === undefined) return isEmptyDirectory(layout.contentDir(id));
   const trees = { newer: layout.upperDir(id), older: layout.upperDir(copiedFrom) };
   const changes = await home.runner.run("compare", { ...trees, overlayXattrs: overlayXattrs(home.features) });
   return changes.length === 0;
-}
-
-function isEmpty(path: string): boolean {
-  using directory = new Fd(openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY));
-  let isEmpty = true;
-  readDirectory(directory.fd, () => isEmpty = false);
-  return isEmpty;
 }
 
 /** Content in the making, without what all kinds of it have in common. */
@@ -166,7 +122,7 @@ async function stageRoot(home: LegacyHome, id: string, work: WorkOptions): Promi
     path,
     async commit(): Promise<void> {
       // From the rename on the layer is an image, and then nothing else tells its parent.
-      if (parent !== undefined) replaceFile(layout.parentFile(id), parent, PARENT_MODE);
+      if (parent !== undefined) replaceFile(layout.parentFile(id), parent, PARENT_MODE, home.syncsFiles);
       renameat2(AT_FDCWD, path, AT_FDCWD, layout.rootDir(id));
       for (const name of ["upper", "work", "merged", "lower-id"]) {
         await home.runner.run("remove", { directory: layout.dir(id), name });

@@ -85,10 +85,6 @@ export class LegacyLayout {
     return isDirectory(this.rootDir(id));
   }
 
-  isCommitted(id: string): boolean {
-    return existsat(AT_FDCWD, this.committedFile(id));
-  }
-
   /** The layer's own files: all of an image, or what differs from the image below. */
   contentDir(id: string): string {
     return this.isImage(id) ? this.rootDir(id) : this.upperDir(id);

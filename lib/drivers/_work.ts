@@ -8,7 +8,7 @@
  */
 
 import { isErrno } from "../../ffi/errno.ts";
-import { AT_FDCWD, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat } from "../../ffi/file.ts";
+import { AT_FDCWD, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat, syncfs } from "../../ffi/file.ts";
 import { changes, type ChangesOptions, type PathChange } from "../archive/changes.ts";
 import { changedSize, compare, type CompareTreesOptions } from "../archive/compare.ts";
 import { type Compression, openCompressedOutput, openPlainArchive } from "../archive/compression.ts";
@@ -62,6 +62,7 @@ export interface Tasks {
   shiftOwners: { args: { directory: string } & Omit<ShiftOptions, "control">; result: void };
   size: { args: { directory: string }; result: number };
   copy: { args: { source: string; target: string; mode: CopyTreeMode }; result: void };
+  sync: { args: { directory: string }; result: void };
   remove: { args: { directory: string; name: string }; result: void };
 }
 
@@ -173,6 +174,10 @@ const TASKS: { [N in TaskName]: TaskFunction<N> } = {
     using from = openDirectory(source);
     using to = openDirectory(target);
     copyTree(from.fd, to.fd, mode, control);
+  },
+  sync({ directory }): void {
+    using root = openDirectory(directory);
+    syncfs(root.fd);
   },
   remove({ directory, name }): void {
     using parent = openDirectory(directory);

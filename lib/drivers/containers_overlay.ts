@@ -21,10 +21,10 @@ import { makeRunDirectory } from "../util/run_file.ts";
 import { ContainersHome } from "./_containers_home.ts";
 import { ContainersLayout, LINK_DIR_MODE } from "./_containers_layout.ts";
 import { parseContainersOptions } from "./_containers_options.ts";
+import type { HomeSettings } from "./_driver_home.ts";
 import { sizeLimitOf } from "./_driver_options.ts";
 import { attempt } from "./_graph_driver.ts";
 import type { LayerFormat } from "./_layer_format.ts";
-import type { HomeSettings } from "./_layer_home.ts";
 import { remapLayer } from "./_layer_remap.ts";
 import { optionsOfMount } from "./_mount_options.ts";
 import { OverlayDriver } from "./_overlay_driver.ts";
@@ -165,7 +165,8 @@ export class ContainersOverlayDriver extends OverlayDriver {
     if (layout.storeOf(id) !== undefined) makeRunDirectory(layout.mountRoot);
     const upper = { upperDir: layout.diffDir(id), workDir: layout.workDir(id) };
     const overlay = { lowerDirs, upper, options, idMaps: asked.idMaps };
-    const isReadOnly = asked.readOnly === true || options.includes("ro") || this.#showsMasks || layout.isCommitted(id);
+    const isReadOnly = asked.readOnly === true || options.includes("ro") || this.#showsMasks ||
+      this.layerHome.isCommitted(id);
     return isReadOnly ? readOnlyView(overlay) : overlay;
   }
 

@@ -13,11 +13,11 @@ import { StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import { parseLayerId } from "../layer_id.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
+import type { HomeSettings } from "./_driver_home.ts";
 import { attempt, HomeDriver, parentToCompare, requireOwnParent } from "./_graph_driver.ts";
 import { naiveDiffOf } from "./_legacy_content.ts";
 import { copyLayer, createLayer, removeLayer, restoreMountPoint } from "./_legacy_create.ts";
 import { LegacyHome } from "./_legacy_home.ts";
-import type { HomeSettings } from "./_layer_home.ts";
 import { optionsOfMount } from "./_mount_options.ts";
 import type {
   ApplyOptions,
@@ -89,7 +89,8 @@ export class LegacyOverlayDriver extends HomeDriver<LegacyHome> {
 
   #isShared(id: string): boolean {
     const { layout } = this.layerHome;
-    return layout.isCommitted(id) || layout.recordedParent(id) !== undefined || layout.findChildOf(id) !== undefined;
+    return this.layerHome.isCommitted(id) || layout.recordedParent(id) !== undefined ||
+      layout.findChildOf(id) !== undefined;
   }
 
   protected overlayOf(id: string, asked: GetOptions): OverlayMount {
@@ -101,7 +102,7 @@ export class LegacyOverlayDriver extends HomeDriver<LegacyHome> {
     }
     const lowerDirs = [layout.rootDir(layout.lowerId(id))];
     const upperDir = layout.upperDir(id);
-    if (asked.readOnly === true || layout.isCommitted(id)) {
+    if (asked.readOnly === true || this.layerHome.isCommitted(id)) {
       return { lowerDirs: [upperDir, ...lowerDirs], upper: undefined, options };
     }
     return { lowerDirs, upper: { upperDir, workDir: layout.workDir(id) }, options };

@@ -11,10 +11,11 @@ import { AT_FDCWD, Fd, O_DIRECTORY, O_RDWR, O_TMPFILE, openat, tryLseek } from "
 import { StorageError } from "../errors.ts";
 import { parseLayerId } from "../layer_id.ts";
 import { MOST_LOWER_DIRS, type OverlayMount, readOnlyView } from "../mount/overlay.ts";
+import type { HomeSettings } from "./_driver_home.ts";
 import { sizeLimitOf } from "./_driver_options.ts";
 import { attempt } from "./_graph_driver.ts";
 import type { LayerFormat } from "./_layer_format.ts";
-import { type HomeSettings, LayerHome } from "./_layer_home.ts";
+import { LayerHome } from "./_layer_home.ts";
 import { LayerLayout } from "./_layer_layout.ts";
 import { checkHome, leavePrivateHome } from "./_overlay2_checks.ts";
 import { optionsOfMount } from "./_mount_options.ts";
@@ -86,17 +87,17 @@ export class Overlay2Driver extends OverlayDriver {
   }
 
   protected isShownAsItLies(id: string, { readOnly }: GetOptions): boolean {
-    return readOnly !== true && this.layerHome.layout.lowers(id).length === 0;
+    return readOnly !== true && !this.layerHome.layout.hasLowers(id);
   }
 
   /** A committed layer is a lower layer of others: it is shown on top of its own lowers, and nothing can be written. */
   protected overlayOf(id: string, options: GetOptions): OverlayMount {
     const { layout } = this.layerHome;
-    const all = optionsOfMount(this.layerHome.prepare().mountOptions, options);
+    const all = optionsOfMount(this.layerHome.features.mountOptions, options);
     const lowerDirs = layout.mountLowers(id);
     const upper = { upperDir: layout.diffDir(id), workDir: layout.workDir(id) };
     const overlay = { lowerDirs, upper, options: all, idMaps: options.idMaps };
-    if (options.readOnly !== true && !layout.isCommitted(id)) return overlay;
+    if (options.readOnly !== true && !this.layerHome.isCommitted(id)) return overlay;
     // Without an upper directory the kernel wants two others.
     if (lowerDirs.length === 0) lowerDirs.push(this.layerHome.emptyDir);
     return readOnlyView(overlay);

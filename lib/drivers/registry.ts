@@ -22,8 +22,10 @@ import { ContainersOverlayDriver } from "./containers_overlay.ts";
 import type { GraphDriver } from "./driver.ts";
 import { LegacyOverlayDriver } from "./overlay.ts";
 import { Overlay2Driver, type Overlay2Settings } from "./overlay2.ts";
+import type { SyncPolicy } from "./sync_policy.ts";
 
 export type { MountApi } from "../mount/overlay_mount.ts";
+export type { SyncPolicy } from "./sync_policy.ts";
 
 /** The drivers there are. */
 export type DriverName = "overlay2" | "overlay" | "containers-overlay";
@@ -91,6 +93,8 @@ export interface OpenOptions {
    * module: it has to do so statically.
    */
   mountApi?: MountApi;
+  /** What has to be on the disk before a call returns; left out, `metadata`: the store itself. */
+  sync?: SyncPolicy;
 }
 
 /**
@@ -133,6 +137,7 @@ function open(options: OpenOptions): GraphDriver {
     idMaps: options.idMaps,
     mounter: new KernelMounter(options.mountApi ?? "auto"),
     logger: options.logger ?? SILENT,
+    sync: options.sync ?? "metadata",
     runner: options.work === "in-place" ? new InPlaceRunner() : new WorkerRunner(),
   });
 }

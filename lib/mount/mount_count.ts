@@ -1,44 +1,60 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * How many users a mount has, over all processes. The number lies in a file of the run root, so it ends with the machine;
- * the caller holds the layer's lock while it reads and writes.
+ * How many users a mount has, over all processes. The number lies in the run root, so it ends with the machine; the caller
+ * holds the layer's lock while it reads and writes. It is the target of a symbolic link, which the kernel makes, and tells,
+ * in one call: nobody ever sees half of it.
  *
- * The file and the mount can tell different stories, and each pair has one meaning:
+ * The link and the mount can tell different stories, and each pair has one meaning:
  *
- * | file | mounted | count | because |
+ * | link | mounted | count | because |
  * | --- | --- | --- | --- |
  * | none | no | 0 | nobody has it |
  * | none | yes | 1 | somebody else mounted it: dockerd before us, or an operator |
- * | n | yes | n | the usual case; 0 is a process that was killed between its mount and its count, or between the other way round |
- * | n | no | 0 | it was unmounted behind our back, or the run root outlived the machine |
+ * | n | yes | n | the usual case |
+ * | n | no | 0 | a process was killed before its mount or after its unmount, the layer was unmounted behind our back, or the run root outlived the machine |
  *
- * So a user who dies in the middle of `get` or `put` leaves nothing that has to be cleared away by hand.
+ * So the first user is counted before the mount, and forgotten after the unmount: who dies in between leaves nothing that
+ * has to be cleared away by hand.
  *
  * @module
  */
 
-import { AT_FDCWD, tryUnlinkat } from "../../ffi/file.ts";
-import { replaceFileQuickly } from "../util/run_file.ts";
-import { readTextFileIfExists } from "../util/read_file.ts";
+import { ERRNO, failure } from "../../ffi/errno.ts";
+import { AT_FDCWD, renameat2, symlinkat, tryReadlinkat, trySymlinkat, tryUnlinkat } from "../../ffi/file.ts";
+
+const decoder = new TextDecoder();
+/** Filled and read within one call. */
+const target = new Uint8Array(32);
 
 /** The count of one layer's mount. */
 export class MountCount {
-  /** @param file Where the number lies. */
+  /** @param file The link. */
   constructor(readonly file: string) {}
 
   /** The number of users, given whether the layer is mounted at the moment. */
   read(isMounted: boolean): number {
-    const text = readTextFileIfExists(this.file);
     if (!isMounted) return 0;
-    if (text === undefined) return 1;
-    const count = Number(text);
-    return Number.isInteger(count) && count >= 0 ? count : 1;
+    const length = tryReadlinkat(AT_FDCWD, this.file, target);
+    if (length < 0 && length !== -ERRNO.ENOENT && length !== -ERRNO.EINVAL) {
+      throw failure(-length, "readlinkat", AT_FDCWD, this.file);
+    }
+    const text = length < 0 ? "" : decoder.decode(target.subarray(0, length));
+    return /^[0-9]+$/.test(text) ? Number(text) : 1;
   }
 
   /** Notes the number of users. */
   write(count: number): void {
-    replaceFileQuickly(this.file, String(count));
+    const made = trySymlinkat(String(count), AT_FDCWD, this.file);
+    if (made === 0) return;
+    if (made !== -ERRNO.EEXIST) throw failure(-made, "symlinkat", count, AT_FDCWD, this.file);
+    const aside = `${this.file}.new`;
+    // Somebody was killed before he could rename it.
+    if (trySymlinkat(String(count), AT_FDCWD, aside) === -ERRNO.EEXIST) {
+      tryUnlinkat(AT_FDCWD, aside);
+      symlinkat(String(count), AT_FDCWD, aside);
+    }
+    renameat2(AT_FDCWD, aside, AT_FDCWD, this.file);
   }
 
   /** Notes that the mount is gone. */

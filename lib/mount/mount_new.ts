@@ -39,14 +39,13 @@ export function mountNew(overlay: OverlayMount, target: string): boolean {
     if (result >= 0) return;
     throw mountFailed(failure(-result, "fsconfig", key, value), overlay, target, fsContextMessages(contextFd));
   };
-  for (const [i, lowerDir] of overlay.lowerDirs.entries()) {
-    const result = setPath(context.fd, "lowerdir+", lowerDir);
-    if (result < 0) {
-      const said = fsContextMessages(context.fd);
-      // The paths themselves are looked at later, so an unknown parameter is what this says.
-      if (i === 0 && result === -ERRNO.EINVAL && /unknown parameter/i.test(said)) return false;
-      throw mountFailed(failure(-result, "fsconfig", "lowerdir+", lowerDir), overlay, target, said);
-    }
+  for (const lowerDir of overlay.lowerDirs) {
+    const result = setPath(contextFd, "lowerdir+", lowerDir);
+    if (result >= 0) continue;
+    const said = fsContextMessages(contextFd);
+    // The paths themselves are looked at later, so an unknown parameter is what this says.
+    if (result === -ERRNO.EINVAL && /unknown parameter/i.test(said)) return false;
+    throw mountFailed(failure(-result, "fsconfig", "lowerdir+", lowerDir), overlay, target, said);
   }
   if (overlay.upper !== undefined) {
     const { upperDir, workDir } = overlay.upper;
@@ -80,7 +79,9 @@ function findOut(): boolean {
 }
 
 function setPath(contextFd: number, key: string, path: string): number {
-  const fits = new TextEncoder().encode(path).length <= LONGEST_FSCONFIG_STRING;
+  // As UTF-8 a character has three bytes at most.
+  const fits = path.length <= LONGEST_FSCONFIG_STRING / 3 ||
+    new TextEncoder().encode(path).length <= LONGEST_FSCONFIG_STRING;
   // Kernels differ in whether they take a backslash for an escape, and in which of the keys: a descriptor has none.
   if (fits && !path.includes("\\")) return tryFsconfigString(contextFd, key, path);
   using directory = new Fd(openat(AT_FDCWD, path, O_PATH | O_DIRECTORY));

@@ -6,20 +6,17 @@
  * @module
  */
 
-import { isErrno } from "../../ffi/errno.ts";
+import { ERRNO, failure, isErrno } from "../../ffi/errno.ts";
 import { MNT_DETACH, umount2 } from "../../ffi/mount.ts";
-import { OVERLAYFS_SUPER_MAGIC, statfs } from "../../ffi/statfs.ts";
+import { OVERLAYFS_SUPER_MAGIC, tryStatfsType } from "../../ffi/statfs.ts";
 import { AT_FDCWD, AT_REMOVEDIR, tryUnlinkat } from "../../ffi/file.ts";
 import { mountsBelow } from "./mountinfo.ts";
 
 /** Whether `path` shows an overlay, by its magic number: one call, where reading the mount table costs as many as mounts. */
 export function isOverlayMounted(path: string): boolean {
-  try {
-    return statfs(path).type === OVERLAYFS_SUPER_MAGIC;
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR")) return false;
-    throw error;
-  }
+  const type = tryStatfsType(path);
+  if (type < 0 && type !== -ERRNO.ENOENT && type !== -ERRNO.ENOTDIR) throw failure(-type, "statfs", path);
+  return type === OVERLAYFS_SUPER_MAGIC;
 }
 
 /**

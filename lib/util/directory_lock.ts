@@ -28,17 +28,18 @@ export type DirectoryLock = Disposable;
  * @throws {StorageError} `layer_in_use`: somebody has held it for a minute, where holding it takes milliseconds.
  */
 export async function lockDirectory(path: string, mode: "shared" | "exclusive"): Promise<DirectoryLock | undefined> {
+  let lock = tryLockDirectory(path, mode);
   const giveUp = performance.now() + GIVE_UP_MS;
-  for (let waitMs = FIRST_WAIT_MS;; waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS)) {
-    const lock = tryLockDirectory(path, mode);
-    if (lock !== "busy") return lock;
+  for (let waitMs = FIRST_WAIT_MS; lock === "busy"; waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS)) {
     if (performance.now() > giveUp) {
       throw new StorageError("layer_in_use", `Cannot lock ${path}: another process has held the lock for a minute`, {
         hint: `fuser -v ${path} tells who it is`,
       });
     }
     await new Promise((resolve) => setTimeout(resolve, waitMs));
+    lock = tryLockDirectory(path, mode);
   }
+  return lock;
 }
 
 /** As {@linkcode lockDirectory}, without waiting. */
@@ -60,7 +61,9 @@ function openIfExists(path: string): Fd | undefined {
   throw failure(-fd, "openat", AT_FDCWD, path, hex(FLAGS));
 }
 
+const named = new Stat();
+const opened = new Stat();
+
 function isStill(path: string, fd: number): boolean {
-  const now = new Stat();
-  return tryStatx(AT_FDCWD, path, 0, now) === 0 && now.fileKey === fstat(fd).fileKey;
+  return tryStatx(AT_FDCWD, path, 0, named) === 0 && named.isSameFile(fstat(fd, opened));
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { commandHelp, generalHelp, shortUsage } from "../../lib/cli/help.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { commandHelp, exitHelp, generalHelp, optionsHelp, shortUsage } from "../../lib/cli/help.ts";
 import { EXIT } from "../../lib/cli/exit_code.ts";
 import { parseCommandLine } from "../../lib/cli/args.ts";
 import { COMMAND_NAMES, COMMANDS, DRIVER_CHOICES, GLOBAL_OPTIONS, optionsOf } from "../../lib/cli/usage.ts";
@@ -17,9 +17,16 @@ Deno.test("generalHelp() fits one screen and leaves nothing out", () => {
   const text = generalHelp();
   assertFits(text);
   for (const name of COMMAND_NAMES) assertStringIncludes(text, `${name} `);
-  for (const { name } of GLOBAL_OPTIONS) assertStringIncludes(text, `--${name} `);
-  for (const number of Object.values(EXIT)) assertStringIncludes(text.replaceAll("\n", " "), ` ${number} `);
+  for (const { name } of GLOBAL_OPTIONS) assertMatch(text, new RegExp(`--${name}[ ,\n]`));
   for (const name of ["LAMINA_ROOT", "LAMINA_RUN_ROOT", "LAMINA_DRIVER"]) assertStringIncludes(text, name);
+});
+
+Deno.test("optionsHelp() tells of all options of all commands, exitHelp() of all exit numbers", () => {
+  assertFits(optionsHelp());
+  for (const { name } of GLOBAL_OPTIONS) assertMatch(optionsHelp(), new RegExp(`--${name} .*`));
+  for (const { help } of GLOBAL_OPTIONS) assertStringIncludes(optionsHelp(), help);
+  assertFits(exitHelp());
+  for (const number of Object.values(EXIT)) assertMatch(exitHelp(), new RegExp(`^ *${number}  `, "m"));
 });
 
 Deno.test("generalHelp() names the defaults that the library has", () => {

@@ -25,6 +25,19 @@ Deno.test("cpath() passes bytes as they are and null stays null", () => {
   assertEquals(cpathOrNull(null), null);
 });
 
+Deno.test("cpath() keeps all strings of one call apart, whatever was in their buffers", () => {
+  const longest = "é".repeat(680);
+  for (let round = 0; round < 5; round++) {
+    const texts = [longest, "", "plain", "a much longer path than the one before", "日本", "x".repeat(5000), "last"];
+    const all = texts.map((text) => cpath(text));
+    assertEquals(all.map(textOf), texts);
+  }
+});
+
+Deno.test("cpath() refuses NUL", () => {
+  assertThrows(() => cpath("/etc/passwd\0.png"), TypeError, "contains NUL");
+});
+
 Deno.test("textOf() stops at the first NUL, or takes all", () => {
   assertEquals(textOf(new Uint8Array([0x61, 0, 0x62])), "a");
   assertEquals(textOf(new Uint8Array([0x61, 0x62])), "ab");

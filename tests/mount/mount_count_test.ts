@@ -33,11 +33,27 @@ Deno.test("MountCount.read() gives each pair of file and mount its one meaning",
     count.write(n);
     assertEquals([count.read(false), count.read(true)], [0, n]);
   }
-  await Deno.writeTextFile(count.file, "no number");
-  assertEquals([count.read(false), count.read(true)], [0, 1]);
+  for (const damaged of ["no number", "-1", "1e9", ""]) {
+    count.clear();
+    if (damaged === "") await Deno.writeTextFile(count.file, damaged);
+    else await Deno.symlink(damaged, count.file);
+    assertEquals([count.read(false), count.read(true)], [0, 1], damaged);
+    count.write(3);
+    assertEquals(count.read(true), 3);
+  }
   count.clear();
   count.clear();
   assertEquals([count.read(false), count.read(true)], [0, 1]);
+});
+
+Deno.test("MountCount.write() takes the place of what a killed process left", async () => {
+  await using directory = await TempDir.make();
+  const count = new MountCount(directory.join("count"));
+  count.write(1);
+  await Deno.symlink("9", `${count.file}.new`);
+  count.write(2);
+  assertEquals(count.read(true), 2);
+  assertEquals((await Array.fromAsync(Deno.readDir(directory.path))).map(({ name }) => name), ["count"]);
 });
 
 testNeeding(NEEDS, "get() twice and put() twice by four processes keeps the mount until the last put()", async () => {

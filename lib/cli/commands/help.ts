@@ -8,9 +8,22 @@
 
 import type { CommandOf } from "../args.ts";
 import type { Context } from "../context.ts";
-import { commandHelp, generalHelp } from "../help.ts";
+import { commandHelp, exitHelp, generalHelp, optionsHelp } from "../help.ts";
 
 /** Prints the help. */
 export function help({ about }: CommandOf<"help">, { output }: Context): void {
-  output.print(about === undefined ? generalHelp() : commandHelp(about));
+  output.print(textAbout(about));
+}
+
+function textAbout(about: CommandOf<"help">["about"]): string {
+  switch (about) {
+    case undefined:
+      return generalHelp();
+    case "options":
+      return optionsHelp();
+    case "exit":
+      return exitHelp();
+    default:
+      return commandHelp(about);
+  }
 }

@@ -13,6 +13,7 @@ import {
   type CommandSpec,
   type Completion,
   GLOBAL_OPTIONS,
+  HELP_TOPICS,
   optionsOf,
   type OptionSpec,
 } from "../usage.ts";
@@ -112,6 +113,6 @@ function offer(completion: Completion | undefined): string[] {
   if (completion === "layer") return ["_lamina_offer_layers"];
   if (completion === "file") return ["_lamina_offer_files -f"];
   if (completion === "directory") return ["_lamina_offer_files -d"];
-  if (completion === "command") return [`_lamina_offer -W "${COMMAND_NAMES.join(" ")}"`];
+  if (completion === "help") return [`_lamina_offer -W "${[...COMMAND_NAMES, ...HELP_TOPICS].join(" ")}"`];
   return [`_lamina_offer -W "${completion.join(" ")}"`];
 }

@@ -13,6 +13,7 @@ import {
   type CommandSpec,
   type Completion,
   GLOBAL_OPTIONS,
+  HELP_TOPICS,
   type OptionSpec,
 } from "../usage.ts";
 
@@ -55,7 +56,7 @@ function offer(completion: Completion | undefined): string {
   if (completion === "layer") return " -a '(__lamina_layers)'";
   if (completion === "file") return " -F";
   if (completion === "directory") return " -a '(__fish_complete_directories)'";
-  return ` -a '${(completion === "command" ? COMMAND_NAMES : completion).join(" ")}'`;
+  return ` -a '${(completion === "help" ? [...COMMAND_NAMES, ...HELP_TOPICS] : completion).join(" ")}'`;
 }
 
 function quote(text: string): string {

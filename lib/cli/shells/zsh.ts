@@ -80,7 +80,7 @@ function action(completion: Completion | undefined): string {
   if (completion === "layer") return "_lamina_layers";
   if (completion === "file") return "_files";
   if (completion === "directory") return "_files -/";
-  if (completion === "command") return "_lamina_commands";
+  if (completion === "help") return "_lamina_commands";
   return `(${completion.join(" ")})`;
 }
 

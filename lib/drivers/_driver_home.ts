@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * One home in use, whatever its format: who mounts, what the kernel can do there, where work runs, what is locked.
+ *
+ * @module
+ */
+
+import { isErrno } from "../../ffi/errno.ts";
+import { AT_FDCWD, existsat } from "../../ffi/file.ts";
+import { statat } from "../../ffi/stat.ts";
+import { asStorageError, StorageError } from "../errors.ts";
+import { type IdMaps, rootPair } from "../id_map.ts";
+import type { Logger } from "../log.ts";
+import type { Mounter } from "../mount/mounter.ts";
+import type { MountState } from "../mount/mount_program.ts";
+import type { OverlayFeatures } from "../mount/overlay_features.ts";
+import { type DirectoryLock, lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
+import { syncDirectory } from "../util/atomic_write.ts";
+import { makeDirectories, makeRunDirectory } from "../util/run_file.ts";
+import { featuresOf } from "./_features_cache.ts";
+import { LayerMounts } from "./_layer_mounts.ts";
+import { makeOwnedDirectory, type Owner } from "./_owner.ts";
+import type { SyncPolicy } from "./sync_policy.ts";
+import { WorkerRunner, type WorkRunner } from "./_work_runner.ts";
+
+const PARENTS_MODE = 0o755;
+
+/** How a home is opened. */
+export interface HomeSettings {
+  home: string;
+  runRoot: string;
+  idMaps: IdMaps | undefined;
+  /** Who mounts layers. */
+  mounter: Mounter;
+  logger: Logger;
+  runner: WorkRunner;
+  /** What is waited for. */
+  sync: SyncPolicy;
+  /** Called with the home before it is used, and may refuse it. */
+  checkHome?: (home: string) => void;
+}
+
+/** Where things lie in a home. */
+export interface HomeLayout {
+  readonly home: string;
+  exists(id: string): boolean;
+  layerIds(): string[];
+  parentOf(id: string): string | undefined;
+  depthOf(id: string): number;
+  dir(id: string): string;
+  /** The layer's own files. */
+  contentDir(id: string): string;
+  mergedDir(id: string): string;
+  /** Content that is being unpacked; locked meanwhile. */
+  applyingDir(id: string): string;
+  /** Whether content lies aside that did not become the layer's. */
+  isHalfApplied(id: string): boolean;
+  /** Where it is noted that another layer lies on this one, in formats that note it. */
+  committedFile(id: string): string;
+}
+
+/** What the methods of a driver share. */
+export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements Disposable {
+  /** Where work runs whose input and output are descriptors. */
+  readonly runner: WorkRunner;
+  /** Who mounts layers. */
+  readonly mounter: Mounter;
+  readonly logger: Logger;
+  readonly idMaps: IdMaps | undefined;
+  readonly #settings: HomeSettings;
+  #workers: WorkRunner | undefined;
+  #mounts: LayerMounts | undefined;
+  #features: OverlayFeatures | undefined;
+
+  /**
+   * @param driver The driver's name, by which its homes are told apart in the run root.
+   * @param kernelOptions Mount options of the driver by which the kernel's answers may change.
+   */
+  constructor(
+    settings: HomeSettings,
+    readonly driver: string,
+    readonly layout: L,
+    readonly kernelOptions: readonly string[] = [],
+  ) {
+    this.#settings = settings;
+    this.runner = settings.runner;
+    this.mounter = settings.mounter;
+    this.logger = settings.logger;
+    this.idMaps = settings.idMaps;
+  }
+
+  /** Of the home's directory. */
+  protected abstract readonly homeMode: number;
+
+  /** Whom the home's directory belongs to. */
+  protected abstract homeOwner(): Owner;
+
+  /** @throws {StorageError} `store_damaged`: the layer's content is not there. */
+  abstract requireContent(id: string): void;
+
+  /** @throws {StorageError} `store_damaged`: a directory that the layer is mounted from is missing. */
+  abstract requireDirectories(id: string): void;
+
+  /** A layer that lies on `id`, if there is any. */
+  abstract findChildOf(id: string): string | undefined;
+
+  /** Whether another layer lies on this one, or did. */
+  isCommitted(id: string): boolean {
+    return existsat(AT_FDCWD, this.layout.committedFile(id));
+  }
+
+  /** Whether that is noted. */
+  abstract readonly marksCommitted: boolean;
+
+  /** Whether files of the store's own are on the disk before they count. */
+  get syncsFiles(): boolean {
+    return this.#settings.sync !== "none";
+  }
+
+  /** Has the content at `directory` on the disk, where that is asked for: before it gets the name by which it counts. */
+  async syncContent(directory: string): Promise<void> {
+    if (this.#settings.sync === "full") await this.runner.run("sync", { directory });
+  }
+
+  /** Has names in `directories` on the disk that came, went or changed, where that is asked for. */
+  syncNames(...directories: string[]): void {
+    if (this.#settings.sync === "full") directories.forEach(syncDirectory);
+  }
+
+  /** Where work runs whose other end is a stream, which this thread has to keep moving. */
+  get workers(): WorkRunner {
+    if (this.runner instanceof WorkerRunner) return this.runner;
+    return this.#workers ??= new WorkerRunner();
+  }
+
+  /** Ends the Workers. */
+  [Symbol.dispose](): void {
+    this.runner[Symbol.dispose]();
+    this.#workers?.[Symbol.dispose]();
+  }
+
+  /** The host's ids of the container's root. */
+  owner(idMaps: IdMaps | undefined = this.idMaps): Owner {
+    return rootPair(idMaps);
+  }
+
+  /** Makes the home if it is not there, and finds out whether it can carry layers. */
+  prepare(): OverlayFeatures {
+    return this.features;
+  }
+
+  /** Makes a directory that another process may be making as well. */
+  protected makeShared(path: string, mode: number, owner: Owner): void {
+    try {
+      makeOwnedDirectory(path, mode, owner);
+    } catch (error) {
+      if (!isErrno(error, "EEXIST")) throw error;
+    }
+  }
+
+  /** What overlayfs can do here. */
+  get features(): OverlayFeatures {
+    return this.#features ??= this.#probe();
+  }
+
+  #probe(): OverlayFeatures {
+    const { home } = this.layout;
+    try {
+      // Also for who only reads: all layers may lie in image stores.
+      if (!existsat(AT_FDCWD, home)) {
+        makeDirectories(home.slice(0, home.lastIndexOf("/")) || "/", PARENTS_MODE);
+        this.makeShared(home, this.homeMode, this.homeOwner());
+      }
+      this.#settings.checkHome?.(home);
+      return featuresOf(home, this.#runFile("features"), this.mounter, this.kernelOptions);
+    } catch (error) {
+      throw asStorageError(error, `Cannot keep overlay layers in ${home}`);
+    }
+  }
+
+  /** The mounts of this home and their counts. */
+  get mounts(): LayerMounts {
+    return this.#mounts ??= new LayerMounts(this.#runDirectory("mounts"), this.mounter);
+  }
+
+  /** Where mounts are made that nobody else sees. */
+  get asideDir(): string {
+    return this.#runDirectory("aside");
+  }
+
+  /** An empty directory, to lie below a layer that has nothing else below it: without an upper the kernel wants two. */
+  get emptyDir(): string {
+    return this.#runDirectory("empty");
+  }
+
+  #runDirectory(name: string): string {
+    const directory = this.#runFile(name);
+    makeRunDirectory(directory);
+    return directory;
+  }
+
+  /** Below a directory named by the home's own device and inode, so that each way to the same home leads to the same counts. */
+  #runFile(name: string): string {
+    const key = statat(AT_FDCWD, this.layout.home).fileKey.replaceAll(":", "-");
+    const runDir = `${this.#settings.runRoot}/${this.driver}-${key}`;
+    makeRunDirectory(runDir);
+    return `${runDir}/${name}`;
+  }
+
+  /** What `get` mounted for the layer. */
+  mountState(id: string): MountState {
+    return this.mounter.state(this.layout.mergedDir(id));
+  }
+
+  /** @throws {StorageError} `layer_not_found`. */
+  async lock(id: string): Promise<DirectoryLock> {
+    const lock = await lockDirectory(this.layout.dir(id), "exclusive");
+    if (lock === undefined) throw this.notFound(id);
+    return lock;
+  }
+
+  /** @throws {StorageError} `layer_not_found`. */
+  requireLayer(id: string): void {
+    if (!this.layout.exists(id)) throw this.notFound(id);
+  }
+
+  notFound(id: string): StorageError {
+    return new StorageError("layer_not_found", `There is no layer "${id}" in ${this.layout.home}`, {
+      hint: "lamina ls lists the layers",
+    });
+  }
+
+  /**
+   * Makes sure that the layer has its content, and that none is on its way into it.
+   *
+   * @throws {StorageError} `layer_in_use` while an apply is at work, `store_damaged` after one was interrupted, or where
+   * the content is missing.
+   */
+  requireWhole(id: string): void {
+    this.requireContent(id);
+    const applying = this.layout.applyingDir(id);
+    const lock = tryLockDirectory(applying, "shared");
+    if (lock === undefined) return;
+    if (lock === "busy") {
+      throw new StorageError("layer_in_use", `Cannot use layer "${id}": a diff is being applied to it`);
+    }
+    lock[Symbol.dispose]();
+    if (!this.layout.isHalfApplied(id)) return;
+    throw new StorageError(
+      "store_damaged",
+      `Cannot use layer "${id}": applying a diff to it was interrupted, which left ${applying}`,
+      { hint: `apply it again, or remove the layer: lamina rm ${id}` },
+    );
+  }
+}

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Layers that come and go as a whole, or not at all: a new layer is built under a name that is no layer's and renamed into
+ * place, an old one is renamed aside and then deleted, and the content of a diff is made beside the layer's own.
+ *
+ * @module
+ */
+
+import { readDirectory } from "../../ffi/directory.ts";
+import { isErrno } from "../../ffi/errno.ts";
+import {
+  AT_FDCWD,
+  Fd,
+  O_DIRECTORY,
+  O_RDONLY,
+  openat,
+  RENAME_NOREPLACE,
+  renameat2,
+  tryUnlinkat,
+} from "../../ffi/file.ts";
+import { asStorageError, StorageError } from "../errors.ts";
+import { replaceFile } from "../util/atomic_write.ts";
+import { lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
+import { randomId } from "../util/random_id.ts";
+import type { DriverHome } from "./_driver_home.ts";
+import { makeOwnedDirectory, type Owner } from "./_owner.ts";
+import type { RemoveOptions } from "./driver.ts";
+
+const COMMITTED_MODE = 0o600;
+
+/** What a new layer is made of. */
+export interface NewLayer {
+  readonly id: string;
+  readonly parent: string | undefined;
+  /** Of the layer's directory. */
+  readonly mode: number;
+  /** Of the layer's directory. */
+  readonly owner: Owner;
+  /** Called with the parent locked and whole, before anything is made: whether the layer can lie on it. */
+  check?(): void;
+  /** Fills the directory `staging`, which becomes the layer; `undo` takes back what it makes elsewhere. */
+  build(staging: string, undo: AsyncDisposableStack): void | Promise<void>;
+}
+
+/**
+ * Makes a layer.
+ *
+ * @throws {StorageError} `layer_exists`, `parent_not_found`; `layer_in_use`, `store_damaged`: the parent is not whole.
+ */
+export async function buildLayer(home: DriverHome, layer: NewLayer): Promise<void> {
+  const { id, parent } = layer;
+  const { layout } = home;
+  if (layout.exists(id)) throw layerExists(home, id);
+  // The parent's lock keeps it from being removed until the child is there to be seen.
+  using _parentLock = parent === undefined ? undefined : await lockParent(home, parent);
+  if (parent !== undefined) home.requireWhole(parent);
+  layer.check?.();
+  await using undo = new AsyncDisposableStack();
+  const name = `.lamina-create-${randomId(10)}`;
+  const staging = `${layout.home}/${name}`;
+  try {
+    makeOwnedDirectory(staging, layer.mode, layer.owner);
+    undo.defer(() => home.runner.run("remove", { directory: layout.home, name }));
+    await layer.build(staging, undo);
+    if (home.marksCommitted && parent !== undefined && !home.isCommitted(parent)) {
+      // It is its name that counts: there is nothing in it that could be lost.
+      replaceFile(layout.committedFile(parent), "", COMMITTED_MODE, false);
+      undo.defer(() => void tryUnlinkat(AT_FDCWD, layout.committedFile(parent)));
+    }
+    await home.syncContent(staging);
+    renameat2(AT_FDCWD, staging, AT_FDCWD, layout.dir(id), RENAME_NOREPLACE);
+    undo.move();
+    home.syncNames(layout.home);
+  } catch (error) {
+    if (isErrno(error, "EEXIST") && layout.exists(id)) throw layerExists(home, id);
+    throw asStorageError(error, `Cannot make layer "${id}"`);
+  }
+}
+
+async function lockParent(home: DriverHome, parent: string): Promise<Disposable> {
+  const lock = await lockDirectory(home.layout.dir(parent), "exclusive");
+  if (lock !== undefined) return lock;
+  throw new StorageError("parent_not_found", `There is no layer "${parent}" in ${home.layout.home} to be the parent`, {
+    hint: "lamina ls lists the layers",
+  });
+}
+
+function layerExists(home: DriverHome, id: string): StorageError {
+  return new StorageError("layer_exists", `There is a layer "${id}" in ${home.layout.home} already`);
+}
+
+/**
+ * Removes the layer `id`, if there is one.
+ *
+ * @param release Gives back what the layer has outside its directory; what it returns is called when the layer is no more.
+ * @throws {StorageError} `layer_in_use`.
+ */
+export async function removeLayer(
+  home: DriverHome,
+  id: string,
+  { force = false }: RemoveOptions,
+  release: () => Promise<() => void>,
+): Promise<void> {
+  const { layout } = home;
+  const aside = `.lamina-remove-${randomId(10)}`;
+  {
+    using lock = await lockDirectory(layout.dir(id), "exclusive");
+    if (lock === undefined) return;
+    await requireUnused(home, id, force);
+    const released = await release();
+    renameat2(AT_FDCWD, layout.dir(id), AT_FDCWD, `${layout.home}/${aside}`, RENAME_NOREPLACE);
+    released();
+    home.syncNames(layout.home);
+  }
+  await home.runner.run("remove", { directory: layout.home, name: aside });
+}
+
+async function requireUnused(home: DriverHome, id: string, force: boolean): Promise<void> {
+  const child = home.findChildOf(id);
+  if (child !== undefined) {
+    throw new StorageError("layer_in_use", `Cannot remove layer "${id}": it is the parent of "${child}"`, {
+      hint: `remove the layers above it first (lamina tree shows them)`,
+    });
+  }
+  const applying = tryLockDirectory(home.layout.applyingDir(id), "exclusive");
+  if (applying === "busy") {
+    throw new StorageError("layer_in_use", `Cannot remove layer "${id}": a diff is being applied to it`);
+  }
+  applying?.[Symbol.dispose]();
+  const state = home.mountState(id);
+  if (state === "none") return;
+  if (state === "mounted" && !force) {
+    throw new StorageError("layer_in_use", `Cannot remove layer "${id}": it is mounted`, {
+      hint: `unmount it first (lamina unmount ${id}), or remove it with --force`,
+    });
+  }
+  await home.mounts.unmount(id, home.layout.mergedDir(id));
+}
+
+/** How a format takes new content. */
+export interface ApplyPlace {
+  /** @throws {StorageError} `layer_in_use`, `layer_not_empty`: the layer cannot take any. */
+  requireFillable(): void | Promise<void>;
+  /** Clears away what is in the making, and tells nobody if that fails. */
+  clear(): Promise<void>;
+  /** Makes the directory `applying`, which will be locked while there is work in it. */
+  make(applying: string): void;
+}
+
+/**
+ * Makes the directory in which the layer's new content is made, and returns its lock. The layer's own lock is held only
+ * meanwhile: an archive may come slowly, and nobody should have to wait for it.
+ *
+ * @throws {StorageError} `layer_not_found`, `layer_in_use`, `layer_not_empty`.
+ */
+export async function beginApply(home: DriverHome, id: string, place: ApplyPlace): Promise<Disposable> {
+  const path = home.layout.applyingDir(id);
+  using _lock = await home.lock(id);
+  home.requireContent(id);
+  await place.requireFillable();
+  const left = tryLockDirectory(path, "exclusive");
+  if (left === "busy") {
+    throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": another one is being applied`);
+  }
+  if (left !== undefined) {
+    left[Symbol.dispose]();
+    home.logger.info(`clearing away an apply to layer "${id}" that was interrupted`);
+    await place.clear();
+  }
+  place.make(path);
+  const lock = tryLockDirectory(path, "exclusive");
+  if (lock === undefined || lock === "busy") {
+    throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": ${path} is locked by somebody else`);
+  }
+  return lock;
+}
+
+/** @throws {StorageError} `layer_not_empty`: there is something in the directory `content` of the layer. */
+export function requireEmpty(id: string, content: string): void {
+  if (isEmptyDirectory(content)) return;
+  throw notEmpty(id);
+}
+
+/** Why a layer takes no diff that has something in it. */
+export function notEmpty(id: string): StorageError {
+  return new StorageError("layer_not_empty", `Cannot apply a diff to layer "${id}": it has content already`, {
+    hint: "make a new layer for it",
+  });
+}
+
+/** @throws {StorageError} `layer_in_use`: the layer is mounted. */
+export function requireUnmounted(home: DriverHome, id: string): void {
+  if (home.mountState(id) !== "mounted") return;
+  throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": it is mounted`);
+}
+
+/** Whether there is nothing in the directory `path`. */
+export function isEmptyDirectory(path: string): boolean {
+  using directory = new Fd(openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY));
+  let isEmpty = true;
+  readDirectory(directory.fd, () => isEmpty = false);
+  return isEmpty;
+}
