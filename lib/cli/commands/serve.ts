@@ -17,7 +17,7 @@ import { EXIT, type ExitNumber } from "../exit_code.ts";
 /** Serves until SIGTERM or SIGINT. Layers stay mounted and counted: containers live on, and the next agent goes on. */
 export async function serve(command: CommandOf<"serve">, { output, settings }: Context): Promise<ExitNumber> {
   const { dockerPlugin: name, dockerPluginDir, mostJobs, graceMs } = command;
-  const { driver, mountApi, storageOptions, verbose } = settings;
+  const { driver, mountApi, storageOptions } = settings;
   const runRoot = absolutePath(settings.runRoot ?? DEFAULT_RUN_ROOT);
   const plugin = new DockerPlugin({
     name,
@@ -38,10 +38,10 @@ export async function serve(command: CommandOf<"serve">, { output, settings }: C
       }),
   });
   using signals = new EndSignals();
-  const server = await AgentServer.listen([plugin], output.logger);
+  const server = await AgentServer.listen([plugin]);
   output.note(`lamina: serving ${plugin.name} on ${plugin.socket}`);
   await signals.next();
-  if (verbose) output.note("lamina: stopping; mounts stay");
+  output.logger.info("stopping; mounts stay");
   const hasEnded = await Promise.race([server.stop(graceMs), signals.next().then(() => false)]);
   return hasEnded ? EXIT.ok : EXIT.aborted;
 }
