@@ -101,7 +101,7 @@ export class Systemd implements Disposable {
   }
 
   async #answers(service: Service, withinMs: number): Promise<boolean> {
-    // AbortSignal.any() and AbortSignal.timeout() would be shorter; together they never fire in Deno 2.4.
+    // Not AbortSignal.any(): Deno 2.4 drops its signal although somebody listens to it.
     const attempt = new AbortController();
     const giveUp = (): void => attempt.abort(new Error("it took too long"));
     const timer = setTimeout(giveUp, withinMs);
