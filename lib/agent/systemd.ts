@@ -25,7 +25,7 @@ export interface Service {
   answers(signal: AbortSignal): Promise<boolean>;
 }
 
-const STATUS_MS = 5_000;
+const STATUS_MS = 2_000;
 /** How long a service that is about to be ready may take to answer one call. */
 const READY_MS = 10_000;
 const READY_RETRY_MS = 100;

@@ -58,6 +58,7 @@ async function startWithContainer(manager: Manager): Promise<string> {
   const archive = tarOf([
     { path: "bin/", type: "5", mode: 0o1777 },
     { path: "bin/su", data: "x", mode: 0o4755, uid: 1000, gid: 1000 },
+    { path: "bin/mail", data: "x", mode: 0o2755, gid: 8 },
     { path: "bin/ping", data: "x", mode: 0o755, pax: { "SCHILY.xattr.security.capability": CAP_NET_RAW } },
     { path: "disk", type: "4", mode: 0o600, major: 8, minor: 1 },
     { path: "tty", type: "3", mode: 0o666, major: 5, minor: 0 },
@@ -87,11 +88,12 @@ testNeeding(
       /^Serving graph driver plugin "lamina"; \d requests? at work$/,
     );
 
-    const names = ["bin", "bin/su", "disk", "tty"].map((name) => manager.path(`${merged}/${name}`));
+    const names = ["bin", "bin/su", "bin/mail", "disk", "tty"].map((name) => manager.path(`${merged}/${name}`));
     const { stdout } = await runOk("stat", ["--format=%F %a %u:%g %Hr:%Lr", ...names]);
     assertEquals(stdout.trim().split("\n"), [
       "directory 1777 0:0 0:0",
       "regular file 4755 1000:1000 0:0",
+      "regular file 2755 0:8 0:0",
       "block special file 600 0:0 8:1",
       "character special file 666 0:0 5:0",
     ]);
