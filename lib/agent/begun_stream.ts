@@ -7,20 +7,20 @@
  */
 
 /** A stream that has begun. */
-export class BegunStream {
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>;
-  #first: Uint8Array<ArrayBuffer> | undefined;
+export class BegunStream<Chunk extends Uint8Array> {
+  readonly #reader: ReadableStreamDefaultReader<Chunk>;
+  #first: Chunk | undefined;
 
   private constructor(
-    reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>,
-    first: Uint8Array<ArrayBuffer> | undefined,
+    reader: ReadableStreamDefaultReader<Chunk>,
+    first: Chunk | undefined,
   ) {
     this.#reader = reader;
     this.#first = first;
   }
 
   /** Waits for the first bytes of `stream`, or its end; rejects where it fails before. */
-  static async of(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<BegunStream> {
+  static async of<Chunk extends Uint8Array>(stream: ReadableStream<Chunk>): Promise<BegunStream<Chunk>> {
     const reader = stream.getReader();
     for (;;) {
       const { value, done } = await reader.read();
@@ -38,7 +38,7 @@ export class BegunStream {
    *
    * @param onEnd Called when it has ended, well or not, or was cancelled.
    */
-  whole(onEnd: () => void): ReadableStream<Uint8Array<ArrayBuffer>> {
+  whole(onEnd: () => void): ReadableStream<Chunk> {
     return this.#stream(onEnd, async (reason) => {
       try {
         await this.#reader.cancel(reason);
@@ -49,12 +49,12 @@ export class BegunStream {
   }
 
   /** As {@linkcode whole}; what somebody who cancels it has not read stays there, for {@linkcode discardRest}. */
-  wholeKeepingRest(): ReadableStream<Uint8Array<ArrayBuffer>> {
+  wholeKeepingRest(): ReadableStream<Chunk> {
     return this.#stream(() => {}, () => Promise.resolve());
   }
 
-  #stream(onEnd: () => void, cancel: (reason: unknown) => Promise<void>): ReadableStream<Uint8Array<ArrayBuffer>> {
-    return new ReadableStream<Uint8Array<ArrayBuffer>>({
+  #stream(onEnd: () => void, cancel: (reason: unknown) => Promise<void>): ReadableStream<Chunk> {
+    return new ReadableStream<Chunk>({
       pull: async (controller): Promise<void> => {
         try {
           const chunk = await this.#next();
@@ -67,27 +67,32 @@ export class BegunStream {
         }
       },
       cancel,
-    }, { highWaterMark: 0 });
+    });
   }
 
-  async #next(): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  async #next(): Promise<Chunk | undefined> {
     const first = this.#first;
     this.#first = undefined;
     return first ?? (await this.#reader.read()).value;
   }
 
-  /** Reads what is left to the end, and forgets it. The signal ends that, and so does a failure. */
+  /** Reads what is left to the end, and forgets it. */
   async discardRest(signal: AbortSignal): Promise<void> {
     this.#first = undefined;
-    const stop = (): void => void this.#reader.cancel().catch(() => {});
-    signal.addEventListener("abort", stop, { once: true });
-    if (signal.aborted) stop();
-    try {
-      while (!(await this.#reader.read()).done);
-    } catch {
-      // The sender went away: there is nothing left to read.
-    } finally {
-      signal.removeEventListener("abort", stop);
-    }
+    await discard(this.#reader, signal);
+  }
+}
+
+/** Reads to the end, and forgets what it read. The signal ends that, and so does a failure. */
+export async function discard(reader: ReadableStreamDefaultReader<Uint8Array>, signal: AbortSignal): Promise<void> {
+  const stop = (): void => void reader.cancel().catch(() => {});
+  signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
+  try {
+    while (!(await reader.read()).done);
+  } catch {
+    // The sender went away: there is nothing left to read.
+  } finally {
+    signal.removeEventListener("abort", stop);
   }
 }

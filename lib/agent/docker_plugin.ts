@@ -15,7 +15,7 @@ import type { GraphDriver } from "../drivers/driver.ts";
 import { isStorageError, StorageError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { VERSION } from "../version.ts";
-import { BegunStream } from "./begun_stream.ts";
+import { BegunStream, discard } from "./begun_stream.ts";
 import { DockerHomes, type OpenHome } from "./docker_home.ts";
 import {
   type Answer,
@@ -85,12 +85,12 @@ export class DockerPlugin implements Face {
   }
 
   async answer(request: Request, end: AbortSignal): Promise<Response> {
+    const signal = (): AbortSignal => AbortSignal.any([end, request.signal]);
     let method = "";
     try {
       const url = URL.parse(request.url);
       if (url === null) throw new RequestError("malformed_request", "The request's address cannot be read");
       method = url.pathname.slice(1);
-      const signal = (): AbortSignal => AbortSignal.any([end, request.signal]);
       switch (method) {
         case "Plugin.Activate":
           requirePost(request);
@@ -105,6 +105,8 @@ export class DockerPlugin implements Face {
           return jsonResponse(await this.#call(method, request, signal));
       }
     } catch (error) {
+      // A connection that closes while its client still sends may lose the answer.
+      if (request.body !== null && !request.bodyUsed) await discard(request.body.getReader(), signal());
       return this.#failed(method, error);
     }
   }

@@ -18,7 +18,7 @@ import { EXIT, type ExitNumber } from "../exit_code.ts";
 /** Serves until SIGTERM or SIGINT. Layers stay mounted and counted: containers live on, and the next agent goes on. */
 export async function serve(command: CommandOf<"serve">, { output, settings }: Context): Promise<ExitNumber> {
   const { dockerPlugin: name, dockerPluginDir, mostJobs, graceMs } = command;
-  const { driver, mountApi, storageOptions } = settings;
+  const { driver, mountApi, sync, storageOptions } = settings;
   refusePassedSockets(Deno.env);
   using systemd = Systemd.fromEnvironment(Deno.env, output.logger);
   const runRoot = absolutePath(settings.runRoot ?? DEFAULT_RUN_ROOT);
@@ -37,6 +37,7 @@ export async function serve(command: CommandOf<"serve">, { output, settings }: C
         logger: output.logger,
         ...(driver === undefined ? {} : { driver }),
         ...(mountApi === undefined ? {} : { mountApi }),
+        ...(sync === undefined ? {} : { sync }),
         ...(idMaps === undefined ? {} : { idMaps }),
       }),
   });
