@@ -6,13 +6,16 @@
  * @module
  */
 
+import { until } from "./_until.ts";
+
+const OPEN = "open";
 /** Each message, and when it came, as a line of JSON. */
 const RECEIVER = `
 import json, socket, sys, time
 name = sys.argv[1]
 receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 receiver.bind("\\0" + name[1:] if name.startswith("@") else name)
-print("[]", flush=True)
+print("${OPEN}", flush=True)
 while True:
     text = receiver.recv(65536).decode()
     print(json.dumps({"at": time.monotonic() * 1000, "text": text}), flush=True)
@@ -31,7 +34,7 @@ export class NotifySocket implements AsyncDisposable {
   readonly #end: Promise<void>;
   /** All that came. */
   readonly messages: Message[] = [];
-  #more = Promise.withResolvers<void>();
+  #isOpen = false;
 
   private constructor(readonly name: string) {
     this.#child = new Deno.Command("python3", { args: ["-c", RECEIVER, name], stdin: "null", stdout: "piped" }).spawn();
@@ -40,8 +43,10 @@ export class NotifySocket implements AsyncDisposable {
 
   /** Listens on `name`: a path, or `@` and an abstract name. */
   static async open(name: string): Promise<NotifySocket> {
-    const socket = new NotifySocket(name);
-    await socket.#more.promise;
+    await using undo = new AsyncDisposableStack();
+    const socket = undo.use(new NotifySocket(name));
+    await until(() => socket.#isOpen);
+    undo.move();
     return socket;
   }
 
@@ -50,19 +55,15 @@ export class NotifySocket implements AsyncDisposable {
     return this.messages.filter(({ text }) => text.split("\n").includes(line)).length;
   }
 
-  /** Waits until `isEnough`. */
-  async until(isEnough: () => boolean): Promise<void> {
-    while (!isEnough()) await this.#more.promise;
-  }
-
   async #read(): Promise<void> {
     let rest = "";
     for await (const piece of this.#child.stdout.pipeThrough(new TextDecoderStream())) {
       const lines = (rest + piece).split("\n");
       rest = lines.pop()!;
-      for (const line of lines) if (line !== "[]") this.messages.push(JSON.parse(line) as Message);
-      this.#more.resolve();
-      this.#more = Promise.withResolvers<void>();
+      for (const line of lines) {
+        if (line === OPEN) this.#isOpen = true;
+        else this.messages.push(JSON.parse(line) as Message);
+      }
     }
   }
 

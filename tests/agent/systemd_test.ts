@@ -16,6 +16,7 @@ import { Agent } from "./_agent.ts";
 import { DockerClient } from "./_docker_client.ts";
 import { type Message, NotifySocket } from "./_notify_socket.ts";
 import { RawConnection } from "./_raw_http.ts";
+import { until } from "./_until.ts";
 
 const NEEDS = [needsProgram("python3")];
 const READY = 'READY=1\nSTATUS=Serving graph driver plugin "lamina"; 0 requests at work';
@@ -46,9 +47,9 @@ for (
       ...underSystemd(systemd.name, "WATCHDOG_PID=1", "WATCHDOG_USEC=1000"),
       args: ["--grace", "7"],
     });
-    await systemd.until(() => systemd.messages.length === 1);
+    await until(() => systemd.messages.length === 1);
     assertEquals(await agent.stop(), EXIT.ok);
-    await systemd.until(() => systemd.count("STOPPING=1") === 1);
+    await until(() => systemd.count("STOPPING=1") === 1);
     // Nothing of a watchdog: another process was meant. The grace, and some time to clear away.
     assertEquals(systemd.messages.map(({ text }) => text), [
       READY,
@@ -61,7 +62,7 @@ testNeeding(NEEDS, "WATCHDOG comes in time while the agent answers, and not when
   await using directory = await TempDir.make();
   await using systemd = await NotifySocket.open(directory.join("notify"));
   await using agent = await Agent.start(directory, underSystemd(systemd.name, "WATCHDOG_USEC=2000000"));
-  await systemd.until(() => systemd.count("WATCHDOG=1") === 3);
+  await until(() => systemd.count("WATCHDOG=1") === 3);
   for (const gap of gaps(systemd.messages.filter(({ text }) => text === "WATCHDOG=1"))) {
     assert(gap > 900, `a beat after ${gap} ms`);
     assertLess(gap, 2000);
@@ -78,7 +79,7 @@ testNeeding([...NEEDS, needsRoot], "no WATCHDOG while the event loop hangs, and 
   await using directory = await TempDir.make();
   await using systemd = await NotifySocket.open(directory.join("notify"));
   await using agent = await Agent.start(directory, underSystemd(systemd.name, "WATCHDOG_USEC=400000"));
-  await systemd.until(() => systemd.count("WATCHDOG=1") === 2);
+  await until(() => systemd.count("WATCHDOG=1") === 2);
   // A file that is read at once, by a call that waits for a writer.
   const state = `${await directory.mkdir("run/docker-plugin")}/lamina.json`;
   await runOk("mkfifo", [state]);
@@ -89,7 +90,7 @@ testNeeding([...NEEDS, needsRoot], "no WATCHDOG while the event loop hangs, and 
   await sleep(1000);
   assertEquals(systemd.count("WATCHDOG=1"), before);
   (await Deno.open(state, { write: true })).close();
-  await systemd.until(() => systemd.count("WATCHDOG=1") > before + 1);
+  await until(() => systemd.count("WATCHDOG=1") > before + 1);
   assertEquals((await connection.answer())?.status, 500);
 });
 
@@ -104,22 +105,22 @@ testNeeding([...NEEDS, needsRoot], "STATUS follows the work, and WATCHDOG goes o
   using connection = await RawConnection.open(client.agent.socket);
   await connection.beginChunked("GraphDriver.ApplyDiff?id=half&parent=");
   await connection.chunk(new Uint8Array(512).fill(120));
-  await systemd.until(() =>
+  await until(() =>
     systemd.count('STATUS=Serving graph driver plugin "lamina"; 1 request at work') === 1 &&
     systemd.count("WATCHDOG=1") > 0
   );
   assertEquals(await client.agent.stop(), EXIT.ok);
-  await systemd.until(() => systemd.count("STOPPING=1") === 1);
+  await until(() => systemd.count("STOPPING=1") === 1);
   const stopping = systemd.messages.findIndex(({ text }) => text.startsWith("STOPPING=1"));
   assertStringIncludes(systemd.messages[stopping]!.text, "STATUS=Waiting for 1 request to end; mounts stay");
-  await systemd.until(() => systemd.messages.slice(stopping).some(({ text }) => text === "WATCHDOG=1"));
+  await until(() => systemd.messages.slice(stopping).some(({ text }) => text === "WATCHDOG=1"));
 });
 
 for (const [why, name] of [["nobody listens there", "/nowhere/notify"], ["that is no socket's name", "vsock:2:1"]]) {
   Deno.test(`the agent serves all the same, and warns once, when systemd cannot be told: ${why}`, async () => {
     await using directory = await TempDir.make();
     await using agent = await Agent.start(directory, underSystemd(name!, "WATCHDOG_USEC=100000"));
-    while (!(await agent.log()).includes("systemd cannot be told")) await sleep(20);
+    await until(async () => (await agent.log()).includes("systemd cannot be told"));
     await sleep(300);
     assertEquals(await agent.stop(), EXIT.ok);
     assertEquals((await agent.log()).match(/systemd cannot be told/g)?.length, 1);
@@ -150,18 +151,18 @@ testNeeding(NEEDS, "no READY before the service answers, no WATCHDOG while a cal
   assertEquals([...env.keys()], ["HOME"]);
   const service = new FakeService();
   const ready = systemd.ready(service);
-  while (service.asked < 3) await sleep(10);
+  await until(() => service.asked >= 3);
   assertEquals(socket.messages, []);
   service.answer = "yes";
   await ready;
-  await socket.until(() => socket.count("WATCHDOG=1") === 2);
+  await until(() => socket.count("WATCHDOG=1") === 2);
   service.answer = "never";
   await sleep(200);
   const [before, asked] = [socket.count("WATCHDOG=1"), service.asked];
-  while (service.asked < asked + 3) await sleep(10);
+  await until(() => service.asked >= asked + 3);
   assertEquals(socket.count("WATCHDOG=1"), before);
   service.answer = "yes";
-  await socket.until(() => socket.count("WATCHDOG=1") > before);
+  await until(() => socket.count("WATCHDOG=1") > before);
   assertEquals(socket.messages[0]!.text, "READY=1\nSTATUS=fake");
 });
 
@@ -171,11 +172,11 @@ testNeeding(NEEDS, "one that stops before it is ready never says READY", async (
   using systemd = Systemd.fromEnvironment(new Map([["NOTIFY_SOCKET", socket.name]]), SILENT);
   const service = new FakeService();
   const ready = systemd.ready(service);
-  while (service.asked === 0) await sleep(10);
+  await until(() => service.asked > 0);
   await systemd.stopping(service, 1);
   service.answer = "yes";
   await ready;
-  await socket.until(() => socket.messages.length > 0);
+  await until(() => socket.messages.length > 0);
   assertEquals(socket.messages.map(({ text }) => text), ["STOPPING=1\nSTATUS=fake\nEXTEND_TIMEOUT_USEC=1000"]);
 });
 

@@ -10,13 +10,13 @@ import { fileURLToPath } from "node:url";
 import type { Requirement } from "../_helpers/requires.ts";
 import { run, runOk, type RunResult } from "../_helpers/run.ts";
 import type { TempDir } from "../_helpers/temp_dir.ts";
+import { until } from "../agent/_until.ts";
 import { laminaCommand } from "../cli/_run_lamina.ts";
 
 const SCRIPT = fileURLToPath(new URL("_manager.sh", import.meta.url));
 /** Where the units lie. */
 export const UNITS = fileURLToPath(new URL("../../systemd", import.meta.url));
 const SYSTEMD = "/lib/systemd/systemd";
-const START_MS = 30_000;
 
 /** The test starts a systemd. */
 export const needsSystemd: Requirement = { name: "systemd in namespaces", missing: missingSystemd };
@@ -86,10 +86,7 @@ export class Manager implements AsyncDisposable {
     }
     await using undo = new AsyncDisposableStack();
     const manager = undo.use(new Manager(directory));
-    for (const end = Date.now() + START_MS; !await manager.#isUp();) {
-      if (Date.now() > end) throw new Error("systemd did not start");
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    await until(() => manager.#isUp());
     undo.move();
     return manager;
   }
@@ -140,12 +137,9 @@ export class Manager implements AsyncDisposable {
     this.#process.kill("SIGKILL");
     await this.#process.status;
     const removeGroups = 'mount -t cgroup2 cgroup2 /mnt && find "/mnt/$1" -depth -type d -exec rmdir {} +';
-    for (let tries = 0; tries < 50; tries++) {
-      const { code } = await run("unshare", ["--mount", "sh", "-c", removeGroups, "sh", this.#group]);
-      if (code === 0) return;
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-    throw new Error(`the control group ${this.#group} stayed`);
+    await until(async () => {
+      return (await run("unshare", ["--mount", "sh", "-c", removeGroups, "sh", this.#group])).code === 0;
+    });
   }
 }
 

@@ -7,6 +7,7 @@ import { needsOverlay, needsProgram, needsRoot, testNeeding } from "../_helpers/
 import { run, runOk, type RunResult } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 import { callJson, callRaw, RawConnection } from "../agent/_raw_http.ts";
+import { until } from "../agent/_until.ts";
 import { tarOf } from "../archive/_tar_of.ts";
 import { Manager, needsSystemd, UNITS } from "./_manager.ts";
 
@@ -132,16 +133,12 @@ testNeeding(RUN, "systemd ends an agent that hangs, and starts another one; moun
     assertEquals(await connection.answer(), undefined);
   }
   await Deno.rename(`${state}.kept`, state);
-  while (await manager.property("lamina.service", "ActiveState") !== "active") await sleep(50);
+  await until(async () => await manager.property("lamina.service", "ActiveState") === "active");
   assertEquals(await manager.property("lamina.service", "NRestarts"), "1");
   assertEquals(await manager.isMounted(merged), true);
   await ok(manager, "Put", { ID: "container" });
   assertEquals(await manager.isMounted(merged), false);
 });
-
-function sleep(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
-}
 
 testNeeding(
   RUN,
