@@ -8,6 +8,7 @@
 
 import { DockerPlugin } from "../../agent/docker_plugin.ts";
 import { AgentServer } from "../../agent/server.ts";
+import { refusePassedSockets, Systemd } from "../../agent/systemd.ts";
 import { WorkQueues } from "../../agent/work_queue.ts";
 import { DEFAULT_RUN_ROOT, openDriver } from "../../drivers/registry.ts";
 import { absolutePath } from "../../util/absolute_path.ts";
@@ -19,6 +20,8 @@ import { EXIT, type ExitNumber } from "../exit_code.ts";
 export async function serve(command: CommandOf<"serve">, { output, settings }: Context): Promise<ExitNumber> {
   const { dockerPlugin: name, dockerPluginDir, mostJobs, graceMs } = command;
   const { driver, mountApi, sync, storageOptions } = settings;
+  refusePassedSockets(Deno.env);
+  using systemd = Systemd.fromEnvironment(Deno.env, output.logger);
   const runRoot = absolutePath(settings.runRoot ?? DEFAULT_RUN_ROOT);
   const plugin = new DockerPlugin({
     name,
@@ -42,9 +45,12 @@ export async function serve(command: CommandOf<"serve">, { output, settings }: C
   using signals = new EndSignals();
   const server = await AgentServer.listen([plugin]);
   output.note(`lamina: serving ${plugin.name} on ${plugin.socket}`);
+  void systemd.ready(server);
   await signals.next();
   output.logger.info("stopping; mounts stay");
-  const hasEnded = await Promise.race([server.stop(graceMs), signals.next().then(() => false)]);
+  const stopped = server.stop(graceMs);
+  void systemd.stopping(server, AgentServer.longestStopMs(graceMs));
+  const hasEnded = await Promise.race([stopped, signals.next().then(() => false)]);
   return hasEnded ? EXIT.ok : EXIT.aborted;
 }
 
