@@ -14,6 +14,7 @@ import { CHILD_SYMBOLS } from "./_child_symbols.ts";
 import { EVENT_SYMBOLS } from "./_event_symbols.ts";
 import { MOUNT_SYMBOLS } from "./_mount_symbols.ts";
 import { QUOTA_SYMBOLS } from "./_quota_symbols.ts";
+import { SOCKET_SYMBOLS } from "./_socket_symbols.ts";
 
 const IS_ARM64 = Deno.build.arch === "aarch64";
 
@@ -61,6 +62,7 @@ const SYMBOLS = {
     result: "i32",
   },
   ...EVENT_SYMBOLS,
+  ...SOCKET_SYMBOLS,
   lseek: { parameters: ["i32", /* int fd */ "i64", /* off_t offset */ "i32" /* int whence */], result: "i64" },
   ftruncate: { parameters: ["i32", /* int fd */ "i64" /* off_t length */], result: "i32" },
   fsync: { parameters: ["i32" /* int fd */], result: "i32" },

@@ -28,6 +28,7 @@ export type StorageErrorCode =
   | "permission_denied" //       needs root or a capability
   | "prior_driver_conflict" //   the root holds layers of several drivers
   | "quota_exceeded" //
+  | "socket_in_use" //           another agent listens there
   | "store_damaged" //           the files on disk contradict each other
   | "store_read_only" //         the file system is mounted read-only
   | "system_error" //            any other refusal of the kernel; `cause` is the call

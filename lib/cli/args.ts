@@ -12,6 +12,7 @@ import { StorageError } from "../errors.ts";
 import { parseSize } from "../units.ts";
 import { readLimits, readXattrNamespaces, readXattrPolicies } from "./archive_options.ts";
 import { type IdMapWords, readIdMaps } from "./id_map_options.ts";
+import { readServeOptions, type ServeOptions } from "./serve_options.ts";
 import {
   COMMAND_NAMES,
   type CommandName,
@@ -114,6 +115,7 @@ export type Command =
   | { kind: "exists"; id: string }
   | { kind: "mounts" | "cleanup" | "ls" | "tree" | "info" | "version" }
   | { kind: "unshare"; program: readonly string[] }
+  | { kind: "serve" } & ServeOptions
   | { kind: "completions"; shell: typeof SHELLS[number] }
   | { kind: "help"; about: CommandName | HelpTopic | undefined };
 
@@ -266,6 +268,8 @@ function read(name: CommandName, words: Words): Command {
       return { kind: name, repair: words.has("repair"), deep: words.has("deep") };
     case "unshare":
       return { kind: name, program: words.rest };
+    case "serve":
+      return { kind: name, ...readServeOptions(words) };
     case "completions":
       return { kind: name, shell: chosen(words.rest[0], SHELLS, '"lamina completions"', name)! };
     case "help":

@@ -67,6 +67,7 @@ const EXIT_OF_CODE: Readonly<Record<StorageErrorCode, ExitNumber>> = {
   permission_denied: EXIT.permission,
   prior_driver_conflict: EXIT.refused,
   quota_exceeded: EXIT.noSpace,
+  socket_in_use: EXIT.refused,
   store_damaged: EXIT.damaged,
   store_read_only: EXIT.noSpace,
   system_error: EXIT.failed,

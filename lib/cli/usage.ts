@@ -7,46 +7,9 @@
  */
 
 import type { DriverName } from "../drivers/registry.ts";
+import type { CommandSpec, OptionSpec, WordSpec } from "./command_spec.ts";
 
-/** What a shell may offer for a word. */
-export type Completion = "layer" | "file" | "directory" | "help" | readonly string[];
-
-/** An option. One without `value` is a flag. */
-export interface OptionSpec {
-  /** Without the dashes. */
-  name: string;
-  /** One letter. */
-  short?: string;
-  /** What stands for the value in the help. */
-  value?: string;
-  /** It may be given several times, and all of them count. */
-  repeatable?: true;
-  help: string;
-  completion?: Completion;
-  /** The first screen of the help only names it. */
-  isRare?: true;
-}
-
-/** A word that is no option. */
-export interface WordSpec {
-  name: string;
-  optional?: true;
-  repeatable?: true;
-  completion?: Completion;
-}
-
-/** A command. */
-export interface CommandSpec {
-  group: "Layers" | "Mounts" | "Queries" | "Other";
-  /** What it does, in at most 48 letters. */
-  summary: string;
-  words: readonly WordSpec[];
-  options: readonly OptionSpec[];
-  /** One command line that works. */
-  example: string;
-  /** What else there is to know, in whole sentences. */
-  notes?: string;
-}
+export type { CommandSpec, Completion, OptionSpec, WordSpec } from "./command_spec.ts";
 
 // A record, so that the type checker finds a driver that is missing here.
 const DRIVERS: Readonly<Record<DriverName, true>> = { overlay2: true, overlay: true, "containers-overlay": true };
@@ -332,6 +295,28 @@ export const COMMANDS = {
       "other commands enter such a namespace by themselves. It ends with the number that the program ends with, or " +
       "128 + N after signal N. LAMINA_ROOT and LAMINA_RUN_ROOT name the store in it: without root, and unless told " +
       "otherwise, $XDG_DATA_HOME/lamina (~/.local/share/lamina) and $XDG_RUNTIME_DIR/lamina (/tmp/lamina-UID).",
+  },
+  serve: {
+    group: "Other",
+    summary: "be the agent of a host, until SIGTERM",
+    words: [],
+    options: [
+      { name: "docker-plugin", value: "NAME", help: "keep the layers of dockerd -s NAME" },
+      {
+        name: "docker-plugin-dir",
+        value: "DIR",
+        help: "where dockerd looks for it (/run/docker/plugins)",
+        completion: "directory",
+      },
+      { name: "jobs", value: "N", help: "long jobs of a kind at once (as many as processors)" },
+      { name: "grace", value: "SECONDS", help: "how long SIGTERM lets work go on (10)" },
+    ],
+    example: "lamina serve --docker-plugin lamina",
+    notes:
+      "dockerd --experimental -s NAME keeps its layers in it, below its own data-root: --root and --home do not count. " +
+      "Start lamina first. Docker 27 needs DOCKERD_DEPRECATED_GRAPHDRIVER_PLUGINS=1 in dockerd's environment; Docker 28 " +
+      "and later have no such plugins. After SIGTERM running work may end, and layers stay mounted: containers do not " +
+      "notice that the agent starts again. A second signal ends it at once.",
   },
   completions: {
     group: "Other",

@@ -9,6 +9,7 @@
 import { close } from "../../ffi/file.ts";
 import { StorageError } from "../errors.ts";
 import { isSourceFailure, pipeFromStream, pipeToStream, pump, streamOf } from "../util/pipe_stream.ts";
+import { JoinedSignal } from "../util/joined_signal.ts";
 import type { Logger } from "../log.ts";
 import type { DiffResult, FileDescriptor, WorkOptions } from "./driver.ts";
 
@@ -23,9 +24,12 @@ export async function streamWrittenBy(
 ): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
   const { writeFd, reader } = await pipeToStream();
   const abort = new AbortController();
-  const either = signal === undefined ? abort.signal : AbortSignal.any([abort.signal, signal]);
-  // The writing end closes with the work: that is the end the reader sees.
-  const work = write(writeFd, either).finally(() => close(writeFd));
+  const either = new JoinedSignal(abort.signal, signal);
+  const work = write(writeFd, either.signal).finally(() => {
+    either[Symbol.dispose]();
+    // The writing end closes with the work: that is the end the reader sees.
+    close(writeFd);
+  });
   work.then(({ skipped }) => {
     for (const { path, reason } of skipped) logger.warn(`left out ${path}: ${reason}`);
   }, () => {});
@@ -41,8 +45,8 @@ export async function feed<T>(
   if (!(diff instanceof ReadableStream)) return await use(diff.fd);
   const { readFd, writer } = await pipeFromStream();
   const stop = new AbortController();
-  const stopSignal = signal === undefined ? stop.signal : AbortSignal.any([stop.signal, signal]);
-  const fed = pump(diff, writer, stopSignal).then(() => undefined, (error: unknown) => error);
+  using either = new JoinedSignal(stop.signal, signal);
+  const fed = pump(diff, writer, either.signal).then(() => undefined, (error: unknown) => error);
   let result: T;
   try {
     result = await use(readFd);

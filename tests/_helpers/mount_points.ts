@@ -11,9 +11,13 @@ function unescape(field: string): string {
   return field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
 
-/** Mount points at or below `directory`, the last mounted first, so that unmounting in this order works. */
-export function mountPointsBelow(directory: string): string[] {
-  return Deno.readTextFileSync("/proc/self/mountinfo")
+/**
+ * Mount points at or below `directory`, the last mounted first, so that unmounting in this order works.
+ *
+ * @param pid A process of another mount namespace.
+ */
+export function mountPointsBelow(directory: string, pid: number | "self" = "self"): string[] {
+  return Deno.readTextFileSync(`/proc/${pid}/mountinfo`)
     .split("\n")
     .filter((line) => line !== "")
     .map((line) => unescape(line.split(" ")[4] ?? ""))

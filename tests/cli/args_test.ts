@@ -65,6 +65,13 @@ const CHANGES = {
   compareContent: false,
   idMaps: undefined,
 } as const;
+const SERVE = {
+  kind: "serve",
+  dockerPlugin: "lamina",
+  dockerPluginDir: "/run/docker/plugins",
+  mostJobs: undefined,
+  graceMs: 10_000,
+} as const;
 const APPLY = {
   kind: "apply",
   id: "a",
@@ -152,6 +159,13 @@ const COMMAND_CASES: readonly [line: string, command: CommandLine["command"]][] 
   ["cleanup", { kind: "cleanup" }],
   ["unshare", { kind: "unshare", program: [] }],
   ["unshare -- sh -c x --json", { kind: "unshare", program: ["sh", "-c", "x", "--json"] }],
+  ["serve --docker-plugin lamina", SERVE],
+  ["serve --docker-plugin lamina --jobs 1 --grace 0", { ...SERVE, mostJobs: 1, graceMs: 0 }],
+  ["serve --docker-plugin a_b.c-1 --docker-plugin-dir /d", {
+    ...SERVE,
+    dockerPlugin: "a_b.c-1",
+    dockerPluginDir: "/d",
+  }],
   ["completions fish", { kind: "completions", shell: "fish" }],
   ["version", { kind: "version" }],
   ["--version", { kind: "version" }],
@@ -253,6 +267,14 @@ const WRONG_CASES: readonly [line: string, message: string, hint?: string][] = [
   ["rm", '"lamina rm" needs ID'],
   ["completions", '"lamina completions" needs SHELL'],
   ["completions tcsh", '"lamina completions" does not take "tcsh"', "it takes bash, zsh, fish"],
+  ["serve", '"lamina serve" needs --docker-plugin NAME: there is nothing else to serve'],
+  [
+    "serve --docker-plugin ../x",
+    '--docker-plugin does not take "../x"',
+    "it takes letters, digits, '_', '.' and '-', the first one a letter or digit",
+  ],
+  ["serve --docker-plugin a --jobs 0", '--jobs does not take "0"', "it takes a whole number from 1 to 999999"],
+  ["serve --docker-plugin a --grace 1s", '--grace does not take "1s"', "it takes a whole number from 0 to 999999"],
   ["create a b", 'unexpected word "b" for "lamina create"'],
   ["ls a", 'unexpected word "a" for "lamina ls"'],
   ["ls --driver btrfs", '--driver does not take "btrfs"', `it takes ${DRIVER_CHOICES.join(", ")}`],

@@ -36,6 +36,7 @@ Deno.test("importing all of ffi opens nothing", async () => {
     "mount_api",
     "owner",
     "process",
+    "socket",
     "stat",
     "statfs",
     "xattr",

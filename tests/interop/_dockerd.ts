@@ -36,8 +36,19 @@ export class Dockerd implements AsyncDisposable {
     return directory.join("data");
   }
 
-  /** Starts one in `directory`, and waits until it answers. */
-  static async start(directory: TempDir, driver: "overlay2" | "overlay" = "overlay2"): Promise<Dockerd> {
+  /**
+   * Starts one in `directory`, and waits until it answers.
+   *
+   * @param driver Docker's own, or the name of a plugin.
+   * @param more Further options.
+   * @param wrapper A command that runs dockerd: `["nsenter", "-m", "-t", "1"]`.
+   */
+  static async start(
+    directory: TempDir,
+    driver = "overlay2",
+    more: readonly string[] = [],
+    wrapper: readonly string[] = [],
+  ): Promise<Dockerd> {
     const options = [
       ["--data-root", Dockerd.dataRoot(directory)],
       ["--exec-root", directory.join("exec")],
@@ -45,11 +56,12 @@ export class Dockerd implements AsyncDisposable {
       ["--host", `unix://${directory.join("docker.sock")}`],
       ["--storage-driver", driver],
       ["--bridge=none", "--iptables=false", "--ip-forward=false"],
+      more,
     ].flat();
     // The shell gives its place to dockerd, so that the process id is dockerd's.
-    const script = 'exec dockerd "$@" >"$0" 2>&1';
+    const script = 'exec "$@" >"$0" 2>&1';
     const process = new Deno.Command("sh", {
-      args: ["-c", script, directory.join("dockerd.log"), ...options],
+      args: ["-c", script, directory.join("dockerd.log"), ...wrapper, "dockerd", ...options],
       stdin: "null",
     }).spawn();
     await using undo = new AsyncDisposableStack();
@@ -63,6 +75,21 @@ export class Dockerd implements AsyncDisposable {
     return dockerd;
   }
 
+  /** Its process, while it runs. */
+  get pid(): number | undefined {
+    return this.#isRunning ? this.#process.pid : undefined;
+  }
+
+  /** Ends it as nothing else does. Its containers live on, until the next one finds them. */
+  async kill(): Promise<void> {
+    this.#process.kill("SIGKILL");
+    await this.#process.status;
+    // Its containerd dies with it. Where nobody collects the dead, the next dockerd would take it for alive, by its number.
+    const pidFile = this.#directory.join("exec/containerd/containerd.pid");
+    while (textOf(`/proc/${textOf(pidFile)}/cmdline`) !== "") await sleep(POLL_MS);
+    await Deno.remove(pidFile);
+  }
+
   async #log(): Promise<string> {
     return (await Deno.readTextFile(this.#directory.join("dockerd.log"))).split("\n").slice(-20).join("\n");
   }
@@ -72,13 +99,22 @@ export class Dockerd implements AsyncDisposable {
     args: readonly string[],
     options: RunOptions = {},
   ): Promise<{ code: number; stdout: Uint8Array<ArrayBuffer>; stderr: string }> {
-    const env = {
+    return await runBytes("docker", args, { ...options, env: this.#env });
+  }
+
+  /** Starts `docker` with `args`; its input is the caller's to write. */
+  spawn(args: readonly string[]): Deno.ChildProcess {
+    const piped = { stdin: "piped", stdout: "piped", stderr: "piped" } as const;
+    return new Deno.Command("docker", { args: [...args], env: this.#env, ...piped }).spawn();
+  }
+
+  get #env(): Record<string, string> {
+    return {
       DOCKER_HOST: `unix://${this.#directory.join("docker.sock")}`,
       DOCKER_CONFIG: this.#directory.join("client"),
       // BuildKit keeps its layers in books of its own, and would want a plugin of the client.
       DOCKER_BUILDKIT: "0",
     };
-    return await runBytes("docker", args, { ...options, env });
   }
 
   /** As `run`, for a command that must succeed; what it printed, as text. */
@@ -89,13 +125,17 @@ export class Dockerd implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#isRunning) {
-      this.#process.kill("SIGTERM");
-      const timer = setTimeout(() => this.#killAll(), STOP_MS);
-      await this.#process.status;
-      clearTimeout(timer);
-    }
+    await this.stop();
     this.#killAll();
+  }
+
+  /** Ends it as an init does; containers end with it. */
+  async stop(): Promise<void> {
+    if (!this.#isRunning) return;
+    this.#process.kill("SIGTERM");
+    const timer = setTimeout(() => this.#killAll(), STOP_MS);
+    await this.#process.status;
+    clearTimeout(timer);
   }
 
   /** Whatever is left: the first process of each container, and who has our directory among its arguments. */

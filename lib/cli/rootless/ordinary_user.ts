@@ -51,6 +51,7 @@ const NEEDS: Readonly<Record<CommandName, Need>> = {
   info: "namespace",
   check: "namespace",
   verify: "namespace",
+  serve: "lasting namespace",
   unshare: "reading",
   completions: "no store",
   version: "no store",
