@@ -76,6 +76,7 @@ export type Command =
     parent: string | undefined;
     allowMissingEnd: boolean;
     digest: boolean;
+    manifest: boolean;
     xattrs: NonNullable<ApplyOptions["xattrs"]>;
     limits: NonNullable<ApplyOptions["limits"]>;
   }
@@ -109,6 +110,8 @@ export type Command =
   | { kind: "changes" } & Comparison
   | { kind: "size" } & Comparison
   | { kind: "inspect"; id: string }
+  | { kind: "verify"; ids: readonly string[]; record: boolean }
+  | { kind: "check"; repair: boolean; deep: boolean }
   | { kind: "exists"; id: string }
   | { kind: "mounts" | "cleanup" | "ls" | "tree" | "info" | "version" }
   | { kind: "unshare"; program: readonly string[] }
@@ -224,6 +227,7 @@ function read(name: CommandName, words: Words): Command {
         parent: words.value("parent") || undefined,
         allowMissingEnd: words.has("allow-missing-end"),
         digest: words.has("digest"),
+        manifest: words.has("manifest"),
         xattrs: readXattrPolicies(words.values("xattrs")),
         limits: readLimits(words.values("limit")),
       };
@@ -258,6 +262,10 @@ function read(name: CommandName, words: Words): Command {
     case "inspect":
     case "exists":
       return { kind: name, id };
+    case "verify":
+      return { kind: name, ids: words.rest, record: words.has("record") };
+    case "check":
+      return { kind: name, repair: words.has("repair"), deep: words.has("deep") };
     case "unshare":
       return { kind: name, program: words.rest };
     case "serve":

@@ -87,6 +87,10 @@ async function dispatch(command: Command, context: Context): Promise<number | vo
       return await (await import("./commands/size.ts")).size(command, context);
     case "info":
       return await (await import("./commands/info.ts")).info(context);
+    case "check":
+      return await (await import("./commands/check.ts")).check(command, context);
+    case "verify":
+      return await (await import("./commands/verify.ts")).verify(command, context);
     case "unshare":
       return await (await import("./commands/unshare.ts")).unshare(command, context);
     case "serve":

@@ -7,46 +7,9 @@
  */
 
 import type { DriverName } from "../drivers/registry.ts";
+import type { CommandSpec, OptionSpec, WordSpec } from "./command_spec.ts";
 
-/** What a shell may offer for a word. */
-export type Completion = "layer" | "file" | "directory" | "help" | readonly string[];
-
-/** An option. One without `value` is a flag. */
-export interface OptionSpec {
-  /** Without the dashes. */
-  name: string;
-  /** One letter. */
-  short?: string;
-  /** What stands for the value in the help. */
-  value?: string;
-  /** It may be given several times, and all of them count. */
-  repeatable?: true;
-  help: string;
-  completion?: Completion;
-  /** The first screen of the help only names it. */
-  isRare?: true;
-}
-
-/** A word that is no option. */
-export interface WordSpec {
-  name: string;
-  optional?: true;
-  repeatable?: true;
-  completion?: Completion;
-}
-
-/** A command. */
-export interface CommandSpec {
-  group: "Layers" | "Mounts" | "Queries" | "Other";
-  /** What it does, in at most 48 letters. */
-  summary: string;
-  words: readonly WordSpec[];
-  options: readonly OptionSpec[];
-  /** One command line that works. */
-  example: string;
-  /** What else there is to know, in whole sentences. */
-  notes?: string;
-}
+export type { CommandSpec, Completion, OptionSpec, WordSpec } from "./command_spec.ts";
 
 // A record, so that the type checker finds a driver that is missing here.
 const DRIVERS: Readonly<Record<DriverName, true>> = { overlay2: true, overlay: true, "containers-overlay": true };
@@ -169,6 +132,7 @@ export const COMMANDS = {
       { ...PARENT, help: "the layer below, where the layer has to be made first" },
       { name: "allow-missing-end", help: "take a tar without its two closing zero blocks" },
       DIGEST,
+      { name: "manifest", help: "write down what is in it, for lamina verify" },
       { name: "xattrs", value: "NS=POLICY", repeatable: true, help: "user, …: require, best-effort or drop" },
       { name: "limit", value: "NAME=N", repeatable: true, help: "entries, bytes, …: what an archive may ask for" },
     ],
@@ -301,6 +265,23 @@ export const COMMANDS = {
     words: [],
     options: [],
     example: "lamina info",
+  },
+  check: {
+    group: "Queries",
+    summary: "find what is wrong with the store",
+    words: [],
+    options: [
+      { name: "repair", help: "repair what can be told from elsewhere" },
+      { name: "deep", help: "look into all layers as well" },
+    ],
+    example: "lamina check --repair",
+  },
+  verify: {
+    group: "Queries",
+    summary: "compare layers with their manifests",
+    words: [{ ...LAYER, optional: true, repeatable: true }],
+    options: [{ name: "record", help: "make manifests of what is there now" }],
+    example: "lamina verify base",
   },
   unshare: {
     group: "Mounts",

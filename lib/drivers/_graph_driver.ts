@@ -13,24 +13,29 @@ import { parseLayerId } from "../layer_id.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { unmountBelow } from "../mount/unmount.ts";
 import { lockDirectory } from "../util/directory_lock.ts";
+import { checkStore } from "./_check_run.ts";
 import { DirectoryGetter } from "./_diff_getter.ts";
 import type { DriverHome } from "./_driver_home.ts";
 import { LayerViews } from "./_layer_views.ts";
+import { recordManifest, verifyLayer } from "./_layer_manifest.ts";
 import { sweepLeftovers } from "./_leftovers.ts";
 import type {
   ApplyOptions,
   ApplyResult,
   Change,
+  CheckOptions,
   CompareOptions,
   CreateOptions,
   DiffGetter,
   DiffOptions,
   DiffResult,
   FileDescriptor,
+  Finding,
   GetOptions,
   GraphDriver,
   LayerInfo,
   LayerMetadata,
+  ManifestDifference,
   MountedLayer,
   MountedView,
   RemapOptions,
@@ -38,6 +43,7 @@ import type {
   StatusEntry,
   ViewInfo,
   ViewOptions,
+  WorkOptions,
 } from "./driver.ts";
 
 /**
@@ -270,6 +276,28 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
       // What else somebody mounted below the home.
       unmountBelow(this.home);
     });
+  }
+
+  async *check(options: CheckOptions = {}): AsyncGenerator<Finding> {
+    try {
+      yield* checkStore(this.layerHome, options);
+    } catch (error) {
+      throw asStorageError(error, `Cannot check ${this.home}`);
+    }
+  }
+
+  recordManifest(unsafeId: string, options: WorkOptions = {}): Promise<void> {
+    return attempt(
+      `Cannot write down what is in layer "${unsafeId}"`,
+      () => recordManifest(this.layerHome, parseLayerId(unsafeId), options),
+    );
+  }
+
+  verify(unsafeId: string, options: WorkOptions = {}): Promise<ManifestDifference[] | undefined> {
+    return attempt(
+      `Cannot verify layer "${unsafeId}"`,
+      () => verifyLayer(this.layerHome, parseLayerId(unsafeId), options),
+    );
   }
 
   sweep(): Promise<string[]> {

@@ -107,15 +107,14 @@ export async function removeLayer(
 ): Promise<void> {
   const { layout } = home;
   const aside = `.lamina-remove-${randomId(10)}`;
-  {
-    using lock = await lockDirectory(layout.dir(id), "exclusive");
-    if (lock === undefined) return;
-    await requireUnused(home, id, force);
-    const released = await release();
-    renameat2(AT_FDCWD, layout.dir(id), AT_FDCWD, `${layout.home}/${aside}`, RENAME_NOREPLACE);
-    released();
-    home.syncNames(layout.home);
-  }
+  // Held to the end: the directory is then nobody's but ours, and a check can tell that somebody is at it.
+  using lock = await lockDirectory(layout.dir(id), "exclusive");
+  if (lock === undefined) return;
+  await requireUnused(home, id, force);
+  const released = await release();
+  renameat2(AT_FDCWD, layout.dir(id), AT_FDCWD, `${layout.home}/${aside}`, RENAME_NOREPLACE);
+  released();
+  home.syncNames(layout.home);
   await home.runner.run("remove", { directory: layout.home, name: aside });
 }
 

@@ -24,6 +24,7 @@ import {
   RENAME_EXCHANGE,
   RENAME_NOREPLACE,
   renameat2,
+  tryUnlinkat,
 } from "../../ffi/file.ts";
 import { lchownat, lutimesat } from "../../ffi/owner.ts";
 import { statat } from "../../ffi/stat.ts";
@@ -37,6 +38,7 @@ import { randomId } from "../util/random_id.ts";
 import { lockNewDirectory } from "../util/directory_lock.ts";
 import { removeTree } from "../util/remove_tree.ts";
 import type { LayerHome } from "./_layer_home.ts";
+import { MANIFEST } from "./_layer_manifest.ts";
 import { mountHidden } from "./_layer_trees.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
 import type { WorkOptions } from "./driver.ts";
@@ -118,8 +120,9 @@ function requireFree(home: LayerHome, id: string): void {
   }
 }
 
-/** Has the content of the layer at `dir` lie below a new, empty directory of the same kind. */
+/** Has the content of the layer at `dir`, of which its manifest is no longer true, lie below a new, empty directory of the same kind. */
 function rotate(dir: string, owner: Owner): void {
+  tryUnlinkat(AT_FDCWD, `${dir}/${MANIFEST}`);
   const diff = (n: number): string => `${dir}/diff${n === 0 ? "" : n}`;
   let count = 1;
   while (existsat(AT_FDCWD, diff(count))) count++;

@@ -43,31 +43,25 @@
 
 import type { IdMaps } from "../id_map.ts";
 import type { LayerQuota } from "../mount/project_quota.ts";
+import type { CheckOptions, Finding } from "./store_check.ts";
 import type { MountedView, ViewInfo, ViewOptions } from "./view_options.ts";
 import type {
   ApplyOptions,
   ApplyResult,
+  Change,
   CompareOptions,
   DiffOptions,
   DiffResult,
   FileDescriptor,
+  ManifestDifference,
   RemapOptions,
+  WorkOptions,
 } from "./work_options.ts";
 
 export type { LayerQuota } from "../mount/project_quota.ts";
+export * from "./store_check.ts";
 export * from "./view_options.ts";
 export * from "./work_options.ts";
-
-/** A change to one path, seen from the parent. */
-export type ChangeKind = "modify" | "add" | "delete";
-
-/** One line of `changes`. */
-export interface Change {
-  /** Absolute in the layer: begins with `/`. */
-  path: string;
-  /** What happened to it. */
-  kind: ChangeKind;
-}
 
 /** A name and a value that describe a driver, in the words that `docker info` shows. */
 export type StatusEntry = readonly [name: string, value: string];
@@ -364,6 +358,34 @@ export interface GraphDriver extends AsyncDisposable {
    * the names: layers half removed, and layers half made. What a living process is at stays. For the beginning of a service.
    */
   sweep(): Promise<string[]>;
+
+  /**
+   * Looks for damage, and with `repair` repairs what can be repaired from what is written elsewhere; store_check.ts tells
+   * what is looked for and what is done about it. Without `repair` nothing is changed. Findings come as they are found.
+   *
+   * @throws {StorageError} `invalid_argument`: `dockerRoot` is no data-root of dockerd; `aborted`.
+   *
+   * @example
+   * ```ts ignore
+   * for await (const { path, problem, action } of driver.check()) console.log(`${path} ${problem}: ${action}`);
+   * ```
+   */
+  check(options?: CheckOptions): AsyncIterable<Finding>;
+
+  /**
+   * Writes down what is in a layer, with a digest of each file, as `applyDiff` does with `manifest`. What was written down
+   * before is replaced.
+   *
+   * @throws {StorageError} `layer_not_found`, `layer_in_use` and `store_damaged`: it is not whole.
+   */
+  recordManifest(id: string, options?: WorkOptions): Promise<void>;
+
+  /**
+   * What in a layer is no longer as its manifest says; undefined if it has none.
+   *
+   * @throws {StorageError} `layer_not_found`; `store_damaged`: the manifest cannot be read.
+   */
+  verify(id: string, options?: WorkOptions): Promise<ManifestDifference[] | undefined>;
 
   /** Unmounts every view and every layer of the home, whoever mounted it. For the end of a service that owns the store. */
   cleanup(): Promise<void>;

@@ -17,6 +17,7 @@ import type { HomeSettings } from "./_driver_home.ts";
 import { attempt, HomeDriver, parentToCompare, requireOwnParent } from "./_graph_driver.ts";
 import { naiveDiffOf } from "./_legacy_content.ts";
 import { copyLayer, createLayer, removeLayer, restoreMountPoint } from "./_legacy_create.ts";
+import { recordManifest } from "./_layer_manifest.ts";
 import { LegacyHome } from "./_legacy_home.ts";
 import { optionsOfMount } from "./_mount_options.ts";
 import type {
@@ -154,10 +155,12 @@ export class LegacyOverlayDriver extends HomeDriver<LegacyHome> {
     diff: ReadableStream<Uint8Array> | FileDescriptor,
     options: ApplyOptions = {},
   ): Promise<ApplyResult> {
-    return attempt(`Cannot apply a diff to layer "${unsafeId}"`, () => {
+    return attempt(`Cannot apply a diff to layer "${unsafeId}"`, async () => {
       const id = parseLayerId(unsafeId);
       requireOwnParent(this.layerHome, id, options.parent);
-      return naiveDiffOf(this.layerHome, options).applyDiff(id, diff, options);
+      const result = await naiveDiffOf(this.layerHome, options).applyDiff(id, diff, options);
+      if (options.manifest) await recordManifest(this.layerHome, id, options);
+      return result;
     });
   }
 

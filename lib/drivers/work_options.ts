@@ -11,6 +11,7 @@ import type { SkippedFile } from "../archive/pack.ts";
 import type { IdMaps } from "../id_map.ts";
 import type { DroppedXattr, XattrNamespace, XattrPolicies } from "../archive/xattr_filter.ts";
 
+export type { ManifestChange, ManifestDifference } from "../archive/manifest.ts";
 export type { ArchiveLimits } from "../archive/limits.ts";
 export type { SkippedFile } from "../archive/pack.ts";
 export type { DroppedXattr, XattrNamespace, XattrPolicies, XattrPolicy } from "../archive/xattr_filter.ts";
@@ -29,6 +30,17 @@ export interface WorkOptions {
   signal?: AbortSignal;
   /** Called some ten times a second while the work goes on. */
   onProgress?: (progress: Progress) => void;
+}
+
+/** A change to one path, seen from the parent. */
+export type ChangeKind = "modify" | "add" | "delete";
+
+/** One line of `changes`. */
+export interface Change {
+  /** Absolute in the layer: begins with `/`. */
+  path: string;
+  /** What happened to it. */
+  kind: ChangeKind;
 }
 
 /**
@@ -76,6 +88,8 @@ export interface ApplyOptions extends WorkOptions {
   allowMissingEnd?: boolean;
   /** Computes the archive's digests while it is read, in another thread. */
   digest?: boolean;
+  /** Reads the layer's files when they are in place, and writes down their digests for `verify`. */
+  manifest?: boolean;
 }
 
 /** How a diff is written. */

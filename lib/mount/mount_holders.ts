@@ -38,6 +38,17 @@ export function findMountAt(target: string): MountHolder | undefined {
   return findMount(({ mountPoint }) => mountPoint === path ? target : undefined);
 }
 
+/** Where something is mounted below `directory`, in whatever mount namespace; relative to it. */
+export function mountPointsBelow(directory: string): Set<string> {
+  const prefix = `${pathInMountTable(directory)}/`;
+  const places = new Set<string>();
+  findMount(({ mountPoint }) => {
+    if (mountPoint.startsWith(prefix)) places.add(mountPoint.slice(prefix.length));
+    return undefined;
+  });
+  return places;
+}
+
 /** The first mount found of which `holds` tells the directory that it holds. */
 function findMount(holds: (mount: MountInfo) => string | undefined): MountHolder | undefined {
   const ours = namespaceOf("self");

@@ -79,6 +79,7 @@ const APPLY = {
   parent: undefined,
   allowMissingEnd: false,
   digest: false,
+  manifest: false,
   xattrs: {},
   limits: {},
 } as const;

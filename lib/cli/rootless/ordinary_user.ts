@@ -49,6 +49,8 @@ const NEEDS: Readonly<Record<CommandName, Need>> = {
   changes: "namespace",
   size: "namespace",
   info: "namespace",
+  check: "namespace",
+  verify: "namespace",
   serve: "lasting namespace",
   unshare: "reading",
   completions: "no store",
