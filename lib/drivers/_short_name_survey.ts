@@ -87,7 +87,8 @@ function readNamesInUse(home: string, homeFd: number): ReadonlySet<string> | und
     const isRemoved = REMOVED_REGEXP.test(entry);
     if (!isRemoved && (!IN_THE_MAKING_REGEXP.test(entry) || leftOver.has(entry))) continue;
     const { text } = readStoreFile(homeFd, `${entry}/link`);
-    if (text !== undefined) inUse.add(text);
+    // A file has its name a moment before it has its content.
+    if (text !== undefined && isShortName(text)) inUse.add(text);
     else if (!isRemoved) return undefined;
   }
   return inUse;

@@ -6,13 +6,3 @@ export async function namesIn(directory: string): Promise<string[]> {
   for await (const { name } of Deno.readDir(directory)) names.push(name);
   return names.sort();
 }
-
-/** As {@linkcode namesIn}; none where there is no directory. */
-export async function existingNames(directory: string): Promise<string[]> {
-  try {
-    return await namesIn(directory);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
-  }
-}

@@ -28,7 +28,7 @@ const DAMAGES: readonly (Damage & { driver: DriverName })[] = [
     name: "strays: a directory, a file, a link, a name that is no text",
     script: "mkdir stray; echo >.file; ln -s base link; echo >$'\\xff\\xfe'; mkdir lost+found; echo >lost+found/stray",
     finds: ["stray", "stray", "stray", "stray"],
-    moves: [/^\.file$/, /^link$/, /^stray$/, /^stray\.1$/, /^\ufffd\ufffd$/],
+    moves: [/^\.file$/, /^link$/, /^stray$/, /^stray\.1$/, /^\\377\\376$/],
   },
   {
     driver: "overlay2",
@@ -198,6 +198,54 @@ testNeeding(NEEDS, "check() of mounted layers, and of a mount that lamina did no
     "stray",
   ]);
   assertEquals(mountPointsBelow(driver.home).sort(), [job.path, `${driver.home}/other/merged`].sort());
+});
+
+testNeeding(
+  NEEDS,
+  "check() leaves alone what is mounted in another mount namespace, its mount point and its count",
+  async () => {
+    await using directory = await TempDir.make();
+    await using driver = await openIn(directory, "overlay2");
+    await fillStore(driver);
+    await driver.createReadWrite("job", { parent: "top" });
+    await seen(driver, "job");
+    const counts = `$(echo ${directory.join("run")}/overlay2-*/mounts)`;
+    const options = "lowerdir=top/diff:mid/diff,upperdir=job/diff,workdir=job/work";
+    const script = `mkdir job/merged; mount -t overlay overlay -o ${options} job/merged; ln -s 1 ${counts}/job
+    echo mounted; read || echo still >job/merged/file; cat job/diff/file`;
+    await using holder = new Deno.Command("unshare", {
+      args: ["--mount", "bash", "-ec", script],
+      cwd: driver.home,
+      stdin: "piped",
+      stdout: "piped",
+    }).spawn();
+    const said = holder.stdout.pipeThrough(new TextDecoderStream()).getReader();
+    assertEquals((await said.read()).value, "mounted\n");
+    assertEquals(await findingsOf(driver, { repair: true }), []);
+    await holder.stdin.close();
+    assertEquals((await said.read()).value, "still\n");
+    await said.cancel();
+    await holder.status;
+    // Now it is nobody's.
+    assertEquals(codesOf(await findingsOf(driver, { repair: true })), ["count_stale", "mount_point_left"]);
+    assertEquals(await findingsOf(driver), []);
+  },
+);
+
+testNeeding(NEEDS, "two who repair at the same time bring the store back once", async () => {
+  await using directory = await TempDir.make();
+  await using first = await openIn(directory, "overlay2");
+  await using second = await openIn(directory, "overlay2");
+  await fillStore(first);
+  const before = await seen(first, "top");
+  await runOk("bash", ["-ec", ": >base/link; rm mid/link; rm -r l; : >mid/lower; mkdir stray; mkdir mid/merged"], {
+    cwd: first.home,
+  });
+  const found = await Promise.all([first, second].map((driver) => findingsOf(driver, { repair: true })));
+  assertEquals(found.flat().filter(({ repaired, failure }) => !repaired && failure === undefined), []);
+  assertEquals(await findingsOf(first), []);
+  assertEquals(await seen(first, "top"), before);
+  assertEquals(await namesIn(`${first.home}/lost+found`), ["stray"]);
 });
 
 for (

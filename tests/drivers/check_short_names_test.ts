@@ -3,8 +3,12 @@
 /** Each damage to the names of layers and to what lies below them: found, left alone by a look, and repaired. */
 
 import "../_helpers/warm_libc.ts";
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { openDriver } from "../../lib/drivers/registry.ts";
+import { SILENT } from "../../lib/log.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
-import { type Damage, testDamage } from "./_damaged_store.ts";
+import { TempDir } from "../_helpers/temp_dir.ts";
+import { type Damage, fillStore, findingsOf, openIn, testDamage } from "./_damaged_store.ts";
 
 const NEEDS = [needsRoot, needsOverlay];
 /** A short name that nobody has. */
@@ -217,3 +221,48 @@ for (const damage of DAMAGES) {
   if (!damage.finds.some((code) => /^(lower_(missing|empty|gone)|work_missing)$/.test(code))) continue;
   testNeeding(NEEDS, `check() of containers-overlay: ${damage.name}`, () => testDamage("containers-overlay", damage));
 }
+
+for (
+  const [name, books] of [
+    ["no JSON", "{"],
+    ["no list", "{}"],
+    ["without ids", "[{}]"],
+    ["with a parent that leads out", JSON.stringify([{ id: "top", parent: "../etc" }])],
+  ] as const
+) {
+  testNeeding(NEEDS, `check() of containers-overlay tells of a layers.json ${name}, and does without`, async () => {
+    await using directory = await TempDir.make();
+    const warnings: string[] = [];
+    await using driver = await openDriver({
+      root: directory.join("root"),
+      runRoot: directory.join("run"),
+      driver: "containers-overlay",
+      work: "in-place",
+      logger: { ...SILENT, warn: (message) => warnings.push(message) },
+    });
+    await fillStore(driver);
+    await Deno.mkdir(`${driver.home}-layers`);
+    await Deno.writeTextFile(`${driver.home}-layers/layers.json`, books);
+    assertEquals(await findingsOf(driver), []);
+    assertEquals(warnings.length, 1);
+    assertStringIncludes(warnings[0]!, `${driver.home}-layers/layers.json`);
+  });
+}
+
+testNeeding(
+  NEEDS,
+  "check() of containers-overlay tells what layers.json does not know, and what is not in layers.json",
+  async () => {
+    await using directory = await TempDir.make();
+    await using driver = await openIn(directory, "containers-overlay");
+    await fillStore(driver);
+    await Deno.mkdir(`${driver.home}-layers`);
+    const layers = (...ids: string[]): string => JSON.stringify(ids.map((id) => ({ id })));
+    await Deno.writeTextFile(`${driver.home}-layers/layers.json`, layers("base", "mid"));
+    await Deno.writeTextFile(`${driver.home}-layers/volatile-layers.json`, layers("top"));
+    const findings = await findingsOf(driver, { repair: true });
+    assertEquals(findings.map(({ code, layer, sizeBytes }) => [code, layer, sizeBytes]), [
+      ["layer_unreferenced", "other", 10],
+    ]);
+  },
+);
