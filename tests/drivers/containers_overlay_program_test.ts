@@ -241,14 +241,6 @@ testNeeding(
   },
 );
 
-testNeeding(NEEDS, "the kernel maps no owners of a mount", async () => {
-  await using directory = await TempDir.make();
-  await using driver = await open(directory);
-  await driver.create("base");
-  const error = await assertFails(driver.get("base", { idMaps: { uidMaps: [], gidMaps: [] } }), "not_supported");
-  assertStringIncludes(error.hint ?? "", "mount_program");
-});
-
 testNeeding(NEEDS, "a home with a colon in its path is refused by name, and nothing is mounted", async () => {
   await using directory = await TempDir.make();
   await using driver = await openDriver({ ...FUSE, root: directory.join("a:b"), runRoot: directory.join("run") });
