@@ -20,8 +20,9 @@ export class BegunStream {
   }
 
   /** Waits for the first bytes of `stream`, or its end; rejects where it fails before. */
-  static async of(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<BegunStream> {
-    const reader = stream.getReader();
+  static async of(stream: ReadableStream<Uint8Array>): Promise<BegunStream> {
+    // Deno 2.4 does not say of a body that its memory is not shared.
+    const reader = (stream as ReadableStream<Uint8Array<ArrayBuffer>>).getReader();
     for (;;) {
       const { value, done } = await reader.read();
       if (done || value.length > 0) return new BegunStream(reader, value);

@@ -29,7 +29,7 @@ import {
 } from "./docker_wire.ts";
 import { failureOf, readJsonObject, RequestError, requiredField, type UnsafeFields } from "./protocol.ts";
 import type { Face } from "./server.ts";
-import { WorkQueue } from "./work_queue.ts";
+import type { WorkQueue, WorkQueues } from "./work_queue.ts";
 
 /** What a plugin is made of. */
 export interface DockerPluginOptions {
@@ -41,8 +41,8 @@ export interface DockerPluginOptions {
   stateFile: string;
   /** Opens a driver on the home that dockerd names. */
   open: OpenHome;
-  /** How many diffs, and how many other long jobs, run at once. */
-  mostJobs: number;
+  /** Where long jobs wait for their turn. */
+  queues: WorkQueues;
   logger: Logger;
 }
 
@@ -75,13 +75,13 @@ export class DockerPlugin implements Face {
   /** Applies at work, by layer. */
   readonly #applies = new Map<string, RunningApply>();
 
-  constructor({ name, socket, stateFile, open, mostJobs, logger }: DockerPluginOptions) {
+  constructor({ name, socket, stateFile, open, queues, logger }: DockerPluginOptions) {
     this.name = `graph driver plugin "${name}"`;
     this.socket = socket;
     this.#homes = new DockerHomes(stateFile, open);
     this.#logger = logger;
-    this.#diffs = new WorkQueue(mostJobs);
-    this.#others = new WorkQueue(mostJobs);
+    this.#diffs = queues.diffs;
+    this.#others = queues.others;
   }
 
   async answer(request: Request, end: AbortSignal): Promise<Response> {
@@ -110,7 +110,8 @@ export class DockerPlugin implements Face {
   }
 
   #failed(method: string, error: unknown): Response {
-    const { status, code, message } = failureOf(error, `Cannot carry out ${method}`);
+    const { status, code, hint, ...failure } = failureOf(error, `Cannot carry out ${method}`);
+    const message = hint === undefined ? failure.message : `${failure.message} (${hint})`;
     if (status >= 500) this.#logger.warn(`${method}: ${message}`);
     else this.#logger.debug(`${method}: ${message}`);
     return jsonResponse({ Err: message, Code: code }, status);

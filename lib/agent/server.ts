@@ -24,6 +24,8 @@ export interface Face {
    * @param end Ends the work: the agent can wait for it no longer. That a client went away, `request.signal` tells.
    */
   answer(request: Request, end: AbortSignal): Promise<Response>;
+  /** Ends answers that have no end of their own: the agent takes no more callers. */
+  leave?(): void;
 }
 
 /** How long cancelled work may take to clear away what it made. */
@@ -33,6 +35,7 @@ const CLOSE_MS = 500;
 
 /** A socket in use. */
 interface Listener {
+  face: Face;
   place: SocketPlace;
   server: Deno.HttpServer;
 }
@@ -78,7 +81,7 @@ export class AgentServer {
             return face.answer(request, this.#end.signal);
           }),
       );
-      this.#listeners.push({ place, server });
+      this.#listeners.push({ face, place, server });
     } catch (error) {
       throw asStorageError(error, `Cannot listen on ${face.socket}`);
     }
@@ -96,7 +99,10 @@ export class AgentServer {
    * @returns Whether all of it came to an end.
    */
   async stop(graceMs: number): Promise<boolean> {
-    for (const { place } of this.#listeners) await place.leave();
+    for (const { face, place } of this.#listeners) {
+      await place.leave();
+      face.leave?.();
+    }
     if (!await this.#isIdleWithin(graceMs)) this.#end.abort();
     const hasEnded = await this.#isIdleWithin(CLEAR_AWAY_MS);
     // Not awaited for ever: a caller may not have sent all of what he was refused.

@@ -11,13 +11,24 @@
 
 import { StorageError } from "../errors.ts";
 
+/** The queues of an agent, for all of its faces. */
+export interface WorkQueues {
+  readonly diffs: WorkQueue;
+  readonly others: WorkQueue;
+}
+
 /** At most so many jobs at once; the others wait, the first that came being the first that gets its turn. */
 export class WorkQueue {
   #free: number;
   readonly #waiting: (() => void)[] = [];
 
-  constructor(mostAtOnce: number) {
+  constructor(readonly mostAtOnce: number) {
     this.#free = mostAtOnce;
+  }
+
+  /** How many have their turn. */
+  get running(): number {
+    return this.mostAtOnce - this.#free;
   }
 
   /** How many wait. */

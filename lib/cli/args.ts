@@ -38,6 +38,8 @@ export interface Settings {
   root: string | undefined;
   runRoot: string | undefined;
   home: string | undefined;
+  /** Of an agent; left out, the store is opened by this process. */
+  socket: string | undefined;
   driver: DriverName | undefined;
   /** Where dockerd keeps its books; names of images and containers stand for layers then. */
   dockerRoot: string | undefined;
@@ -99,7 +101,13 @@ export type Command =
   | { kind: "inspect"; id: string }
   | { kind: "exists"; id: string }
   | { kind: "mounts" | "cleanup" | "ls" | "tree" | "info" | "version" }
-  | { kind: "serve"; dockerPlugin: string; dockerPluginDir: string; mostJobs: number | undefined; graceMs: number }
+  | {
+    kind: "serve";
+    dockerPlugin: string | undefined;
+    dockerPluginDir: string;
+    mostJobs: number | undefined;
+    graceMs: number;
+  }
   | { kind: "completions"; shell: typeof SHELLS[number] }
   | { kind: "help"; about: CommandName | HelpTopic | undefined };
 
@@ -153,6 +161,9 @@ function checkWordCount(rest: readonly string[], name: CommandName): void {
   }
 }
 
+/** Options that say how a store is opened. */
+const STORE_OPTIONS = ["root", "run-root", "home", "driver", "storage-opt", "mount-api", "sync"] as const;
+
 function readSettings(
   words: Words,
   env: (name: string) => string | undefined,
@@ -167,10 +178,18 @@ function readSettings(
       command,
     });
   }
+  const socket = words.value("socket");
+  const stray = socket === undefined || command === "serve"
+    ? undefined
+    : STORE_OPTIONS.find((name) => words.names(name));
+  if (stray !== undefined) {
+    throw new UsageError(`--socket and --${stray} exclude each other: the agent has opened its store`, { command });
+  }
   return {
     root: root ?? (home === undefined ? dockerRoot ?? (env("LAMINA_ROOT") || undefined) : undefined),
     runRoot: words.value("run-root") ?? (env("LAMINA_RUN_ROOT") || undefined),
     home,
+    socket,
     driver: chosen(driver, DRIVER_CHOICES, "--driver", command) as DriverName | undefined,
     dockerRoot,
     storageOptions: words.values("storage-opt"),
@@ -345,12 +364,7 @@ const GRACE_SECONDS = 10;
 
 function readServe(words: Words): Command {
   const dockerPlugin = words.value("docker-plugin");
-  if (dockerPlugin === undefined) {
-    throw new UsageError('"lamina serve" needs --docker-plugin NAME: there is nothing else to serve', {
-      command: "serve",
-    });
-  }
-  if (!isLayerId(dockerPlugin)) {
+  if (dockerPlugin !== undefined && !isLayerId(dockerPlugin)) {
     throw new UsageError(`--docker-plugin does not take ${JSON.stringify(dockerPlugin)}`, {
       command: "serve",
       hint: "it takes letters, digits, '_', '.' and '-', the first one a letter or digit",

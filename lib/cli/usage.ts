@@ -88,6 +88,13 @@ export const GLOBAL_OPTIONS = [
     completion: "directory",
     isRare: true,
   },
+  {
+    name: "socket",
+    value: "PATH",
+    help: "have the agent that listens there do it",
+    completion: "file",
+    isRare: true,
+  },
   { name: "driver", value: "NAME", help: "LAMINA_DRIVER, or what the store says", completion: DRIVER_CHOICES },
   {
     name: "docker-root",
@@ -300,7 +307,7 @@ export const COMMANDS = {
       { name: "jobs", value: "N", help: "long jobs of a kind at once (as many as processors)" },
       { name: "grace", value: "SECONDS", help: "how long SIGTERM lets work go on (10)" },
     ],
-    example: "lamina serve --docker-plugin lamina",
+    example: "lamina serve --socket /run/lamina/lamina.sock",
   },
   completions: {
     group: "Other",

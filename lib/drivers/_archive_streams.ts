@@ -8,7 +8,7 @@
 
 import { close } from "../../ffi/file.ts";
 import { StorageError } from "../errors.ts";
-import { isSourceFailure, pipeFromStream, pipeToStream, pump, streamOf } from "../util/pipe_stream.ts";
+import { isSourceFailure, pipeFromStream, pump, streamWrittenBy } from "../util/pipe_stream.ts";
 import type { Logger } from "../log.ts";
 import type { DiffResult, FileDescriptor, WorkOptions } from "./driver.ts";
 
@@ -16,20 +16,16 @@ import type { DiffResult, FileDescriptor, WorkOptions } from "./driver.ts";
  * What `write` writes to its descriptor, as a stream. `write` runs in another thread, and ends when its signal says so.
  * A stream has no place for the files that were left out: who wants them as data writes to a descriptor.
  */
-export async function streamWrittenBy(
+export async function diffWrittenBy(
   write: (archiveFd: number, signal: AbortSignal) => Promise<DiffResult>,
   { signal }: WorkOptions,
   logger: Logger,
 ): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
-  const { writeFd, reader } = await pipeToStream();
-  const abort = new AbortController();
-  const either = signal === undefined ? abort.signal : AbortSignal.any([abort.signal, signal]);
-  // The writing end closes with the work: that is the end the reader sees.
-  const work = write(writeFd, either).finally(() => close(writeFd));
-  work.then(({ skipped }) => {
+  const { stream, result } = await streamWrittenBy(write, signal);
+  result.then(({ skipped }) => {
     for (const { path, reason } of skipped) logger.warn(`left out ${path}: ${reason}`);
   }, () => {});
-  return streamOf(reader, work, () => abort.abort());
+  return stream;
 }
 
 /** Gives `diff` to `use` as a descriptor. A stream goes through a pipe, whose other end is filled meanwhile. */

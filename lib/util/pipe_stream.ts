@@ -50,6 +50,29 @@ export function isSourceFailure(error: unknown): boolean {
   return !(error instanceof DOMException && error.name === "AbortError");
 }
 
+/** A stream, and how the work ends that writes it. */
+export interface WrittenStream<T> {
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>;
+  /** Settles before the stream ends. */
+  result: Promise<T>;
+}
+
+/**
+ * What `write` writes to its descriptor, as a stream. `write` runs in another thread, and ends when its signal says so:
+ * when `signal` does, or when nobody wants the rest.
+ */
+export async function streamWrittenBy<T>(
+  write: (writeFd: number, signal: AbortSignal) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<WrittenStream<T>> {
+  const { writeFd, reader } = await pipeToStream();
+  const abort = new AbortController();
+  const either = signal === undefined ? abort.signal : AbortSignal.any([abort.signal, signal]);
+  // The writing end closes with the work: that is the end the reader sees.
+  const result = write(writeFd, either).finally(() => close(writeFd));
+  return { stream: streamOf(reader, result, () => abort.abort()), result };
+}
+
 /**
  * What comes out of `reader` as a stream, which ends well only if `work`, which fills the pipe, does: its failure is the
  * stream's. `cancel` is called when nobody wants the rest.

@@ -9,6 +9,7 @@ const DEFAULTS: Settings = {
   root: undefined,
   runRoot: undefined,
   home: undefined,
+  socket: undefined,
   driver: undefined,
   dockerRoot: undefined,
   storageOptions: [],

@@ -66,13 +66,15 @@ export interface Expectations {
   baseInImageStore?: boolean;
   /** Whether no layer can be written in: only what images need is tested. */
   imagesOnly?: boolean;
+  /** How a store is opened, if not by this process. */
+  open?: (options: OpenOptions) => Promise<GraphDriver>;
 }
 
 /** Adds the tests to the run, under `name`. */
 export function driverSuite(
   name: string,
   options: OpenOptions,
-  { templates, seesLinks = false, baseInImageStore = false, imagesOnly = false }: Expectations,
+  { templates, seesLinks = false, baseInImageStore = false, imagesOnly = false, open = openDriver }: Expectations,
 ): void {
   function test(title: string, body: (store: TestStore) => Promise<void>): void {
     testNeeding([needsRoot, needsOverlay], `${name}: ${title}`, async () => {
@@ -80,7 +82,7 @@ export function driverSuite(
       const places = { root: directory.join("root"), runRoot: directory.join("run") };
       const imageStores = baseInImageStore ? [`imagestore=${await directory.mkdir("store")}`] : [];
       const all = [...options.options ?? [], ...imageStores];
-      await using driver = await openDriver({ ...options, ...places, options: all });
+      await using driver = await open({ ...options, ...places, options: all });
       await body({ driver, directory });
     });
   }

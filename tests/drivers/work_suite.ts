@@ -44,12 +44,16 @@ async function gzip(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuf
 }
 
 /** Adds the tests to the run, under `name`. */
-export function workSuite(name: string, options: OpenOptions): void {
+export function workSuite(
+  name: string,
+  options: OpenOptions,
+  open: (options: OpenOptions) => Promise<GraphDriver> = openDriver,
+): void {
   function test(title: string, body: (store: TestStore) => Promise<void>): void {
     testNeeding([needsRoot, needsOverlay], `${name}: ${title}`, async () => {
       await using directory = await TempDir.make();
       const places = { root: directory.join("root"), runRoot: directory.join("run") };
-      await using driver = await openDriver({ ...options, ...places });
+      await using driver = await open({ ...options, ...places });
       await body({ driver, directory });
     });
   }

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * A driver that lives in an agent: every method is a request to it. What it promises, driver.ts says; the agent's errors
+ * come back as they were. Archives go through the socket as streams.
+ *
+ * @module
+ */
+
+import type {
+  ApplyOptions,
+  ApplyResult,
+  Change,
+  CompareOptions,
+  CreateOptions,
+  DiffGetter,
+  DiffOptions,
+  DiffResult,
+  FileDescriptor,
+  GetOptions,
+  GraphDriver,
+  LayerInfo,
+  LayerMetadata,
+  MountedLayer,
+  RemapOptions,
+  RemoveOptions,
+  StatusEntry,
+} from "../drivers/driver.ts";
+import type { IdMaps } from "../id_map.ts";
+import { parseLayerId } from "../layer_id.ts";
+import { absolutePath } from "../util/absolute_path.ts";
+import { streamFromFd, writeStreamToFd } from "../util/fd_stream.ts";
+import { type layerOnWire, queryOf } from "./api_wire.ts";
+import { ClientConnection, type RunningJob } from "./client_connection.ts";
+
+/** How an agent is found. */
+export interface ConnectOptions {
+  /** The socket on which it listens. */
+  socket?: string;
+}
+
+/** Where an agent listens unless told otherwise. */
+export const DEFAULT_SOCKET = "/run/lamina/lamina.sock";
+
+/** What `/v1/info` answers. */
+interface AgentInfo {
+  driver: string;
+  home: string;
+  supportsShifting: boolean;
+  status: { name: string; value: string }[];
+}
+
+/**
+ * Connects to an agent (`lamina serve`), whose store is then used like one that was opened. Layers lie on this host:
+ * paths that `get` and `getMetadata` tell are the agent's. Disposing it gives back its mounts, and leaves the agent alone.
+ *
+ * @throws {StorageError} `agent_unreachable`: nobody listens there, or not for this user.
+ *
+ * @example
+ * ```ts ignore
+ * import { connect } from "lamina";
+ *
+ * await using driver = await connect({ socket: "/run/lamina/lamina.sock" });
+ * for await (const layer of driver.layers()) console.log(layer.id);
+ * ```
+ */
+export async function connect({ socket = DEFAULT_SOCKET }: ConnectOptions = {}): Promise<GraphDriver> {
+  using undo = new DisposableStack();
+  const connection = undo.use(new ClientConnection(absolutePath(socket)));
+  const { driver, home } = await connection.json<AgentInfo>({ verb: "GET", path: "/v1/health" });
+  const remote = new RemoteDriver(connection, driver, home);
+  undo.move();
+  return remote;
+}
+
+class RemoteDriver implements GraphDriver {
+  /** Where `get` of this object mounted what `put` did not give back, once for each time. */
+  readonly #held = new Map<string, string[]>();
+
+  constructor(readonly connection: ClientConnection, readonly name: string, readonly home: string) {}
+
+  create(id: string, options: CreateOptions = {}): Promise<void> {
+    return this.#create({ id, ...options });
+  }
+
+  createReadWrite(id: string, options: CreateOptions = {}): Promise<void> {
+    return this.#create({ id, ...options, readWrite: true });
+  }
+
+  createFromTemplate(id: string, template: string, options: CreateOptions = {}): Promise<void> {
+    return this.#create({ id, ...options, template });
+  }
+
+  async #create(json: Record<string, unknown>): Promise<void> {
+    await this.connection.json({ verb: "POST", path: "/v1/layers", json });
+  }
+
+  async remove(id: string, { force = false }: RemoveOptions = {}): Promise<void> {
+    const query = new URLSearchParams(force ? { force: "true" } : {});
+    await this.connection.json({ verb: "DELETE", path: pathOf(id), query });
+    this.#held.delete(id);
+  }
+
+  async get(id: string, options: GetOptions = {}): Promise<MountedLayer> {
+    const { path } = await this.connection.json<{ path: string }>({
+      verb: "POST",
+      path: pathOf(id, "mount"),
+      json: options,
+    });
+    this.#held.set(id, [...this.#held.get(id) ?? [], path]);
+    let isHeld = true;
+    const release = async (): Promise<void> => {
+      if (!isHeld) return;
+      isHeld = false;
+      await this.#release(id, path);
+    };
+    return { id, path, [Symbol.asyncDispose]: release };
+  }
+
+  async put(id: string): Promise<void> {
+    const path = pathOf(id, "mount");
+    this.#forget(id);
+    await this.connection.json({ verb: "DELETE", path });
+  }
+
+  #forget(id: string): void {
+    const held = this.#held.get(id) ?? [];
+    if (held.length > 1) held.pop();
+    else this.#held.delete(id);
+  }
+
+  /** As `put`, but for a layer that was shown as it lies: it has no mount, or one that others made. */
+  async #release(id: string, path: string): Promise<void> {
+    if ((await this.getMetadata(id)).mergedDir === path) await this.put(id);
+    else this.#forget(id);
+  }
+
+  async exists(id: string): Promise<boolean> {
+    const answer = await this.connection.json<{ exists: boolean }>({ verb: "GET", path: pathOf(id, "exists") });
+    return answer.exists;
+  }
+
+  async *layers(): AsyncGenerator<LayerInfo> {
+    type Layer = ReturnType<typeof layerOnWire>;
+    const layers = await this.connection.json<Layer[]>({ verb: "GET", path: "/v1/layers" });
+    for (const { id, parent, depth, mounted } of layers) yield { id, parent: parent ?? undefined, depth, mounted };
+  }
+
+  async status(): Promise<StatusEntry[]> {
+    const { status } = await this.#info();
+    return status.map(({ name, value }) => [name, value] as const);
+  }
+
+  async supportsShifting(): Promise<boolean> {
+    return (await this.#info()).supportsShifting;
+  }
+
+  #info(): Promise<AgentInfo> {
+    return this.connection.json({ verb: "GET", path: "/v1/info" });
+  }
+
+  async getMetadata(id: string): Promise<LayerMetadata> {
+    return await this.connection.json({ verb: "GET", path: pathOf(id, "metadata") });
+  }
+
+  async diff(id: string, options: DiffOptions = {}): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
+    const begun = Promise.withResolvers<ReadableStream<Uint8Array<ArrayBuffer>>>();
+    this.#diff(id, options, (archive, job) => {
+      const over = Promise.withResolvers<void>();
+      begun.resolve(explained(archive, job, over.resolve));
+      // The signal counts until the stream is over.
+      return over.promise;
+    }).catch(begun.reject);
+    return await begun.promise;
+  }
+
+  async diffTo(id: string, output: FileDescriptor, options: DiffOptions = {}): Promise<DiffResult> {
+    return await this.#diff(id, options, async (archive, job) => {
+      await writeStreamToFd(explained(archive, job, () => {}), output.fd);
+      return (await job.report()).result as DiffResult;
+    });
+  }
+
+  async #diff<T>(
+    id: string,
+    options: DiffOptions,
+    use: (archive: ReadableStream<Uint8Array<ArrayBuffer>>, job: RunningJob) => Promise<T>,
+  ): Promise<T> {
+    const request = { verb: "GET", path: pathOf(id, "diff"), query: queryOf(options) } as const;
+    return await this.connection.long(request, options, (answer, job) => use(bodyOf(answer), job));
+  }
+
+  async applyDiff(
+    id: string,
+    diff: ReadableStream<Uint8Array> | FileDescriptor,
+    options: ApplyOptions = {},
+  ): Promise<ApplyResult> {
+    const archive = diff instanceof ReadableStream ? diff : streamFromFd(diff.fd);
+    const request = { verb: "PUT", path: pathOf(id, "diff"), query: queryOf(options), archive } as const;
+    return await this.connection.long(request, options, (answer) => answer.json() as Promise<ApplyResult>);
+  }
+
+  async diffSize(id: string, options: CompareOptions = {}): Promise<number> {
+    const request = { verb: "GET", path: pathOf(id, "size"), query: queryOf(options) } as const;
+    const answer = (response: Response): Promise<{ sizeBytes: number }> => response.json();
+    return (await this.connection.long(request, options, answer)).sizeBytes;
+  }
+
+  async changes(id: string, options: CompareOptions = {}): Promise<Change[]> {
+    const request = { verb: "GET", path: pathOf(id, "changes"), query: queryOf(options) } as const;
+    return await this.connection.long(request, options, (answer) => answer.json() as Promise<Change[]>);
+  }
+
+  async updateLayerIdMap(
+    id: string,
+    from: IdMaps | undefined,
+    to: IdMaps | undefined,
+    { mountLabel, ...work }: RemapOptions = {},
+  ): Promise<void> {
+    const request = { verb: "POST", path: pathOf(id, "owners"), json: { from, to, mountLabel } } as const;
+    await this.connection.long(request, work, (answer) => answer.json() as Promise<unknown>);
+  }
+
+  async diffGetter(id: string): Promise<DiffGetter> {
+    const path = pathOf(id, "files");
+    await this.connection.json({ verb: "GET", path });
+    const open = async (unsafePath: string): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> => {
+      const query = new URLSearchParams({ path: unsafePath });
+      return bodyOf(await this.connection.send({ verb: "GET", path, query }));
+    };
+    return { open, [Symbol.asyncDispose]: (): Promise<void> => Promise.resolve() };
+  }
+
+  async cleanup(): Promise<void> {
+    await this.connection.json({ verb: "POST", path: "/v1/cleanup" });
+    this.#held.clear();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      for (const [id, paths] of [...this.#held]) {
+        for (const path of [...paths]) await this.#release(id, path);
+      }
+    } finally {
+      this.connection[Symbol.dispose]();
+    }
+  }
+}
+
+/** The path of what an agent has of a layer. An id that can be none has no path, and none is asked for. */
+function pathOf(id: string, what?: string): string {
+  const path = `/v1/layers/${parseLayerId(id)}`;
+  return what === undefined ? path : `${path}/${what}`;
+}
+
+/** Deno 2.4 does not say of a body that its memory is not shared. */
+function bodyOf({ body }: Response): ReadableStream<Uint8Array<ArrayBuffer>> {
+  return body as ReadableStream<Uint8Array<ArrayBuffer>>;
+}
+
+/**
+ * An archive that breaks off for the reason that the job has.
+ *
+ * @param onEnd Called when it has ended, well or not, or was cancelled.
+ */
+function explained(
+  archive: ReadableStream<Uint8Array<ArrayBuffer>>,
+  job: RunningJob,
+  onEnd: () => void,
+): ReadableStream<Uint8Array<ArrayBuffer>> {
+  const reader = archive.getReader();
+  return new ReadableStream<Uint8Array<ArrayBuffer>>({
+    async pull(controller): Promise<void> {
+      try {
+        const { value, done } = await reader.read();
+        if (!done) return controller.enqueue(value);
+        controller.close();
+        onEnd();
+      } catch (error) {
+        controller.error(await job.failure(job.connection.unreachable(error)));
+        onEnd();
+      }
+    },
+    async cancel(reason): Promise<void> {
+      onEnd();
+      await reader.cancel(reason);
+    },
+  }, { highWaterMark: 0 });
+}
