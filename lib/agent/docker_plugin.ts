@@ -94,7 +94,7 @@ export class DockerPlugin implements Face {
       switch (method) {
         case "Plugin.Activate":
           requirePost(request);
-          return Response.json({ Implements: ["GraphDriver"] }, { headers: { "content-type": JSON_TYPE } });
+          return jsonResponse({ Implements: ["GraphDriver"] });
         case "GraphDriver.Diff":
           requirePost(request);
           return await this.#diff({ fields: await readJsonObject(request), signal });

@@ -8,7 +8,6 @@
 
 import { dirname } from "node:path/posix";
 import { asStorageError } from "../errors.ts";
-import type { Logger } from "../log.ts";
 import { makeRunDirectory } from "../util/run_file.ts";
 import { type SocketPlace, takeSocketPlace } from "../util/unix_socket.ts";
 
@@ -56,13 +55,10 @@ export class AgentServer {
    * @throws {StorageError} `socket_in_use`: another process listens there, which the message names; `invalid_argument`:
    * what is there is no socket; `permission_denied`.
    */
-  static async listen(faces: readonly Face[], logger: Logger): Promise<AgentServer> {
+  static async listen(faces: readonly Face[]): Promise<AgentServer> {
     const agent = new AgentServer();
     try {
-      for (const face of faces) {
-        await agent.#listen(face);
-        logger.info(`${face.name} listens on ${face.socket}`);
-      }
+      for (const face of faces) await agent.#listen(face);
     } catch (error) {
       await agent.stop(0);
       throw error;

@@ -10,9 +10,9 @@ import type { ApplyOptions, XattrNamespace } from "../drivers/driver.ts";
 import type { DriverName } from "../drivers/registry.ts";
 import { StorageError } from "../errors.ts";
 import { type IdMap, type IdMaps, parseIdMap } from "../id_map.ts";
-import { isLayerId } from "../layer_id.ts";
 import { parseSize } from "../units.ts";
 import { readLimits, readXattrNamespaces, readXattrPolicies } from "./archive_options.ts";
+import { readServeOptions, type ServeOptions } from "./serve_options.ts";
 import {
   COMMAND_NAMES,
   type CommandName,
@@ -101,13 +101,7 @@ export type Command =
   | { kind: "inspect"; id: string }
   | { kind: "exists"; id: string }
   | { kind: "mounts" | "cleanup" | "ls" | "tree" | "info" | "version" }
-  | {
-    kind: "serve";
-    dockerPlugin: string | undefined;
-    dockerPluginDir: string;
-    mostJobs: number | undefined;
-    graceMs: number;
-  }
+  | { kind: "serve" } & ServeOptions
   | { kind: "completions"; shell: typeof SHELLS[number] }
   | { kind: "help"; about: CommandName | HelpTopic | undefined };
 
@@ -262,7 +256,7 @@ function read(name: CommandName, words: Words): Command {
     case "exists":
       return { kind: name, id };
     case "serve":
-      return readServe(words);
+      return { kind: name, ...readServeOptions(words) };
     case "completions":
       return { kind: name, shell: chosen(words.rest[0], SHELLS, '"lamina completions"', name)! };
     case "help":
@@ -357,37 +351,6 @@ function readDiff(id: string, words: Words): Command {
 function comparedWith(words: Words): string | null | undefined {
   const parent = words.value("parent");
   return parent === "" ? null : parent;
-}
-
-const DOCKER_PLUGIN_DIR = "/run/docker/plugins";
-const GRACE_SECONDS = 10;
-
-function readServe(words: Words): Command {
-  const dockerPlugin = words.value("docker-plugin");
-  if (dockerPlugin !== undefined && !isLayerId(dockerPlugin)) {
-    throw new UsageError(`--docker-plugin does not take ${JSON.stringify(dockerPlugin)}`, {
-      command: "serve",
-      hint: "it takes letters, digits, '_', '.' and '-', the first one a letter or digit",
-    });
-  }
-  return {
-    kind: "serve",
-    dockerPlugin,
-    dockerPluginDir: words.value("docker-plugin-dir") ?? DOCKER_PLUGIN_DIR,
-    mostJobs: readCount(words, "jobs", 1),
-    graceMs: (readCount(words, "grace", 0) ?? GRACE_SECONDS) * 1000,
-  };
-}
-
-/** A whole number, at least `least`; undefined where there is none. */
-function readCount(words: Words, name: "jobs" | "grace", least: number): number | undefined {
-  const value = words.value(name);
-  if (value === undefined) return undefined;
-  if (/^\d{1,6}$/.test(value) && Number(value) >= least) return Number(value);
-  throw new UsageError(`--${name} does not take ${JSON.stringify(value)}`, {
-    command: "serve",
-    hint: `it takes a whole number from ${least} to 999999`,
-  });
 }
 
 function readHelpTopic(word: string | undefined): CommandName | HelpTopic | undefined {

@@ -26,7 +26,7 @@ const FIRST_EXITS = [EXIT.ok, EXIT.failed, EXIT.usage] as const;
 export function generalHelp(): string {
   return [
     "lamina keeps file-system layers, mounts them, and moves them as tar archives.",
-    "Usage: lamina [OPTION]... COMMAND [ARGUMENT]... (COMMAND --help tells more)",
+    "Usage: lamina [OPTION]... COMMAND [ARGUMENT]...",
     "",
     ...commandLines(),
     "",

@@ -31,7 +31,7 @@ export async function openServedDriver(options: OpenOptions): Promise<GraphDrive
     observation,
     logger: SILENT,
   });
-  const server = await AgentServer.listen([api], SILENT);
+  const server = await AgentServer.listen([api]);
   undo.defer(async () => void await server.stop(1000));
   const client = await connect({ socket });
   const disconnect = client[Symbol.asyncDispose].bind(client);

@@ -4,7 +4,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { namesIn } from "../_helpers/names_in.ts";
-import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
+import { needsOverlay, needsProgram, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { runOk } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 import { tarOf } from "../archive/_tar_of.ts";
@@ -67,24 +67,28 @@ testNeeding(
   },
 );
 
-testNeeding(NEEDS, "diffs that are applied meanwhile come through, however few jobs run at once", async () => {
-  await using directory = await TempDir.make();
-  await using client = await DockerClient.start(directory, { args: ["--jobs", "1"] });
-  await client.ok("Create", { ID: "base" });
-  await runOk("dd", ["if=/dev/urandom", `of=${client.home}/base/diff/large`, "bs=1M", "count=8", "status=none"]);
-  const ids = ["a", "b", "c"];
-  for (const ID of ids) await client.ok("Create", { ID });
-  const post = `curl -sS --unix-socket "$0" -X POST http://lamina`;
-  const pipes = ids.map((id) =>
-    runOk("sh", [
-      "-ec",
-      `${post}/GraphDriver.Diff -d '{"ID":"base"}' | ${post}/GraphDriver.ApplyDiff?id=${id}"&parent=" -T -`,
-      client.agent.socket,
-    ])
-  );
-  const size = String(8 * 1024 * 1024);
-  for (const { stdout } of await Promise.all(pipes)) assertEquals(stdout, `{"Size":${size}}`);
-});
+testNeeding(
+  [...NEEDS, needsProgram("curl")],
+  "diffs that are applied meanwhile come through, however few jobs run at once",
+  async () => {
+    await using directory = await TempDir.make();
+    await using client = await DockerClient.start(directory, { args: ["--jobs", "1"] });
+    await client.ok("Create", { ID: "base" });
+    await runOk("dd", ["if=/dev/urandom", `of=${client.home}/base/diff/large`, "bs=1M", "count=8", "status=none"]);
+    const ids = ["a", "b", "c"];
+    for (const ID of ids) await client.ok("Create", { ID });
+    const post = `curl -sS --unix-socket "$0" -X POST http://lamina`;
+    const pipes = ids.map((id) =>
+      runOk("sh", [
+        "-ec",
+        `${post}/GraphDriver.Diff -d '{"ID":"base"}' | ${post}/GraphDriver.ApplyDiff?id=${id}"&parent=" -T -`,
+        client.agent.socket,
+      ])
+    );
+    const size = String(8 * 1024 * 1024);
+    for (const { stdout } of await Promise.all(pipes)) assertEquals(stdout, `{"Size":${size}}`);
+  },
+);
 
 testNeeding(NEEDS, "a client that goes away gives its turn back, and leaves no half layer", async () => {
   await using directory = await TempDir.make();

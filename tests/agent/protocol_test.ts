@@ -5,7 +5,7 @@ import { failureOf, readJsonObject, RequestError } from "../../lib/agent/protoco
 import { StorageError } from "../../lib/errors.ts";
 
 /** A request whose body comes as `pull` gives it. */
-function requestOf(pull: (controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>) => void): Request {
+function requestOf(pull: (controller: ReadableStreamDefaultController<Uint8Array>) => void): Request {
   return new Request("http://agent/", { method: "POST", body: new ReadableStream({ pull }) });
 }
 

@@ -50,6 +50,13 @@ const DIFF = {
   skipErrors: false,
   digest: false,
 } as const;
+const SERVE = {
+  kind: "serve",
+  dockerPlugin: "lamina",
+  dockerPluginDir: "/run/docker/plugins",
+  mostJobs: undefined,
+  graceMs: 10_000,
+} as const;
 const CHANGES = { id: "a", comparedWith: undefined, compareXattrs: false, compareContent: false } as const;
 const APPLY = {
   kind: "apply",
@@ -127,6 +134,14 @@ const COMMAND_CASES: readonly [line: string, command: CommandLine["command"]][] 
   ["tree", { kind: "tree" }],
   ["info", { kind: "info" }],
   ["cleanup", { kind: "cleanup" }],
+  ["serve", { ...SERVE, dockerPlugin: undefined }],
+  ["serve --docker-plugin lamina", SERVE],
+  ["serve --docker-plugin lamina --jobs 1 --grace 0", { ...SERVE, mostJobs: 1, graceMs: 0 }],
+  ["serve --docker-plugin a_b.c-1 --docker-plugin-dir /d", {
+    ...SERVE,
+    dockerPlugin: "a_b.c-1",
+    dockerPluginDir: "/d",
+  }],
   ["completions fish", { kind: "completions", shell: "fish" }],
   ["version", { kind: "version" }],
   ["--version", { kind: "version" }],
@@ -213,6 +228,15 @@ const WRONG_CASES: readonly [line: string, message: string, hint?: string][] = [
   ["rm", '"lamina rm" needs ID'],
   ["completions", '"lamina completions" needs SHELL'],
   ["completions tcsh", '"lamina completions" does not take "tcsh"', "it takes bash, zsh, fish"],
+  ["--socket /s --root /r ls", "--socket and --root exclude each other: the agent has opened its store"],
+  ["ls --storage-opt a=b --socket /s", "--socket and --storage-opt exclude each other: the agent has opened its store"],
+  [
+    "serve --docker-plugin ../x",
+    '--docker-plugin does not take "../x"',
+    "it takes letters, digits, '_', '.' and '-', the first one a letter or digit",
+  ],
+  ["serve --docker-plugin a --jobs 0", '--jobs does not take "0"', "it takes a whole number from 1 to 999999"],
+  ["serve --docker-plugin a --grace 1s", '--grace does not take "1s"', "it takes a whole number from 0 to 999999"],
   ["create a b", 'unexpected word "b" for "lamina create"'],
   ["ls a", 'unexpected word "a" for "lamina ls"'],
   ["ls --driver btrfs", '--driver does not take "btrfs"', `it takes ${DRIVER_CHOICES.join(", ")}`],

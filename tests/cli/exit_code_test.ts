@@ -14,6 +14,7 @@ const CASES: readonly [StorageErrorCode, number][] = [
   ["layer_not_empty", 4],
   ["max_depth_exceeded", 4],
   ["prior_driver_conflict", 4],
+  ["socket_in_use", 4],
   ["not_supported", 5],
   ["incompatible_filesystem", 5],
   ["invalid_archive", 6],

@@ -24,10 +24,10 @@ export async function serve(command: CommandOf<"serve">, { output, settings }: C
   const runRoot = absolutePath(settings.runRoot ?? DEFAULT_RUN_ROOT);
   using signals = new EndSignals();
   const faces = facesOf(command, settings, runRoot, output.logger);
-  const server = await AgentServer.listen(faces, output.logger);
+  const server = await AgentServer.listen(faces);
   for (const { name, socket } of faces) output.note(`lamina: serving ${name} on ${socket}`);
   await signals.next();
-  if (settings.verbose) output.note("lamina: stopping; mounts stay");
+  output.logger.info("stopping; mounts stay");
   const hasEnded = await Promise.race([server.stop(command.graceMs), signals.next().then(() => false)]);
   return hasEnded ? EXIT.ok : EXIT.aborted;
 }
