@@ -8,11 +8,13 @@
  * @module
  */
 
-import type { DiffResult, GraphDriver } from "../drivers/driver.ts";
+import type { ApplyOptions, ApplyResult, DiffOptions, DiffResult, GraphDriver } from "../drivers/driver.ts";
 import { StorageError } from "../errors.ts";
 import type { Logger } from "../log.ts";
+import { untilReadable } from "../util/named_pipe.ts";
 import { streamWrittenBy } from "../util/pipe_stream.ts";
 import { VERSION } from "../version.ts";
+import { bodyOf, type Call, patternOf, queryFields } from "./api_call.ts";
 import {
   JOB_HEADER,
   layerOnWire,
@@ -23,12 +25,12 @@ import {
   readGet,
   readIdMaps,
 } from "./api_wire.ts";
+import { ArchivePipes } from "./archive_pipes.ts";
 import { BegunStream } from "./begun_stream.ts";
-import { Fields } from "./fields.ts";
 import { type Job, type JobKind, Jobs } from "./jobs.ts";
 import type { Observation } from "./observation.ts";
 import { openapi } from "./openapi.ts";
-import { failureOf, readJsonObject, RequestError } from "./protocol.ts";
+import { failureOf, RequestError } from "./protocol.ts";
 import type { Face } from "./server.ts";
 import type { WorkQueues } from "./work_queue.ts";
 
@@ -36,22 +38,14 @@ import type { WorkQueues } from "./work_queue.ts";
 export interface StoreApiOptions {
   /** Where it listens. */
   socket: string;
+  /** A directory in which it can make pipes. */
+  pipes: string;
   /** Opens the store, observed; called at the first request that needs it, and again where that failed. */
   open(): Promise<GraphDriver>;
   /** Where long jobs wait for their turn. */
   queues: WorkQueues;
   observation: Observation;
   logger: Logger;
-}
-
-/** A request on its way through. */
-interface Call {
-  request: Request;
-  /** What stands in its path for `{id}` or `{name}`. */
-  word: string;
-  query: URLSearchParams;
-  /** Ends work that nobody waits for. Asked for by long work only: Deno then watches the connection. */
-  signal(): AbortSignal;
 }
 
 type Verb = "GET" | "POST" | "PUT" | "DELETE";
@@ -74,10 +68,12 @@ export class StoreApi implements Face {
   readonly #observation: Observation;
   readonly #logger: Logger;
   readonly #jobs = new Jobs();
+  readonly #pipes: ArchivePipes;
   #store: Promise<GraphDriver> | undefined;
 
-  constructor({ socket, open, queues, observation, logger }: StoreApiOptions) {
+  constructor({ socket, pipes, open, queues, observation, logger }: StoreApiOptions) {
     this.socket = socket;
+    this.#pipes = new ArchivePipes(pipes);
     this.#openStore = open;
     this.#queues = queues;
     this.#observation = observation;
@@ -100,6 +96,7 @@ export class StoreApi implements Face {
 
   leave(): void {
     this.#observation.events.close();
+    this.#pipes.close();
   }
 
   /** Methods by path and verb. */
@@ -122,6 +119,7 @@ export class StoreApi implements Face {
     "/v1/layers/{id}/owners": { POST: (call) => this.#remap(call) },
     "/v1/layers/{id}/size": { GET: (call) => this.#size(call) },
     "/v1/mounts": { GET: () => this.#mounts() },
+    "/v1/pipes": { POST: () => Promise.resolve(Response.json(this.#pipes.make(), { status: 201 })) },
     "/v1/openapi.json": { GET: () => Promise.resolve(Response.json(openapi(VERSION))) },
   };
 
@@ -282,9 +280,20 @@ export class StoreApi implements Face {
     return Response.json({ id: call.word });
   }
 
-  /** Fails before the first byte, or else by breaking the connection; the job tells why. */
   async #diff(call: Call): Promise<Response> {
+    const pipe = call.query.get("pipe");
+    if (pipe === null) return await this.#diffAsBody(call, queryFields(call.query, readDiff));
+    using output = this.#pipes.open(pipe, "write");
+    call.query.delete("pipe");
     const options = queryFields(call.query, readDiff);
+    const driver = await this.#driver();
+    const job = this.#begin(call, "diff");
+    const work = job.run(this.#queues.diffs, (control) => driver.diffTo(call.word, output, { ...options, ...control }));
+    return Response.json(await job.conclude(work));
+  }
+
+  /** Fails before the first byte, or else by breaking the connection; the job tells why. */
+  async #diffAsBody(call: Call, options: DiffOptions): Promise<Response> {
     const driver = await this.#driver();
     const job = this.#begin(call, "diff");
     const begun = Promise.withResolvers<BegunStream>();
@@ -302,13 +311,30 @@ export class StoreApi implements Face {
     return new Response(archive.whole(() => {}), { headers: { "content-type": TAR_TYPE } });
   }
 
+  /** The turn is taken when the first bytes are there: see work_queue.ts. */
   async #apply(call: Call): Promise<Response> {
-    const { request: { body }, word: id } = call;
+    const pipe = call.query.get("pipe");
+    if (pipe === null) return await this.#applyBody(call, queryFields(call.query, readApply));
+    using input = this.#pipes.open(pipe, "read");
+    call.query.delete("pipe");
     const options = queryFields(call.query, readApply);
     const driver = await this.#driver();
     const job = this.#begin(call, "apply");
-    const work = async (): Promise<unknown> => {
-      // The turn is taken when the first bytes are there: see work_queue.ts.
+    const work = async (): Promise<ApplyResult> => {
+      await untilReadable(input.fd, job.signal);
+      return await job.run(
+        this.#queues.others,
+        (control) => driver.applyDiff(call.word, input, { ...options, ...control }),
+      );
+    };
+    return Response.json(await job.conclude(work()));
+  }
+
+  async #applyBody(call: Call, options: ApplyOptions): Promise<Response> {
+    const { request: { body }, word: id } = call;
+    const driver = await this.#driver();
+    const job = this.#begin(call, "apply");
+    const work = async (): Promise<ApplyResult> => {
       const archive = body === null ? undefined : await unlessAborted(BegunStream.of(body), job.signal);
       if (archive === undefined || archive.isEmpty) {
         throw new StorageError("invalid_archive", `Cannot apply a diff to layer "${id}": there is no archive`);
@@ -328,38 +354,6 @@ export class StoreApi implements Face {
   #begin({ request, word, signal }: Call, kind: JobKind): Job {
     return this.#jobs.begin(request.headers.get(JOB_HEADER), kind, word, signal());
   }
-}
-
-/** The pattern of a path, and what stands in it for a name. */
-function patternOf(pathname: string): { pattern: string; word: string } {
-  const [empty, version, collection, unsafeWord, ...rest] = pathname.split("/");
-  const name = collection === "layers" ? "{id}" : collection === "jobs" ? "{name}" : undefined;
-  if (empty !== "" || version !== "v1" || name === undefined || unsafeWord === undefined) {
-    return { pattern: pathname, word: "" };
-  }
-  try {
-    const word = decodeURIComponent(unsafeWord);
-    return { pattern: ["", version, collection, name, ...rest].join("/"), word };
-  } catch (error) {
-    if (!(error instanceof URIError)) throw error;
-    throw new RequestError("malformed_request", `${JSON.stringify(unsafeWord)} is not escaped as a part of an address`);
-  }
-}
-
-/** What `read` takes from the body, which must hold nothing else. */
-async function bodyOf<T>(request: Request, read: (fields: Fields) => T): Promise<T> {
-  const fields = Fields.ofJson(await readJsonObject(request));
-  const value = read(fields);
-  fields.refuseRest();
-  return value;
-}
-
-/** What `read` takes from the query, which must hold nothing else. */
-function queryFields<T>(query: URLSearchParams, read: (fields: Fields) => T): T {
-  const fields = Fields.ofQuery(query);
-  const value = read(fields);
-  fields.refuseRest();
-  return value;
 }
 
 /** What `promise` gives, or `aborted` when the signal comes first. */

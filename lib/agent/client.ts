@@ -2,7 +2,7 @@
 
 /**
  * A driver that lives in an agent: every method is a request to it. What it promises, driver.ts says; the agent's errors
- * come back as they were. Archives go through the socket as streams.
+ * come back as they were. Archives go through pipes that the agent makes beside its socket.
  *
  * @module
  */
@@ -26,12 +26,15 @@ import type {
   RemoveOptions,
   StatusEntry,
 } from "../drivers/driver.ts";
+import { asStorageError, isStorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import { parseLayerId } from "../layer_id.ts";
 import { absolutePath } from "../util/absolute_path.ts";
 import { streamFromFd, writeStreamToFd } from "../util/fd_stream.ts";
+import { isSourceFailure, streamOf } from "../util/pipe_stream.ts";
 import { type layerOnWire, queryOf } from "./api_wire.ts";
-import { ClientConnection, type RunningJob } from "./client_connection.ts";
+import { BegunStream } from "./begun_stream.ts";
+import { aborted, ClientConnection } from "./client_connection.ts";
 
 /** How an agent is found. */
 export interface ConnectOptions {
@@ -164,30 +167,28 @@ class RemoteDriver implements GraphDriver {
   }
 
   async diff(id: string, options: DiffOptions = {}): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
-    const begun = Promise.withResolvers<ReadableStream<Uint8Array<ArrayBuffer>>>();
-    this.#diff(id, options, (archive, job) => {
-      const over = Promise.withResolvers<void>();
-      begun.resolve(explained(archive, job, over.resolve));
-      // The signal counts until the stream is over.
-      return over.promise;
-    }).catch(begun.reject);
-    return await begun.promise;
+    const { begun } = await this.#diff(id, options);
+    return begun.whole(() => {});
   }
 
   async diffTo(id: string, output: FileDescriptor, options: DiffOptions = {}): Promise<DiffResult> {
-    return await this.#diff(id, options, async (archive, job) => {
-      await writeStreamToFd(explained(archive, job, () => {}), output.fd);
-      return (await job.report()).result as DiffResult;
-    });
+    const { begun, result } = await this.#diff(id, options);
+    await writeStreamToFd(begun.whole(() => {}), output.fd);
+    return await result;
   }
 
-  async #diff<T>(
-    id: string,
-    options: DiffOptions,
-    use: (archive: ReadableStream<Uint8Array<ArrayBuffer>>, job: RunningJob) => Promise<T>,
-  ): Promise<T> {
-    const request = { verb: "GET", path: pathOf(id, "diff"), query: queryOf(options) } as const;
-    return await this.connection.long(request, options, (answer, job) => use(bodyOf(answer), job));
+  /** An archive that has begun: what fails before has failed then. It ends well only if the work at the agent does. */
+  async #diff(id: string, options: DiffOptions): Promise<{ begun: BegunStream; result: Promise<DiffResult> }> {
+    const [path, query] = [pathOf(id, "diff"), queryOf(options)];
+    if (options.signal?.aborted) throw aborted();
+    const pipe = await this.connection.openPipe("read");
+    query.set("pipe", pipe.name);
+    const abort = new AbortController();
+    const signal = options.signal === undefined ? abort.signal : AbortSignal.any([options.signal, abort.signal]);
+    const result = this.connection.long<DiffResult>({ verb: "GET", path, query }, { ...options, signal });
+    const begun = BegunStream.of(streamOf(pipe.file, result, () => abort.abort()));
+    begun.catch(() => {});
+    return { begun: await Promise.race([begun, result.then(() => begun)]), result };
   }
 
   async applyDiff(
@@ -195,20 +196,37 @@ class RemoteDriver implements GraphDriver {
     diff: ReadableStream<Uint8Array> | FileDescriptor,
     options: ApplyOptions = {},
   ): Promise<ApplyResult> {
+    const [path, query] = [pathOf(id, "diff"), queryOf(options)];
+    if (options.signal?.aborted) throw aborted();
+    const pipe = await this.connection.openPipe("write");
+    query.set("pipe", pipe.name);
+    const stop = new AbortController();
     const archive = diff instanceof ReadableStream ? diff : streamFromFd(diff.fd);
-    const request = { verb: "PUT", path: pathOf(id, "diff"), query: queryOf(options), archive } as const;
-    return await this.connection.long(request, options, (answer) => answer.json() as Promise<ApplyResult>);
+    const fed = archive.pipeTo(sinkOf(pipe.file), stop).then(() => undefined, (error: unknown) => error);
+    let result: ApplyResult;
+    try {
+      result = await this.connection.long({ verb: "PUT", path, query }, options);
+    } catch (error) {
+      stop.abort();
+      const sourceError = await fed;
+      // A source that fails ends the archive early; its own error says more than "cut short".
+      if (!isStorageError(error, "aborted") && isSourceFailure(sourceError)) {
+        throw asStorageError(sourceError, `Cannot apply a diff to layer "${id}"`);
+      }
+      throw error;
+    }
+    await fed;
+    return result;
   }
 
   async diffSize(id: string, options: CompareOptions = {}): Promise<number> {
     const request = { verb: "GET", path: pathOf(id, "size"), query: queryOf(options) } as const;
-    const answer = (response: Response): Promise<{ sizeBytes: number }> => response.json();
-    return (await this.connection.long(request, options, answer)).sizeBytes;
+    return (await this.connection.long<{ sizeBytes: number }>(request, options)).sizeBytes;
   }
 
   async changes(id: string, options: CompareOptions = {}): Promise<Change[]> {
     const request = { verb: "GET", path: pathOf(id, "changes"), query: queryOf(options) } as const;
-    return await this.connection.long(request, options, (answer) => answer.json() as Promise<Change[]>);
+    return await this.connection.long(request, options);
   }
 
   async updateLayerIdMap(
@@ -218,7 +236,7 @@ class RemoteDriver implements GraphDriver {
     { mountLabel, ...work }: RemapOptions = {},
   ): Promise<void> {
     const request = { verb: "POST", path: pathOf(id, "owners"), json: { from, to, mountLabel } } as const;
-    await this.connection.long(request, work, (answer) => answer.json() as Promise<unknown>);
+    await this.connection.long(request, work);
   }
 
   async diffGetter(id: string): Promise<DiffGetter> {
@@ -226,7 +244,9 @@ class RemoteDriver implements GraphDriver {
     await this.connection.json({ verb: "GET", path });
     const open = async (unsafePath: string): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> => {
       const query = new URLSearchParams({ path: unsafePath });
-      return bodyOf(await this.connection.send({ verb: "GET", path, query }));
+      const { body } = await this.connection.send({ verb: "GET", path, query });
+      // Deno 2.4 does not say of a body that its memory is not shared.
+      return body as ReadableStream<Uint8Array<ArrayBuffer>>;
     };
     return { open, [Symbol.asyncDispose]: (): Promise<void> => Promise.resolve() };
   }
@@ -253,37 +273,18 @@ function pathOf(id: string, what?: string): string {
   return what === undefined ? path : `${path}/${what}`;
 }
 
-/** Deno 2.4 does not say of a body that its memory is not shared. */
-function bodyOf({ body }: Response): ReadableStream<Uint8Array<ArrayBuffer>> {
-  return body as ReadableStream<Uint8Array<ArrayBuffer>>;
-}
-
-/**
- * An archive that breaks off for the reason that the job has.
- *
- * @param onEnd Called when it has ended, well or not, or was cancelled.
- */
-function explained(
-  archive: ReadableStream<Uint8Array<ArrayBuffer>>,
-  job: RunningJob,
-  onEnd: () => void,
-): ReadableStream<Uint8Array<ArrayBuffer>> {
-  const reader = archive.getReader();
-  return new ReadableStream<Uint8Array<ArrayBuffer>>({
-    async pull(controller): Promise<void> {
+/** Writes what comes when it comes; the file's own sink (Deno 2.9) keeps the last piece back until there is another. */
+function sinkOf(file: Deno.FsFile): WritableStream<Uint8Array> {
+  return new WritableStream<Uint8Array>({
+    async write(chunk): Promise<void> {
       try {
-        const { value, done } = await reader.read();
-        if (!done) return controller.enqueue(value);
-        controller.close();
-        onEnd();
+        for (let done = 0; done < chunk.length;) done += await file.write(chunk.subarray(done));
       } catch (error) {
-        controller.error(await job.failure(job.connection.unreachable(error)));
-        onEnd();
+        file.close();
+        throw error;
       }
     },
-    async cancel(reason): Promise<void> {
-      onEnd();
-      await reader.cancel(reason);
-    },
-  }, { highWaterMark: 0 });
+    close: () => file.close(),
+    abort: () => file.close(),
+  });
 }

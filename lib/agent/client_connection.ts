@@ -7,9 +7,10 @@
  */
 
 import type { WorkOptions } from "../drivers/driver.ts";
-import { asStorageError, StorageError } from "../errors.ts";
+import { StorageError } from "../errors.ts";
 import { JOB_HEADER } from "./api_wire.ts";
 import { isErrorCode } from "./http_status.ts";
+import type { PipeReport } from "./archive_pipes.ts";
 import type { JobReport } from "./jobs.ts";
 
 /** What is asked. */
@@ -19,12 +20,19 @@ export interface ClientRequest {
   query?: URLSearchParams;
   /** Sent as JSON. */
   json?: unknown;
-  /** Sent as it is. */
-  archive?: ReadableStream<Uint8Array>;
+}
+
+/** The caller's end of a pipe. */
+export interface OpenPipe {
+  /** By which a request says that it is meant. */
+  name: string;
+  file: Deno.FsFile;
 }
 
 /** How often a job is asked how far it is. */
 const PROGRESS_MS = 200;
+/** How long it is until an agent is told again to end a job. */
+const RETRY_MS = 5;
 
 /** A socket on which an agent listens. */
 export class ClientConnection implements Disposable {
@@ -40,12 +48,7 @@ export class ClientConnection implements Disposable {
 
   /** The answer's JSON. */
   async json<T>(request: ClientRequest): Promise<T> {
-    const response = await this.send(request);
-    try {
-      return await response.json() as T;
-    } catch (error) {
-      throw this.unreachable(error);
-    }
+    return await this.#read(await this.send(request));
   }
 
   /**
@@ -54,35 +57,48 @@ export class ClientConnection implements Disposable {
    * @throws {StorageError} What the agent answered, or `agent_unreachable`.
    */
   async send(
-    { verb, path, query, json, archive }: ClientRequest,
+    { verb, path, query, json }: ClientRequest,
     headers: Record<string, string> = {},
-    signal?: AbortSignal,
   ): Promise<Response> {
     const search = query === undefined || query.size === 0 ? "" : `?${query}`;
-    const source = archive === undefined ? undefined : new Source(archive);
-    const body = source?.stream ?? (json === undefined ? undefined : JSON.stringify(json));
     let response: Response;
     try {
       response = await fetch(`http://lamina${path}${search}`, {
         client: this.#client,
         method: verb,
         headers,
-        ...(body === undefined ? {} : { body }),
-        ...(signal === undefined ? {} : { signal }),
+        ...(json === undefined ? {} : { body: JSON.stringify(json) }),
       });
     } catch (error) {
-      if (source?.failure !== undefined) throw asStorageError(source.failure.error, "Cannot read the archive");
-      if (signal?.aborted) throw aborted();
-      throw this.unreachable(error);
-    } finally {
-      source?.end();
+      throw this.#unreachable(error);
     }
     if (response.ok) return response;
     throw receivedError(await response.json().catch(() => ({})) as unknown);
   }
 
+  async #read<T>(response: Response): Promise<T> {
+    try {
+      return await response.json() as T;
+    } catch (error) {
+      throw this.#unreachable(error);
+    }
+  }
+
+  /** Has the agent make a pipe, and opens one end of it. */
+  async openPipe(end: "read" | "write"): Promise<OpenPipe> {
+    const { name, path } = await this.json<PipeReport>({ verb: "POST", path: "/v1/pipes" });
+    try {
+      return { name, file: await Deno.open(path, { read: end === "read", write: end === "write" }) };
+    } catch (error) {
+      throw new StorageError("agent_unreachable", `Cannot open the agent's pipe ${path}`, {
+        cause: error,
+        hint: "the agent's run root has to be seen here as the agent sees it",
+      });
+    }
+  }
+
   /** The error for an agent that is not there, or has gone. */
-  unreachable(cause: unknown): StorageError {
+  #unreachable(cause: unknown): StorageError {
     const reason = cause instanceof Error ? cause.message : String(cause);
     return new StorageError("agent_unreachable", `Cannot reach an agent on ${this.socket}: ${reason}`, {
       cause,
@@ -91,87 +107,43 @@ export class ClientConnection implements Disposable {
   }
 
   /**
-   * Sends a request for long work, and has `use` do with the answer what has to be done before the work is over. The
-   * signal ends the work at the agent, which then has cleared everything away when this rejects.
+   * Sends a request for long work, and waits for its end. The signal ends the work at the agent, which then has cleared
+   * everything away when this rejects.
    */
-  async long<T>(
-    request: ClientRequest,
-    { signal, onProgress }: WorkOptions,
-    use: (response: Response, job: RunningJob) => Promise<T>,
-  ): Promise<T> {
+  async long<T>(request: ClientRequest, { signal, onProgress }: WorkOptions): Promise<T> {
     if (signal?.aborted) throw aborted();
-    const job = new RunningJob(this, crypto.randomUUID());
-    const giveUp = new AbortController();
-    const stop = (): void => void job.cancel().catch(() => giveUp.abort());
-    signal?.addEventListener("abort", stop, { once: true });
+    const name = crypto.randomUUID();
+    const path = `/v1/jobs/${name}`;
+    let isOver = false;
+    const stop = async (): Promise<void> => {
+      // The agent may not know of it yet.
+      for (let isTold = false; !isTold && !isOver;) {
+        isTold = await this.json({ verb: "DELETE", path }).then(() => true, () => false);
+        if (!isTold && !isOver) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      }
+    };
+    let stopping: Promise<void> | undefined;
+    const onAbort = (): void => void (stopping = stop());
+    signal?.addEventListener("abort", onAbort, { once: true });
     const timer = onProgress && setInterval(() => {
-      job.report().then(({ entries, bytes }) => onProgress({ entries, bytes }), () => {});
+      this.json<JobReport>({ verb: "GET", path }).then(
+        ({ entries, bytes }) => onProgress({ entries, bytes }),
+        () => {},
+      );
     }, PROGRESS_MS);
     try {
-      return await use(await this.send(request, { [JOB_HEADER]: job.name }, giveUp.signal), job);
+      return await this.#read(await this.send(request, { [JOB_HEADER]: name }));
     } finally {
+      isOver = true;
       clearInterval(timer);
-      signal?.removeEventListener("abort", stop);
+      signal?.removeEventListener("abort", onAbort);
+      await stopping;
     }
   }
 }
 
-/** A job of the agent's that has a name. */
-export class RunningJob {
-  constructor(readonly connection: ClientConnection, readonly name: string) {}
-
-  /** How far it is, or what came of it. */
-  report(): Promise<JobReport> {
-    return this.connection.json({ verb: "GET", path: `/v1/jobs/${this.name}` });
-  }
-
-  /** Ends it, and waits until it is over. */
-  async cancel(): Promise<void> {
-    await this.connection.json({ verb: "DELETE", path: `/v1/jobs/${this.name}` });
-  }
-
-  /** Why it broke off: what the agent says, or `fallback` where it does not know either. */
-  async failure(fallback: unknown): Promise<unknown> {
-    try {
-      const { error } = await this.report();
-      return error === undefined ? fallback : receivedError(error);
-    } catch {
-      return fallback;
-    }
-  }
-}
-
-/** An archive on its way out; its own failure says more than that of the request. */
-class Source {
-  failure: { error: unknown } | undefined;
-  readonly stream: ReadableStream<Uint8Array<ArrayBuffer>>;
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
-
-  constructor(archive: ReadableStream<Uint8Array>) {
-    const reader = this.#reader = archive.getReader();
-    this.stream = new ReadableStream<Uint8Array<ArrayBuffer>>({
-      pull: async (controller): Promise<void> => {
-        try {
-          const { value, done } = await reader.read();
-          if (done) controller.close();
-          // Deno copies what it sends, from whatever memory.
-          else controller.enqueue(value as Uint8Array<ArrayBuffer>);
-        } catch (error) {
-          this.failure = { error };
-          controller.error(error);
-        }
-      },
-      cancel: (reason) => reader.cancel(reason),
-    }, { highWaterMark: 0 });
-  }
-
-  /** Whoever makes it need not go on: the agent has answered. */
-  end(): void {
-    this.#reader.cancel().catch(() => {});
-  }
-}
-
-function aborted(): StorageError {
+/** The error for work that the caller's signal ended. */
+export function aborted(): StorageError {
   return new StorageError("aborted", "The operation was aborted");
 }
 

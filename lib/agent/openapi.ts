@@ -125,6 +125,7 @@ const BINARY: Json = { type: "string", format: "binary" };
 const TAR = "application/octet-stream";
 const PARENT: Json = { ...text, description: "The layer to compare with; left out, the own parent; empty, nothing." };
 const COMPARISON = { parent: PARENT, compareXattrs: flag, compareContent: flag };
+const PIPE: Json = { ...text, description: "The archive goes through this pipe, not as a body; see /v1/pipes." };
 const OF_QUERY_GROUP = "each as a field of its own: ";
 const ID = object({ id: text });
 
@@ -205,9 +206,12 @@ const PATHS: Readonly<Record<string, Readonly<Record<string, Json>>>> = {
   "/v1/layers/{id}/diff": {
     get: method({
       summary: "What it changes, as a tar.",
-      description: "What fails before the first byte is answered; after it the connection breaks.",
+      description:
+        "What fails before the first byte is answered; after it the connection breaks. Through a pipe, the " +
+        "answer is a DiffResult, when the archive is whole.",
       query: {
         ...COMPARISON,
+        pipe: PIPE,
         compression: oneOf("gzip", "zstd"),
         digest: flag,
         skipErrors: flag,
@@ -223,6 +227,7 @@ const PATHS: Readonly<Record<string, Readonly<Record<string, Json>>>> = {
       description: "All or nothing, also where the sender goes away in the middle.",
       query: {
         parent: text,
+        pipe: PIPE,
         xattrs: { ...texts, description: `${OF_QUERY_GROUP}xattrs.user=require, best-effort or drop` },
         limits: { ...numbers, description: `${OF_QUERY_GROUP}limits.bytes=1000000` },
         devices: oneOf("create", "refuse"),
@@ -277,6 +282,16 @@ const PATHS: Readonly<Record<string, Readonly<Record<string, Json>>>> = {
   },
   "/v1/mounts": {
     get: method({ summary: "Mounted layers, and where.", answer: listOf(object({ id: text, path: text })) }),
+  },
+  "/v1/pipes": {
+    post: method({
+      summary: "Make a pipe for one archive of a program on this host.",
+      description:
+        "The caller opens his end, says `pipe=NAME` when he asks for a diff or an apply, and reads or writes. " +
+        "This is several times as fast as a body.",
+      status: 201,
+      answer: object({ name: text, path: text }),
+    }),
   },
   "/v1/openapi.json": { get: method({ summary: "This document.", answer: object({}) }) },
 };

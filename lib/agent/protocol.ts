@@ -18,6 +18,7 @@ export type RequestErrorCode =
   | "job_not_found"
   | "malformed_request"
   | "not_initialized"
+  | "pipe_not_found"
   | "unknown_method"
   | "wrong_verb";
 
@@ -28,6 +29,7 @@ const STATUS_OF_CODE: Readonly<Record<RequestErrorCode, number>> = {
   "job_not_found": 404,
   "malformed_request": 400,
   "not_initialized": 409,
+  "pipe_not_found": 404,
   "unknown_method": 404,
   "wrong_verb": 405,
 };

@@ -53,6 +53,13 @@ function mountsOutside(driver: GraphDriver): string[] {
   return mountPointsBelow(driver.home.slice(0, driver.home.lastIndexOf("/root")));
 }
 
+/** Waits until an apply has taken the layer: somebody else may be at work on it, and take what he is sent before. */
+export async function untilApplying(driver: GraphDriver, id: string): Promise<void> {
+  while (!(await namesIn(`${driver.home}/${id}`)).includes(".lamina-applying")) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
 /** In what drivers differ. */
 export interface Expectations {
   /** Whether a layer made from a template is its child, or has a copy of its content. */
@@ -435,14 +442,13 @@ export function driverSuite(
     await driver.create("slow", { parent: "base" });
     await driver.createReadWrite("other", { parent: "base" });
     const abort = new AbortController();
-    const started = Promise.withResolvers<void>();
     const bytes = tarOf(BASE);
     const endless = new ReadableStream<Uint8Array>({
       start: (controller) => controller.enqueue(bytes.slice(0, 1024)),
-      pull: () => new Promise<void>(() => started.resolve()),
+      pull: () => new Promise<void>(() => {}),
     }, { highWaterMark: 0 });
     const applying = driver.applyDiff("slow", endless, { signal: abort.signal });
-    await started.promise;
+    await untilApplying(driver, "slow");
     await assertFails(driver.get("slow"), "layer_in_use");
     await assertFails(driver.applyDiff("slow", streamOf(bytes)), "layer_in_use");
     await assertFails(driver.remove("slow", { force: true }), "layer_in_use");

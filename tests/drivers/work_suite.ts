@@ -19,7 +19,7 @@ import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 import { tarOf } from "../archive/_tar_of.ts";
 import { layersLeft } from "./_layers_left.ts";
-import { streamOf } from "./driver_suite.ts";
+import { streamOf, untilApplying } from "./driver_suite.ts";
 
 interface TestStore {
   driver: GraphDriver;
@@ -157,13 +157,12 @@ export function workSuite(
   test("a layer that is being filled has no diff, no child and no copy yet", async ({ driver }) => {
     await driver.create("slow");
     const abort = new AbortController();
-    const started = Promise.withResolvers<void>();
     const endless = new ReadableStream<Uint8Array>({
       start: (controller) => controller.enqueue(SMALL.slice(0, 512)),
-      pull: () => new Promise<void>(() => started.resolve()),
+      pull: () => new Promise<void>(() => {}),
     }, { highWaterMark: 0 });
     const applying = driver.applyDiff("slow", endless, { signal: abort.signal });
-    await started.promise;
+    await untilApplying(driver, "slow");
     await assertFails(driver.diff("slow"), "layer_in_use");
     await assertFails(driver.changes("slow"), "layer_in_use");
     await assertFails(driver.diffSize("slow"), "layer_in_use");

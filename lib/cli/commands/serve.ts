@@ -50,6 +50,7 @@ function facesOf(command: CommandOf<"serve">, settings: Settings, runRoot: strin
     );
   const api = new StoreApi({
     socket: absolutePath(settings.socket ?? `${runRoot}/lamina.sock`),
+    pipes: `${runRoot}/pipes`,
     open: () =>
       open({
         options: storageOptions,
