@@ -36,10 +36,8 @@ import type { WorkQueues } from "./work_queue.ts";
 
 /** What the API is made of. */
 export interface StoreApiOptions {
-  /** Where it listens. */
+  /** Where it listens, and beside which it makes pipes. */
   socket: string;
-  /** A directory in which it can make pipes. */
-  pipes: string;
   /** Opens the store, observed; called at the first request that needs it, and again where that failed. */
   open(): Promise<GraphDriver>;
   /** Where long jobs wait for their turn. */
@@ -71,9 +69,9 @@ export class StoreApi implements Face {
   readonly #pipes: ArchivePipes;
   #store: Promise<GraphDriver> | undefined;
 
-  constructor({ socket, pipes, open, queues, observation, logger }: StoreApiOptions) {
+  constructor({ socket, open, queues, observation, logger }: StoreApiOptions) {
     this.socket = socket;
-    this.#pipes = new ArchivePipes(pipes);
+    this.#pipes = new ArchivePipes(socket);
     this.#openStore = open;
     this.#queues = queues;
     this.#observation = observation;

@@ -8,7 +8,7 @@
  */
 
 import type { FileDescriptor } from "../drivers/driver.ts";
-import { NamedPipe } from "../util/named_pipe.ts";
+import { NamedPipe, removePipesIn } from "../util/named_pipe.ts";
 import { makeRunDirectory } from "../util/run_file.ts";
 import { RequestError } from "./protocol.ts";
 
@@ -26,15 +26,23 @@ export interface PipeReport {
 /** Pipes that were made and wait for the request they are for. */
 export class ArchivePipes {
   readonly #waiting = new Map<string, NamedPipe>();
+  readonly #directory: string;
+  #isReady = false;
 
-  /** @param directory Where they lie; made when it is needed. */
-  constructor(readonly directory: string) {}
+  /** @param socket Whose holder alone makes pipes beside it. */
+  constructor(socket: string) {
+    this.#directory = `${socket}.pipes`;
+  }
 
   /** Makes a pipe, of which the caller opens his end before he says what it is for. */
   make(): PipeReport {
-    makeRunDirectory(this.directory);
+    if (!this.#isReady) {
+      makeRunDirectory(this.#directory);
+      removePipesIn(this.#directory);
+      this.#isReady = true;
+    }
     const name = crypto.randomUUID();
-    const path = `${this.directory}/${name}`;
+    const path = `${this.#directory}/${name}`;
     this.#waiting.set(name, NamedPipe.make(path));
     const [oldest] = this.#waiting.keys();
     if (this.#waiting.size > MOST_WAITING) this.#take(oldest!)?.[Symbol.dispose]();

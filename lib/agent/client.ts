@@ -31,6 +31,7 @@ import type { IdMaps } from "../id_map.ts";
 import { parseLayerId } from "../layer_id.ts";
 import { absolutePath } from "../util/absolute_path.ts";
 import { streamFromFd, writeStreamToFd } from "../util/fd_stream.ts";
+import { PipeWriter } from "../util/named_pipe.ts";
 import { isSourceFailure, streamOf } from "../util/pipe_stream.ts";
 import { type layerOnWire, queryOf } from "./api_wire.ts";
 import { BegunStream } from "./begun_stream.ts";
@@ -181,12 +182,12 @@ class RemoteDriver implements GraphDriver {
   async #diff(id: string, options: DiffOptions): Promise<{ begun: BegunStream; result: Promise<DiffResult> }> {
     const [path, query] = [pathOf(id, "diff"), queryOf(options)];
     if (options.signal?.aborted) throw aborted();
-    const pipe = await this.connection.openPipe("read");
+    const pipe = await this.connection.openPipe((path) => Deno.open(path));
     query.set("pipe", pipe.name);
     const abort = new AbortController();
     const signal = options.signal === undefined ? abort.signal : AbortSignal.any([options.signal, abort.signal]);
     const result = this.connection.long<DiffResult>({ verb: "GET", path, query }, { ...options, signal });
-    const begun = BegunStream.of(streamOf(pipe.file, result, () => abort.abort()));
+    const begun = BegunStream.of(streamOf(pipe.end, result, () => abort.abort()));
     begun.catch(() => {});
     return { begun: await Promise.race([begun, result.then(() => begun)]), result };
   }
@@ -198,11 +199,11 @@ class RemoteDriver implements GraphDriver {
   ): Promise<ApplyResult> {
     const [path, query] = [pathOf(id, "diff"), queryOf(options)];
     if (options.signal?.aborted) throw aborted();
-    const pipe = await this.connection.openPipe("write");
+    const pipe = await this.connection.openPipe(PipeWriter.open);
     query.set("pipe", pipe.name);
     const stop = new AbortController();
     const archive = diff instanceof ReadableStream ? diff : streamFromFd(diff.fd);
-    const fed = archive.pipeTo(sinkOf(pipe.file), stop).then(() => undefined, (error: unknown) => error);
+    const fed = archive.pipeTo(pipe.end.writable, stop).then(() => undefined, (error: unknown) => error);
     let result: ApplyResult;
     try {
       result = await this.connection.long({ verb: "PUT", path, query }, options);
@@ -271,20 +272,4 @@ class RemoteDriver implements GraphDriver {
 function pathOf(id: string, what?: string): string {
   const path = `/v1/layers/${parseLayerId(id)}`;
   return what === undefined ? path : `${path}/${what}`;
-}
-
-/** Writes what comes when it comes; the file's own sink (Deno 2.9) keeps the last piece back until there is another. */
-function sinkOf(file: Deno.FsFile): WritableStream<Uint8Array> {
-  return new WritableStream<Uint8Array>({
-    async write(chunk): Promise<void> {
-      try {
-        for (let done = 0; done < chunk.length;) done += await file.write(chunk.subarray(done));
-      } catch (error) {
-        file.close();
-        throw error;
-      }
-    },
-    close: () => file.close(),
-    abort: () => file.close(),
-  });
 }

@@ -22,13 +22,6 @@ export interface ClientRequest {
   json?: unknown;
 }
 
-/** The caller's end of a pipe. */
-export interface OpenPipe {
-  /** By which a request says that it is meant. */
-  name: string;
-  file: Deno.FsFile;
-}
-
 /** How often a job is asked how far it is. */
 const PROGRESS_MS = 200;
 /** How long it is until an agent is told again to end a job. */
@@ -84,15 +77,15 @@ export class ClientConnection implements Disposable {
     }
   }
 
-  /** Has the agent make a pipe, and opens one end of it. */
-  async openPipe(end: "read" | "write"): Promise<OpenPipe> {
+  /** Has the agent make a pipe, and has `open` open one end of it; `name` is by which a request says that it is meant. */
+  async openPipe<T>(open: (path: string) => Promise<T>): Promise<{ name: string; end: T }> {
     const { name, path } = await this.json<PipeReport>({ verb: "POST", path: "/v1/pipes" });
     try {
-      return { name, file: await Deno.open(path, { read: end === "read", write: end === "write" }) };
+      return { name, end: await open(path) };
     } catch (error) {
       throw new StorageError("agent_unreachable", `Cannot open the agent's pipe ${path}`, {
         cause: error,
-        hint: "the agent's run root has to be seen here as the agent sees it",
+        hint: "the directory of the socket has to be seen here as the agent sees it",
       });
     }
   }

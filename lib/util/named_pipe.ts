@@ -6,6 +6,7 @@
  * @module
  */
 
+import { ERRNO, failure } from "../../ffi/errno.ts";
 import {
   AT_FDCWD,
   Fd,
@@ -18,6 +19,7 @@ import {
   openat,
   trySetPipeSize,
   tryUnlinkat,
+  tryWrite,
 } from "../../ffi/file.ts";
 import { waitUntilReadable } from "../../ffi/poll.ts";
 import { S_IFIFO } from "../../ffi/stat.ts";
@@ -53,6 +55,69 @@ export class NamedPipe implements Disposable {
   [Symbol.dispose](): void {
     tryUnlinkat(AT_FDCWD, this.path);
     this.#guard[Symbol.dispose]();
+  }
+}
+
+/** Removes pipes that a process left behind which was killed; what else lies there stays. */
+export function removePipesIn(directory: string): void {
+  for (const { name } of Deno.readDirSync(directory)) {
+    const path = `${directory}/${name}`;
+    if (Deno.lstatSync(path).isFifo) tryUnlinkat(AT_FDCWD, path);
+  }
+}
+
+/**
+ * The writing end of a pipe that another process made. What the pipe has room for is written at once; for the rest
+ * another thread waits, since handing over each piece would take longer than to write it.
+ */
+export class PipeWriter {
+  readonly #patient: Deno.FsFile;
+  readonly #quick: Fd;
+
+  private constructor(patient: Deno.FsFile, quick: Fd) {
+    this.#patient = patient;
+    this.#quick = quick;
+  }
+
+  /** Opens the pipe `path`, whose other end is open. */
+  static async open(path: string): Promise<PipeWriter> {
+    const patient = await Deno.open(path, { write: true });
+    try {
+      return new PipeWriter(patient, new Fd(openat(AT_FDCWD, path, O_WRONLY | O_NONBLOCK | O_NOFOLLOW)));
+    } catch (error) {
+      patient.close();
+      throw error;
+    }
+  }
+
+  /**
+   * A stream that ends the pipe when it ends, well or not. A chunk is passed on when it comes; the sink of Deno's files
+   * (2.9) keeps the last one back until there is another.
+   */
+  get writable(): WritableStream<Uint8Array> {
+    const close = (): void => {
+      this.#patient.close();
+      this.#quick[Symbol.dispose]();
+    };
+    const write = async (chunk: Uint8Array): Promise<void> => {
+      try {
+        await this.#write(chunk);
+      } catch (error) {
+        close();
+        throw error;
+      }
+    };
+    return new WritableStream<Uint8Array>({ write, close, abort: close });
+  }
+
+  async #write(chunk: Uint8Array): Promise<void> {
+    for (let done = 0; done < chunk.length;) {
+      const count = tryWrite(this.#quick.fd, chunk.subarray(done));
+      if (count >= 0) done += count;
+      else if (count === -ERRNO.EAGAIN) done += await this.#patient.write(chunk.subarray(done));
+      else if (count === -ERRNO.EPIPE) throw new Deno.errors.BrokenPipe("nobody reads the pipe");
+      else if (count !== -ERRNO.EINTR) throw failure(-count, "write", this.#quick.fd, "…", chunk.length - done);
+    }
   }
 }
 

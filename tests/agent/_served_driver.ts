@@ -26,7 +26,6 @@ export async function openServedDriver(options: OpenOptions): Promise<GraphDrive
   const socket = `${options.runRoot}/lamina.sock`;
   const api = new StoreApi({
     socket,
-    pipes: `${options.runRoot}/pipes`,
     open: () => Promise.resolve(observation.watched(store)),
     queues: { diffs: new WorkQueue(MOST_JOBS), others: new WorkQueue(MOST_JOBS) },
     observation,

@@ -3,6 +3,7 @@
 /** Requests to lamina's own API that nobody should send: each is refused with a code, and changes nothing. */
 
 import { assertEquals, assertMatch } from "@std/assert";
+import { namesIn } from "../_helpers/names_in.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 import { listTree } from "../_helpers/tree.ts";
@@ -71,6 +72,8 @@ const REFUSALS: readonly Refusal[] = [
   ["PUT", "/v1/layers/c/diff", "", "400 invalid_archive"],
   ["PUT", "/v1/layers/c/diff", "x".repeat(100_000), "400 invalid_archive"],
   ["PUT", "/v1/layers/base/diff", ARCHIVE, "409 layer_not_empty"],
+  ["GET", "/v1/layers/base/diff?pipe=../lamina.sock", "", "404 pipe_not_found"],
+  ["PUT", "/v1/layers/c/diff?pipe=", "", "404 pipe_not_found"],
   ["DELETE", "/v1/layers/base?force=maybe", "", MALFORMED],
   ["GET", "/v1/layers/base/files?path=../../l", "", "400 unsafe_path"],
   // What is not there.
@@ -129,6 +132,21 @@ testNeeding(NEEDS, "requests that are wrong are refused, and change nothing", as
       answers.push((await connection.answer())?.status);
     }
     assertEquals(answers, [400, 400, 200, 409]);
+  });
+
+  await test.step("a pipe is for one archive, and stays for none that is refused", async () => {
+    const pipes = directory.join("run/lamina.sock.pipes");
+    const { name, path } = await api.ok("POST", "/v1/pipes") as { name: string; path: string };
+    assertEquals(await namesIn(pipes), [name]);
+    assertEquals((await Deno.lstat(path)).mode! & 0o777, 0o600);
+    assertEquals(await api.refusalOf("GET", `/v1/layers/base/diff?pipe=${name}&digest=maybe`), MALFORMED);
+    assertEquals(await api.refusalOf("GET", `/v1/layers/base/diff?pipe=${name}`), "404 pipe_not_found");
+    assertEquals(await namesIn(pipes), []);
+    // Nobody reads it.
+    const unread = await api.ok("POST", "/v1/pipes") as { name: string };
+    assertEquals(await api.refusalOf("GET", `/v1/layers/base/diff?pipe=${unread.name}`), "499 output_closed");
+    for (let i = 0; i < 300; i++) await api.ok("POST", "/v1/pipes");
+    assertEquals((await namesIn(pipes)).length, 256);
   });
 
   await test.step("peers that stall or go away keep nobody from being answered", async () => {

@@ -148,7 +148,6 @@ Deno.test("a store that cannot be opened is no reason to end: each request says 
 Deno.test("every route is described by the OpenAPI document, and nothing else is", () => {
   const api = new StoreApi({
     socket: "/none",
-    pipes: "/none",
     open: () => Promise.reject(new Error("not to be opened")),
     queues: { diffs: new WorkQueue(1), others: new WorkQueue(1) },
     observation: new Observation(),

@@ -50,7 +50,6 @@ function facesOf(command: CommandOf<"serve">, settings: Settings, runRoot: strin
     );
   const api = new StoreApi({
     socket: absolutePath(settings.socket ?? `${runRoot}/lamina.sock`),
-    pipes: `${runRoot}/pipes`,
     open: () =>
       open({
         options: storageOptions,
