@@ -5,8 +5,8 @@
  * same files as Docker's `overlay2`. Begin with {@linkcode openDriver}; what a driver can do, and how the life of a layer
  * goes, is told at {@linkcode GraphDriver}. Every failure is a {@linkcode StorageError} with a code.
  *
- * Mounting needs root. The C library is called by FFI, so a program needs `--allow-ffi`, which is as good as
- * `--allow-all`; say the latter.
+ * Mounting needs root, be it of a user namespace, in which `lamina unshare -- PROGRAM` runs a program. The C library is
+ * called by FFI, so a program needs `--allow-ffi`, which is as good as `--allow-all`; say the latter.
  *
  * @example A scratch layer on a root file system
  * ```ts

@@ -58,7 +58,7 @@ const tree = (place: Place): string => `${place.directory}/tree`;
 const makeTree = (place: Place): Words[] => [["mkdir", tree(place)]];
 
 /** A pipeline in which every part must succeed; `args` are `$1` and so on. */
-function pipeline(script: string, ...args: string[]): Words {
+export function pipeline(script: string, ...args: string[]): Words {
   return ["bash", "-c", `set -o pipefail; ${script}`, "bash", ...args];
 }
 

@@ -17,6 +17,7 @@ import {
   layersContestants,
   mountContestants,
 } from "./_contestants.ts";
+import { idMapContestants } from "./_id_map_contestants.ts";
 import type { Peers } from "./_peers.ts";
 
 /** Something that several programs can do. */
@@ -94,6 +95,13 @@ export const JOBS: readonly Job[] = [
     makesFiles: true,
     contestants: () => agentContestants(operation, 1),
   })),
+  {
+    name: "id-maps",
+    title: "a layer under other ids",
+    makesFiles: true,
+    sets: ["small", "mixed", "host"],
+    contestants: idMapContestants,
+  },
   ...(["gzip", "zstd"] as const).map((compression): Job => ({
     name: `apply-${compression}`,
     title: `apply of a ${compression} archive`,

@@ -7,6 +7,7 @@
  */
 
 import { isStorageError } from "../lib/errors.ts";
+import { readTextFile } from "../lib/util/read_file.ts";
 
 /** Numbers to end with, in the meaning of lib/cli/exit_code.ts, which brings packages along that the demo can do without. */
 export const EXIT = {
@@ -30,15 +31,30 @@ export class Refusal extends Error {
   }
 }
 
-/** @throws {Refusal} This is not Linux, or the user is not root; `task` is what to run instead. */
+/** The largest id that files are given to, which is also nobody's. */
+const LARGEST_OWNER = 65534;
+
+/** @throws {Refusal} This is not Linux, or the user is not root with ids for others; `task` is what to run instead. */
 export function refuseUnfitUsers(task: string): void {
   if (Deno.build.os !== "linux") {
     throw new Refusal(EXIT.notSupported, `overlay mounts need Linux, this is ${Deno.build.os}`);
   }
+  const run = `sudo ${Deno.execPath()} task ${task}`;
   if (Deno.uid() !== 0) {
-    const run = `sudo ${Deno.execPath()} task ${task}`;
     throw new Refusal(EXIT.permission, `mounts and owners need root, this is user ${Deno.uid()}; run: ${run}`);
   }
+  if (!isMapped(LARGEST_OWNER, "uid") || !isMapped(LARGEST_OWNER, "gid")) {
+    const lines = "65536 ids in /etc/subuid and /etc/subgid, and newuidmap";
+    throw new Refusal(EXIT.permission, `files of other users need root, or ${lines}; run: ${run}`);
+  }
+}
+
+/** Whether the user namespace of this process has a number for `id`. */
+function isMapped(id: number, kind: "uid" | "gid"): boolean {
+  return readTextFile(`/proc/self/${kind}_map`).trim().split("\n").some((line) => {
+    const [first, , size] = line.trim().split(/\s+/).map(Number) as [number, number, number];
+    return id >= first && id < first + size;
+  });
 }
 
 /** Says on stderr what went wrong; the number to end with. */

@@ -12,6 +12,7 @@ import { statfs } from "../ffi/statfs.ts";
 import { lsetxattr } from "../ffi/xattr.ts";
 import { isStorageError, rootCause } from "../lib/errors.ts";
 import { mountsBelow } from "../lib/mount/mountinfo.ts";
+import { isInUserNamespace } from "../lib/mount/user_namespace.ts";
 import { formatSize } from "../lib/units.ts";
 import { openDriver } from "../mod.ts";
 import { LoopImage } from "./_loop_image.ts";
@@ -176,7 +177,8 @@ async function cannotCarryLayers(path: string): Promise<string | undefined> {
 }
 
 function tryXattrs(path: string): void {
-  for (const name of ["user.lamina", "trusted.lamina"]) lsetxattr(path, name, new Uint8Array([1]));
+  const names = isInUserNamespace() ? ["user.lamina"] : ["user.lamina", "trusted.lamina"];
+  for (const name of names) lsetxattr(path, name, new Uint8Array([1]));
 }
 
 async function tryLayers(directory: string): Promise<void> {

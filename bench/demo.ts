@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * `deno task demo [ROOTFS.tar[.gz|.zst]]`: the main job, from end to end on a real root file system. Needs root.
+ * `deno task demo [ROOTFS.tar[.gz|.zst]]`: the main job, from end to end on a real root file system, as root or as an
+ * ordinary user with subordinate ids.
  *
  * A root file system becomes a layer. A container's layer on top of it is mounted and changed. What changed is taken out
  * as a diff and applied to a second layer. Then both are mounted, and every file of the two trees is compared.
@@ -9,6 +10,9 @@
  * @module
  */
 
+import { isOrdinaryUser } from "../lib/cli/rootless/ordinary_user.ts";
+import { programItself, runInside } from "../lib/cli/rootless/run_inside.ts";
+import { SILENT } from "../lib/log.ts";
 import { formatSize } from "../lib/units.ts";
 import { openForReading, OutputFile } from "../lib/util/open_file.ts";
 import { type Change, type GraphDriver, openDriver } from "../mod.ts";
@@ -217,8 +221,18 @@ async function closeAndCheck(workspace: Workspace): Promise<string[]> {
   }
 }
 
+/** Runs the demo in a user namespace, where this user is root. */
+async function mainInNamespace(args: readonly string[]): Promise<number> {
+  try {
+    return await runInside(programItself(args), {}, SILENT);
+  } catch (error) {
+    return explain("demo", error);
+  }
+}
+
 /** Runs the demo; the number to end with. */
 async function main(args: readonly string[]): Promise<number> {
+  if (Deno.build.os === "linux" && isOrdinaryUser()) return await mainInNamespace(args);
   using interruption = new Interruption();
   try {
     return await run(args, interruption.signal);

@@ -10,7 +10,9 @@
  * @module
  */
 
+import { CHILD_SYMBOLS } from "./_child_symbols.ts";
 import { EVENT_SYMBOLS } from "./_event_symbols.ts";
+import { MOUNT_SYMBOLS } from "./_mount_symbols.ts";
 import { QUOTA_SYMBOLS } from "./_quota_symbols.ts";
 import { SOCKET_SYMBOLS } from "./_socket_symbols.ts";
 
@@ -256,80 +258,7 @@ const SYMBOLS = {
   },
   lremovexattr: { parameters: ["buffer", /* const char *path */ "buffer" /* const char *name */], result: "i32" },
 
-  // <sys/mount.h> and the calls behind fsopen(2)
-  mount: {
-    parameters: [
-      "buffer", /* const char *source */
-      "buffer", /* const char *target */
-      "buffer", /* const char *filesystemtype */
-      "usize", /* unsigned long mountflags */
-      "buffer", /* const void *data */
-    ],
-    result: "i32",
-  },
-  umount2: { parameters: ["buffer", /* const char *target */ "i32" /* int flags */], result: "i32" },
-  fsopen: {
-    name: "syscall",
-    parameters: ["i64", /* SYS_fsopen */ "buffer", /* const char *fsname */ "u32" /* unsigned int flags */],
-    result: "i32",
-  },
-  fsconfig: {
-    name: "syscall",
-    parameters: [
-      "i64", /* SYS_fsconfig */
-      "i32", /* int fs_fd */
-      "u32", /* unsigned int cmd */
-      "buffer", /* const char *key */
-      "buffer", /* const void *value */
-      "i32", /* int aux */
-    ],
-    result: "i32",
-  },
-  fsmount: {
-    name: "syscall",
-    parameters: [
-      "i64", /* SYS_fsmount */
-      "i32", /* int fs_fd */
-      "u32", /* unsigned int flags */
-      "u32", /* unsigned int attr_flags */
-    ],
-    result: "i32",
-  },
-  move_mount: {
-    name: "syscall",
-    parameters: [
-      "i64", /* SYS_move_mount */
-      "i32", /* int from_dfd */
-      "buffer", /* const char *from_pathname */
-      "i32", /* int to_dfd */
-      "buffer", /* const char *to_pathname */
-      "u32", /* unsigned int flags */
-    ],
-    result: "i32",
-  },
-  open_tree: {
-    name: "syscall",
-    parameters: [
-      "i64", /* SYS_open_tree */
-      "i32", /* int dfd */
-      "buffer", /* const char *filename */
-      "u32", /* unsigned int flags */
-    ],
-    result: "i32",
-  },
-  mount_setattr: {
-    name: "syscall",
-    parameters: [
-      "i64", /* SYS_mount_setattr */
-      "i32", /* int dfd */
-      "buffer", /* const char *path */
-      "u32", /* unsigned int flags */
-      "buffer", /* struct mount_attr *uattr */
-      "usize", /* size_t usize */
-    ],
-    result: "i32",
-  },
-
+  ...MOUNT_SYMBOLS,
   ...QUOTA_SYMBOLS,
 
   // <unistd.h>, <sys/file.h>, <sched.h>
@@ -338,7 +267,7 @@ const SYMBOLS = {
   geteuid: { parameters: [], result: "u32" },
   getegid: { parameters: [], result: "u32" },
   umask: { parameters: ["u32" /* mode_t mask */], result: "u32" },
-  kill: { parameters: ["i32", /* pid_t pid */ "i32" /* int sig */], result: "i32" },
+  ...CHILD_SYMBOLS,
 } as const satisfies Record<string, Deno.ForeignFunction>;
 
 type Symbols = typeof SYMBOLS;
@@ -392,7 +321,18 @@ export const libc: Libc = Object.fromEntries(
   (Object.keys(SYMBOLS) as Name[]).map((name) => [name, stub(name)]),
 ) as unknown as Libc;
 
+/**
+ * Where sleep(3) is, for a call that takes a function. Deno tells the address of what it is told is data; asking dlsym(3)
+ * would not do, which older C libraries have elsewhere.
+ */
+export function addressOfSleep(): Deno.PointerValue {
+  return (sleepAddress ??= Deno.dlopen(LIBRARY, { sleep: { type: "pointer" } }).symbols.sleep as Deno.PointerValue);
+}
+
+let sleepAddress: Deno.PointerValue = null;
+
 /** Binds every symbol now. For tests, whose leak check would otherwise see a library appear in the middle of one. */
 export function openAllSymbols(): void {
   for (const name of Object.keys(SYMBOLS) as Name[]) (libc as Record<Name, unknown>)[name] = open(name);
+  addressOfSleep();
 }

@@ -13,6 +13,17 @@ export const SOCKET_SYMBOLS = {
     parameters: ["i32", /* int sockfd */ "buffer", /* const struct sockaddr *addr */ "u32" /* socklen_t addrlen */],
     result: "i32",
   },
+  sendto: {
+    parameters: [
+      "i32", /* int sockfd */
+      "buffer", /* const void *buf */
+      "usize", /* size_t len */
+      "i32", /* int flags */
+      "buffer", /* const struct sockaddr *dest_addr */
+      "u32", /* socklen_t addrlen */
+    ],
+    result: "i32",
+  },
   getsockopt: {
     parameters: [
       "i32", /* int sockfd */

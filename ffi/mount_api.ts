@@ -11,6 +11,7 @@
 import { type CPath, cpath, cstring, textOf } from "./_cstring.ts";
 import { lastErrno, libc, SYS } from "./_libc.ts";
 import { failure, hex } from "./errno.ts";
+import { AT_EMPTY_PATH } from "./file.ts";
 
 const FSOPEN_CLOEXEC = 1;
 const FSCONFIG_SET_FLAG = 0;
@@ -21,6 +22,9 @@ const FSMOUNT_CLOEXEC = 1;
 const MOVE_MOUNT_F_EMPTY_PATH = 4;
 const OPEN_TREE_CLONE = 1;
 const O_CLOEXEC = 0o2000000;
+const MOUNT_ATTR_IDMAP = 0x00100000n;
+/** `struct mount_attr` (linux/mount.h), MOUNT_ATTR_SIZE_VER0: attr_set, attr_clr, propagation, userns_fd, 64 bits each. */
+const MOUNT_ATTR_SIZE = 32n;
 const EMPTY_PATH = new Uint8Array(1);
 
 export const MOUNT_ATTR_RDONLY = 0x1;
@@ -81,6 +85,39 @@ export function open_tree(path: CPath): number {
   const fd = libc.open_tree(SYS.open_tree, -100, cpath(path), OPEN_TREE_CLONE | O_CLOEXEC);
   if (fd === -1) throw failure(lastErrno(), "open_tree", -100, path, hex(OPEN_TREE_CLONE));
   return fd;
+}
+
+/**
+ * `mount_setattr(treeFd, "", AT_EMPTY_PATH, {attr_set: MOUNT_ATTR_IDMAP, userns_fd})`: has a mount that is attached nowhere
+ * yet show the ids on disk as those that the user namespace makes of them. See mount_setattr(2).
+ */
+export function mount_setattr_idmap(treeFd: number, userNamespaceFd: number): void {
+  const attr = new Uint8Array(new BigUint64Array([MOUNT_ATTR_IDMAP, 0n, 0n, BigInt(userNamespaceFd)]).buffer);
+  if (libc.mount_setattr(SYS.mount_setattr, treeFd, EMPTY_PATH, AT_EMPTY_PATH, attr, MOUNT_ATTR_SIZE) === -1) {
+    throw failure(lastErrno(), "mount_setattr", treeFd, "", hex(AT_EMPTY_PATH), { userns_fd: userNamespaceFd });
+  }
+}
+
+/**
+ * `mount_setattr(mountFd, "", AT_EMPTY_PATH, {attr_set}, 32)`: sets attributes, takes none away; 0, or a negative errno
+ * (ENOSYS before Linux 5.12). See mount_setattr(2).
+ *
+ * @param attributes `MOUNT_ATTR_…` bits.
+ */
+export function tryMountSetattr(mountFd: number, attributes: number): number {
+  // struct mount_attr (linux/mount.h): attr_set, attr_clr, propagation, userns_fd.
+  const attr = new BigUint64Array([BigInt(attributes), 0n, 0n, 0n]);
+  const empty = new Uint8Array(1);
+  const size = BigInt(attr.byteLength);
+  const result = libc.mount_setattr(
+    SYS.mount_setattr,
+    mountFd,
+    empty,
+    AT_EMPTY_PATH,
+    new Uint8Array(attr.buffer),
+    size,
+  );
+  return result === -1 ? -lastErrno() : 0;
 }
 
 /** The messages the kernel left in a context, joined; "" if it left none. Read it only after errno is saved. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Sockets in the file system: unix(7).
+ * Sockets of one machine, in the file system or of an abstract name: unix(7).
  *
  * @module
  */
@@ -12,9 +12,12 @@ import { failure } from "./errno.ts";
 
 export const AF_UNIX = 1;
 export const SOCK_STREAM = 1;
+export const SOCK_DGRAM = 2;
 export const SOCK_NONBLOCK = 0o4000;
 export const SOCK_CLOEXEC = 0o2000000;
 
+const MSG_DONTWAIT = 0x40;
+const MSG_NOSIGNAL = 0x4000;
 const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
 
@@ -34,14 +37,43 @@ export function socket(domain: number, type: number): number {
  * @param path Its bytes and a NUL fit {@linkcode UNIX_PATH_MAX}.
  */
 export function tryConnectUnix(fd: number, path: string): number {
-  const name = cstring(path);
-  const length = name.indexOf(0);
-  if (length >= UNIX_PATH_MAX) throw new TypeError(`Cannot connect to ${JSON.stringify(path)}: it is too long`);
-  // struct sockaddr_un { sa_family_t sun_family; char sun_path[108]; }
-  const address = new Uint8Array(2 + UNIX_PATH_MAX);
-  new DataView(address.buffer).setUint16(0, AF_UNIX, true);
-  address.set(name.subarray(0, length), 2);
+  const address = pathAddress(path);
   return libc.connect(fd, address, address.length) === -1 ? -lastErrno() : 0;
+}
+
+/**
+ * `sendto(fd, message, MSG_DONTWAIT | MSG_NOSIGNAL, {AF_UNIX, name})`: 0, or a negative errno (EAGAIN: the receiver has more
+ * than it can take). See sendto(2).
+ *
+ * @param name A path, or `@` and a name that is in no file system. Its bytes and a NUL fit {@linkcode UNIX_PATH_MAX}.
+ */
+export function trySendToUnix(fd: number, message: Uint8Array, name: string): number {
+  const address = name.startsWith("@") ? abstractAddress(name.slice(1)) : pathAddress(name);
+  const flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+  const bytes = message as Uint8Array<ArrayBuffer>;
+  return libc.sendto(fd, bytes, BigInt(bytes.length), flags, address, address.length) === -1 ? -lastErrno() : 0;
+}
+
+/** `struct sockaddr_un { sa_family_t sun_family; char sun_path[108]; }`: a path, and NUL. */
+function pathAddress(path: string): Uint8Array<ArrayBuffer> {
+  return socketAddress(path, 0);
+}
+
+/** The same with an abstract name: NUL, and a name that ends where the structure does. */
+function abstractAddress(name: string): Uint8Array<ArrayBuffer> {
+  return socketAddress(name, 1);
+}
+
+function socketAddress(name: string, at: 0 | 1): Uint8Array<ArrayBuffer> {
+  const bytes = cstring(name);
+  const length = bytes.indexOf(0);
+  if (length >= UNIX_PATH_MAX) {
+    throw new TypeError(`Cannot use the socket name ${JSON.stringify(name)}: it is too long`);
+  }
+  const address = new Uint8Array(2 + length + 1);
+  new DataView(address.buffer).setUint16(0, AF_UNIX, true);
+  address.set(bytes.subarray(0, length), 2 + at);
+  return address;
 }
 
 /** `getsockopt(fd, SOL_SOCKET, SO_PEERCRED)`: the process that listens at the other end; 0 if it is not of our pid namespace. */

@@ -52,12 +52,19 @@ export interface FileSystemInfo {
   name: string;
   /** Bytes an ordinary user may still take. */
   availableBytes: number;
+  /** `ST_…` bits of the mount, which are those of mount(2) for `ro`, `nosuid`, `nodev` and `noexec`. */
+  mountFlags: number;
 }
 
 function info(buffer: ArrayBuffer): FileSystemInfo {
   const fields = new BigUint64Array(buffer);
   const type = Number(BigInt.asUintN(32, fields[0]!));
-  return { type, name: NAMES.get(type) ?? "<unknown>", availableBytes: Number(fields[4]! * fields[1]!) };
+  return {
+    type,
+    name: NAMES.get(type) ?? "<unknown>",
+    availableBytes: Number(fields[4]! * fields[1]!),
+    mountFlags: Number(fields[10]!),
+  };
 }
 
 /** `statfs(path)`. See statfs(2). */

@@ -26,30 +26,34 @@ export interface IdMaps {
   gidMaps: readonly IdMap[];
 }
 
-function mapped(
-  id: number,
-  maps: readonly IdMap[],
-  from: "containerId" | "hostId",
-  to: "containerId" | "hostId",
-): number {
+type Side = "containerId" | "hostId";
+
+function mapped(id: number, maps: readonly IdMap[], from: Side, to: Side): number | undefined {
   if (maps.length === 0) return id;
   for (const map of maps) {
     const offset = id - map[from];
     if (offset >= 0 && offset < map.size) return map[to] + offset;
   }
-  throw new StorageError(
-    "invalid_argument",
-    `Cannot map id ${id}: no map covers this ${from === "hostId" ? "host" : "container"} id`,
-  );
+  return undefined;
+}
+
+function required(id: number | undefined, from: number, side: string): number {
+  if (id !== undefined) return id;
+  throw new StorageError("invalid_argument", `Cannot map id ${from}: no map covers this ${side} id`);
 }
 
 /** The host's id for a container's. */
 export function toHost(id: number, maps: readonly IdMap[]): number {
-  return mapped(id, maps, "containerId", "hostId");
+  return required(mapped(id, maps, "containerId", "hostId"), id, "container");
 }
 
 /** The container's id for a host's. */
 export function toContainer(id: number, maps: readonly IdMap[]): number {
+  return required(tryToContainer(id, maps), id, "host");
+}
+
+/** The container's id for a host's; undefined where no map covers it. */
+export function tryToContainer(id: number, maps: readonly IdMap[]): number | undefined {
   return mapped(id, maps, "hostId", "containerId");
 }
 

@@ -15,8 +15,9 @@ import { AT_FDCWD } from "../ffi/file.ts";
 import { lsetxattr } from "../ffi/xattr.ts";
 import { openDriver } from "../mod.ts";
 import { mountPointsBelow } from "./_helpers/mount_points.ts";
+import { needsOrdinaryUser, OrdinaryUser } from "./_helpers/ordinary_user.ts";
 import { needsOverlay, needsProgram, needsRoot, testNeeding } from "./_helpers/requires.ts";
-import { run, runOk } from "./_helpers/run.ts";
+import { run, runOk, type RunResult } from "./_helpers/run.ts";
 import { TempDir } from "./_helpers/temp_dir.ts";
 import "./_helpers/warm_libc.ts";
 
@@ -85,13 +86,32 @@ testNeeding(NEEDS, "demo tells in one line that a file is no archive, and leaves
   await assertNothingLeft(directory);
 });
 
-testNeeding([needsRoot, needsProgram("setpriv")], "demo tells an ordinary user what to do", async () => {
-  // Modules and Deno itself may lie where an ordinary user cannot read.
-  const reading = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"];
-  const ordinary = ["--reuid=65534", "--regid=65534", "--clear-groups", ...reading];
-  const { code, stderr } = await run("setpriv", [...ordinary, Deno.execPath(), ...DEMO_ARGS]);
+const NEEDS_USER = [...NEEDS_BUSYBOX, needsOrdinaryUser, needsProgram("newuidmap")];
+
+/** As `runDemo`, by an ordinary user. */
+async function runDemoAsUser(directory: TempDir, hasSubordinateIds: boolean): Promise<RunResult> {
+  const user = await OrdinaryUser.make(directory, { hasSubordinateIds });
+  const tmp = await directory.mkdir("tmp");
+  await Deno.chmod(tmp, 0o777);
+  const rootfs = await makeRootfs(directory);
+  const demo = `deno run --no-lock --allow-all ${user.commands}/sources/bench/demo.ts ${rootfs}`;
+  return await user.sh(demo, { TMPDIR: tmp });
+}
+
+testNeeding(NEEDS_USER, "demo works as an ordinary user with subordinate ids", async () => {
+  await using directory = await TempDir.make();
+  const { code, stdout, stderr } = await runDemoAsUser(directory, true);
+  assertEquals([code, stderr], [0, ""], stdout);
+  assertStringIncludes(stdout, "The trees are identical");
+  await assertNothingLeft(directory);
+});
+
+testNeeding(NEEDS_USER, "demo tells an ordinary user without subordinate ids what to do", async () => {
+  await using directory = await TempDir.make();
+  const { code, stderr } = await runDemoAsUser(directory, false);
   assertEquals(code, 8, stderr);
-  assertMatch(stderr, /^demo: error: [^\n]*sudo [^\n]+\n$/m);
+  assertMatch(stderr, /^demo: error: [^\n]*\/etc\/subuid[^\n]*sudo [^\n]+\n$/m);
+  await assertNothingLeft(directory);
 });
 
 /** Large enough that the demo is still at work when the signal arrives. */

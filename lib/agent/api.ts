@@ -8,25 +8,23 @@
  * @module
  */
 
-import type { ApplyOptions, ApplyResult, DiffOptions, DiffResult, GraphDriver } from "../drivers/driver.ts";
+import type { Change, GraphDriver, WorkOptions } from "../drivers/driver.ts";
 import { StorageError } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import { untilReadable } from "../util/named_pipe.ts";
-import { streamWrittenBy } from "../util/pipe_stream.ts";
 import { VERSION } from "../version.ts";
 import { bodyOf, type Call, patternOf, queryFields } from "./api_call.ts";
 import {
   JOB_HEADER,
   layerOnWire,
-  readApply,
+  readCheck,
   readCompare,
   readCreate,
-  readDiff,
   readGet,
-  readIdMaps,
+  readRemap,
+  readView,
 } from "./api_wire.ts";
+import { answerApply, answerDiff, type ArchiveStore, TAR_TYPE } from "./api_archives.ts";
 import { ArchivePipes } from "./archive_pipes.ts";
-import { BegunStream } from "./begun_stream.ts";
 import { type Job, type JobKind, Jobs } from "./jobs.ts";
 import type { Observation } from "./observation.ts";
 import { openapi } from "./openapi.ts";
@@ -47,15 +45,11 @@ export interface StoreApiOptions {
 }
 
 type Verb = "GET" | "POST" | "PUT" | "DELETE";
+type Work<T> = (driver: GraphDriver, control: Required<WorkOptions>) => Promise<T>;
 type Handler = (call: Call) => Promise<Response>;
-
-/** How long who is refused may go on sending his archive, so that he comes to read why. */
-const REFUSED_UPLOAD_MS = 1_000;
 
 const JSON_LINES_TYPE = "application/x-ndjson";
 const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
-// No type that Deno would compress.
-const TAR_TYPE = "application/octet-stream";
 
 /** The API. */
 export class StoreApi implements Face {
@@ -66,12 +60,17 @@ export class StoreApi implements Face {
   readonly #observation: Observation;
   readonly #logger: Logger;
   readonly #jobs = new Jobs();
-  readonly #pipes: ArchivePipes;
+  readonly #archives: ArchiveStore;
   #store: Promise<GraphDriver> | undefined;
 
   constructor({ socket, open, queues, observation, logger }: StoreApiOptions) {
     this.socket = socket;
-    this.#pipes = new ArchivePipes(socket);
+    this.#archives = {
+      pipes: new ArchivePipes(socket),
+      queues,
+      driver: () => this.#driver(),
+      begin: (call, kind) => this.#begin(call, kind),
+    };
     this.#openStore = open;
     this.#queues = queues;
     this.#observation = observation;
@@ -85,8 +84,14 @@ export class StoreApi implements Face {
       if (url === null) throw new RequestError("malformed_request", "The request's address cannot be read");
       what = `${request.method} ${url.pathname}`;
       const { pattern, word } = patternOf(url.pathname);
-      const signal = (): AbortSignal => AbortSignal.any([end, request.signal]);
-      return await this.#handlerOf(pattern, request.method)({ request, word, query: url.searchParams, signal });
+      const signals = (): AbortSignal[] => [end, request.signal];
+      return await this.#handlerOf(pattern, request.method)({
+        request,
+        word,
+        query: url.searchParams,
+        end,
+        signals,
+      });
     } catch (error) {
       return this.#failed(what, error);
     }
@@ -94,12 +99,13 @@ export class StoreApi implements Face {
 
   leave(): void {
     this.#observation.events.close();
-    this.#pipes.close();
+    this.#archives.pipes.close();
   }
 
   /** Methods by path and verb. */
   readonly routes: Readonly<Record<string, Partial<Record<Verb, Handler>>>> = {
     "/metrics": { GET: () => this.#metrics() },
+    "/v1/check": { POST: (call) => this.#check(call) },
     "/v1/cleanup": { POST: () => this.#cleanup() },
     "/v1/events": { GET: () => Promise.resolve(this.#events()) },
     "/v1/health": { GET: () => this.#health() },
@@ -109,16 +115,26 @@ export class StoreApi implements Face {
     "/v1/layers": { GET: () => this.#layers(), POST: (call) => this.#create(call) },
     "/v1/layers/{id}": { GET: (call) => this.#inspect(call), DELETE: (call) => this.#remove(call) },
     "/v1/layers/{id}/changes": { GET: (call) => this.#changes(call) },
-    "/v1/layers/{id}/diff": { GET: (call) => this.#diff(call), PUT: (call) => this.#apply(call) },
+    "/v1/layers/{id}/diff": {
+      GET: (call) => answerDiff(call, this.#archives),
+      PUT: (call) => answerApply(call, this.#archives),
+    },
     "/v1/layers/{id}/exists": { GET: (call) => this.#exists(call) },
     "/v1/layers/{id}/files": { GET: (call) => this.#files(call) },
+    "/v1/layers/{id}/manifest": { GET: (call) => this.#verify(call), POST: (call) => this.#recordManifest(call) },
     "/v1/layers/{id}/metadata": { GET: (call) => this.#metadata(call) },
     "/v1/layers/{id}/mount": { POST: (call) => this.#mount(call), DELETE: (call) => this.#unmount(call) },
     "/v1/layers/{id}/owners": { POST: (call) => this.#remap(call) },
     "/v1/layers/{id}/size": { GET: (call) => this.#size(call) },
     "/v1/mounts": { GET: () => this.#mounts() },
-    "/v1/pipes": { POST: () => Promise.resolve(Response.json(this.#pipes.make(), { status: 201 })) },
+    "/v1/pipes": { POST: () => Promise.resolve(Response.json(this.#archives.pipes.make(), { status: 201 })) },
     "/v1/openapi.json": { GET: () => Promise.resolve(Response.json(openapi(VERSION))) },
+    "/v1/sweep": { POST: () => this.#sweep() },
+    "/v1/views": {
+      GET: () => this.#views(),
+      POST: (call) => this.#makeView(call),
+      DELETE: (call) => this.#removeView(call),
+    },
   };
 
   #handlerOf(pattern: string, verb: string): Handler {
@@ -182,8 +198,8 @@ export class StoreApi implements Face {
     return Response.json((await Array.fromAsync(driver.layers())).map(layerOnWire));
   }
 
-  async #create({ request }: Call): Promise<Response> {
-    const { id, use, template, options } = await bodyOf(request, readCreate);
+  async #create(call: Call): Promise<Response> {
+    const { id, use, template, options } = await bodyOf(call, readCreate);
     const driver = await this.#driver();
     if (template !== undefined) await driver.createFromTemplate(id, template, options);
     else if (use === "container") await driver.createReadWrite(id, options);
@@ -214,8 +230,9 @@ export class StoreApi implements Face {
     return Response.json(await (await this.#driver()).getMetadata(id));
   }
 
-  async #mount({ request, word: id }: Call): Promise<Response> {
-    const options = await bodyOf(request, readGet);
+  async #mount(call: Call): Promise<Response> {
+    const id = call.word;
+    const options = await bodyOf(call, readGet);
     const { path } = await (await this.#driver()).get(id, options);
     return Response.json({ id, path });
   }
@@ -234,6 +251,45 @@ export class StoreApi implements Face {
     return Response.json(mounts);
   }
 
+  async #views(): Promise<Response> {
+    return Response.json(await (await this.#driver()).views());
+  }
+
+  async #makeView(call: Call): Promise<Response> {
+    const { target, ids, options } = await bodyOf(call, readView);
+    const { path, ids: shown, readOnly } = await (await this.#driver()).mountAt(target, ids, options);
+    return Response.json({ path, ids: shown, readOnly });
+  }
+
+  async #removeView({ query }: Call): Promise<Response> {
+    const path = queryFields(query, (fields) => fields.required("path"));
+    return Response.json({ unmounted: await (await this.#driver()).unmountAt(path) });
+  }
+
+  async #sweep(): Promise<Response> {
+    return Response.json({ removed: await (await this.#driver()).sweep() });
+  }
+
+  async #check(call: Call): Promise<Response> {
+    const options = await bodyOf(call, readCheck);
+    const all = this.#asJob(
+      call,
+      "check",
+      (driver, { signal }) => Array.fromAsync(driver.check({ ...options, signal })),
+    );
+    return Response.json(await all);
+  }
+
+  async #recordManifest(call: Call): Promise<Response> {
+    await this.#asJob(call, "verify", (driver, control) => driver.recordManifest(call.word, control));
+    return Response.json({ id: call.word });
+  }
+
+  async #verify(call: Call): Promise<Response> {
+    const differences = await this.#asJob(call, "verify", (driver, control) => driver.verify(call.word, control));
+    return Response.json({ id: call.word, differences: differences ?? null });
+  }
+
   async #cleanup(): Promise<Response> {
     await (await this.#driver()).cleanup();
     return Response.json({});
@@ -249,120 +305,31 @@ export class StoreApi implements Face {
 
   async #changes(call: Call): Promise<Response> {
     const options = queryFields(call.query, readCompare);
-    const driver = await this.#driver();
-    const job = this.#begin(call, "changes");
-    const work = job.run(this.#queues.others, (control) => driver.changes(call.word, { ...options, ...control }));
-    return Response.json(await job.conclude(work));
+    const work: Work<Change[]> = (driver, control) => driver.changes(call.word, { ...options, ...control });
+    return Response.json(await this.#asJob(call, "changes", work));
   }
 
   async #size(call: Call): Promise<Response> {
     const options = queryFields(call.query, readCompare);
-    const driver = await this.#driver();
-    const job = this.#begin(call, "size");
-    const work = job.run(this.#queues.others, (control) => driver.diffSize(call.word, { ...options, ...control }));
-    return Response.json({ id: call.word, sizeBytes: await job.conclude(work) });
+    const work: Work<number> = (driver, control) => driver.diffSize(call.word, { ...options, ...control });
+    return Response.json({ id: call.word, sizeBytes: await this.#asJob(call, "size", work) });
   }
 
   async #remap(call: Call): Promise<Response> {
-    const { from, to, options } = await bodyOf(call.request, (fields) => {
-      const mountLabel = fields.text("mountLabel");
-      const options = mountLabel === undefined ? {} : { mountLabel };
-      return { from: readIdMaps(fields, "from"), to: readIdMaps(fields, "to"), options };
-    });
-    const driver = await this.#driver();
-    const job = this.#begin(call, "remap");
-    await job.conclude(job.run(
-      this.#queues.others,
-      (control) => driver.updateLayerIdMap(call.word, from, to, { ...options, ...control }),
-    ));
+    const { from, to, options } = await bodyOf(call, readRemap);
+    const work: Work<void> = (driver, control) =>
+      driver.updateLayerIdMap(call.word, from, to, { ...options, ...control });
+    await this.#asJob(call, "remap", work);
     return Response.json({ id: call.word });
   }
 
-  async #diff(call: Call): Promise<Response> {
-    const pipe = call.query.get("pipe");
-    if (pipe === null) return await this.#diffAsBody(call, queryFields(call.query, readDiff));
-    using output = this.#pipes.open(pipe, "write");
-    call.query.delete("pipe");
-    const options = queryFields(call.query, readDiff);
+  async #asJob<T>(call: Call, kind: JobKind, work: Work<T>): Promise<T> {
     const driver = await this.#driver();
-    const job = this.#begin(call, "diff");
-    const work = job.run(this.#queues.diffs, (control) => driver.diffTo(call.word, output, { ...options, ...control }));
-    return Response.json(await job.conclude(work));
+    const job = this.#begin(call, kind);
+    return await job.conclude(job.run(this.#queues.others, (control) => work(driver, control)));
   }
 
-  /** Fails before the first byte, or else by breaking the connection; the job tells why. */
-  async #diffAsBody(call: Call, options: DiffOptions): Promise<Response> {
-    const driver = await this.#driver();
-    const job = this.#begin(call, "diff");
-    const begun = Promise.withResolvers<BegunStream>();
-    const work = async (): Promise<DiffResult> =>
-      await job.run(this.#queues.diffs, async ({ onProgress, signal }) => {
-        const { stream, result } = await streamWrittenBy(
-          (fd, signal) => driver.diffTo(call.word, { fd }, { ...options, onProgress, signal }),
-          signal,
-        );
-        begun.resolve(BegunStream.of(stream));
-        return await result;
-      });
-    job.conclude(work()).catch(begun.reject);
-    const archive = await begun.promise;
-    return new Response(archive.whole(() => {}), { headers: { "content-type": TAR_TYPE } });
-  }
-
-  /** The turn is taken when the first bytes are there: see work_queue.ts. */
-  async #apply(call: Call): Promise<Response> {
-    const pipe = call.query.get("pipe");
-    if (pipe === null) return await this.#applyBody(call, queryFields(call.query, readApply));
-    using input = this.#pipes.open(pipe, "read");
-    call.query.delete("pipe");
-    const options = queryFields(call.query, readApply);
-    const driver = await this.#driver();
-    const job = this.#begin(call, "apply");
-    const work = async (): Promise<ApplyResult> => {
-      await untilReadable(input.fd, job.signal);
-      return await job.run(
-        this.#queues.others,
-        (control) => driver.applyDiff(call.word, input, { ...options, ...control }),
-      );
-    };
-    return Response.json(await job.conclude(work()));
-  }
-
-  async #applyBody(call: Call, options: ApplyOptions): Promise<Response> {
-    const { request: { body }, word: id } = call;
-    const driver = await this.#driver();
-    const job = this.#begin(call, "apply");
-    const work = async (): Promise<ApplyResult> => {
-      const archive = body === null ? undefined : await unlessAborted(BegunStream.of(body), job.signal);
-      if (archive === undefined || archive.isEmpty) {
-        throw new StorageError("invalid_archive", `Cannot apply a diff to layer "${id}": there is no archive`);
-      }
-      try {
-        return await job.run(
-          this.#queues.others,
-          (control) => driver.applyDiff(id, archive.wholeKeepingRest(), { ...options, ...control }),
-        );
-      } finally {
-        await archive.discardRest(AbortSignal.any([job.signal, AbortSignal.timeout(REFUSED_UPLOAD_MS)]));
-      }
-    };
-    return Response.json(await job.conclude(work()));
-  }
-
-  #begin({ request, word, signal }: Call, kind: JobKind): Job {
-    return this.#jobs.begin(request.headers.get(JOB_HEADER), kind, word, signal());
-  }
-}
-
-/** What `promise` gives, or `aborted` when the signal comes first. */
-async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const stop = (): void => reject(new StorageError("aborted", "The operation was aborted"));
-  if (signal.aborted) stop();
-  signal.addEventListener("abort", stop, { once: true });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener("abort", stop);
+  #begin({ request, word, signals }: Call, kind: JobKind): Job {
+    return this.#jobs.begin(request.headers.get(JOB_HEADER), kind, word, signals());
   }
 }

@@ -15,8 +15,10 @@ export interface Call {
   /** What stands in its path for `{id}` or `{name}`. */
   word: string;
   query: URLSearchParams;
-  /** Ends work that nobody waits for. Asked for by long work only: Deno then watches the connection. */
-  signal(): AbortSignal;
+  /** The agent can wait no longer. */
+  end: AbortSignal;
+  /** Each ends work that nobody waits for. Asked for by long work only: Deno then watches the connection. */
+  signals(): AbortSignal[];
 }
 
 /** The pattern of a path, and what stands in it for a name. */
@@ -36,8 +38,8 @@ export function patternOf(pathname: string): { pattern: string; word: string } {
 }
 
 /** What `read` takes from the body, which must hold nothing else. */
-export async function bodyOf<T>(request: Request, read: (fields: Fields) => T): Promise<T> {
-  const fields = Fields.ofJson(await readJsonObject(request));
+export async function bodyOf<T>({ request, end }: Call, read: (fields: Fields) => T): Promise<T> {
+  const fields = Fields.ofJson(await readJsonObject(request, end));
   const value = read(fields);
   fields.refuseRest();
   return value;

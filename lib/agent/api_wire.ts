@@ -9,17 +9,20 @@
 
 import type {
   ApplyOptions,
+  CheckOptions,
   CompareOptions,
   CreateOptions,
   DiffOptions,
   GetOptions,
   LayerInfo,
+  RemapOptions,
+  ViewOptions,
   XattrNamespace,
   XattrPolicy,
 } from "../drivers/driver.ts";
 import { type IdMap, type IdMaps, parseIdMap } from "../id_map.ts";
 import { parseLayerId } from "../layer_id.ts";
-import { choiceOf, type Fields } from "./fields.ts";
+import { choiceOf, Fields, jsonOf } from "./fields.ts";
 
 /** The header that names a long job, so that it can be asked for. */
 export const JOB_HEADER = "lamina-job";
@@ -61,10 +64,40 @@ export function readGet(fields: Fields): GetOptions {
   });
 }
 
+/** What is asked of `POST /v1/views`. */
+export interface ViewRequest {
+  target: string;
+  ids: string[];
+  options: ViewOptions;
+}
+
+/** @throws {RequestError} `malformed_request`. */
+export function readView(fields: Fields): ViewRequest {
+  return {
+    target: fields.required("target"),
+    ids: fields.list("ids") ?? [],
+    options: defined({
+      mountLabel: fields.text("mountLabel"),
+      mountOptions: fields.list("mountOptions"),
+      readOnly: fields.flag("readOnly"),
+    }),
+  };
+}
+
+/** @throws {RequestError} `malformed_request`. */
+export function readCheck(fields: Fields): Omit<CheckOptions, "signal"> {
+  return defined({
+    repair: fields.flag("repair"),
+    deep: fields.flag("deep"),
+    dockerRoot: fields.text("dockerRoot"),
+  });
+}
+
 /** @throws {RequestError} `malformed_request`. */
 export function readCompare(fields: Fields): CompareOptions {
   return defined({
     parent: readParent(fields),
+    idMaps: readIdMapsOfQuery(fields),
     compareXattrs: fields.flag("compareXattrs"),
     compareContent: fields.flag("compareContent"),
   });
@@ -99,6 +132,7 @@ export function readApply(fields: Fields): ApplyOptions {
     limits: limits && Object.fromEntries(
       Object.entries(limits).map(([name, limit]) => [choiceOf("limits", name, LIMITS), limit]),
     ),
+    manifest: fields.flag("manifest"),
     devices: fields.choice("devices", ["create", "refuse"]),
     allowMissingEnd: fields.flag("allowMissingEnd"),
     digest: fields.flag("digest"),
@@ -129,6 +163,25 @@ export function readIdMaps(fields: Fields, name: string): IdMaps | undefined {
   return both;
 }
 
+/** Maps are lists of what has fields itself, for which a query has no form: there they are JSON. */
+function readIdMapsOfQuery(fields: Fields): IdMaps | undefined {
+  const text = fields.text("idMaps");
+  return text === undefined ? undefined : readIdMaps(Fields.ofJson({ idMaps: jsonOf("idMaps", text) }), "idMaps");
+}
+
+/** What is asked of `POST /v1/layers/{id}/owners`. */
+export interface RemapRequest {
+  from: IdMaps | undefined;
+  to: IdMaps | undefined;
+  options: Pick<RemapOptions, "mountLabel">;
+}
+
+/** @throws {RequestError} `malformed_request`. */
+export function readRemap(fields: Fields): RemapRequest {
+  const options = defined({ mountLabel: fields.text("mountLabel") });
+  return { from: readIdMaps(fields, "from"), to: readIdMaps(fields, "to"), options };
+}
+
 /** A layer on the wire. No parent is null: a field that is always there is easier to ask for. */
 export function layerOnWire({ parent, ...layer }: LayerInfo): Omit<LayerInfo, "parent"> & { parent: string | null } {
   return { ...layer, parent: parent ?? null };
@@ -140,6 +193,7 @@ export function queryOf(options: CompareOptions | DiffOptions | ApplyOptions): U
   for (const [name, value] of Object.entries(options) as [string, unknown][]) {
     if (value === undefined || name === "signal" || name === "onProgress") continue;
     if (name === "parent") query.set(name, value === null ? "" : parseLayerId(String(value)));
+    else if (name === "idMaps") query.set(name, JSON.stringify(value));
     else if (Array.isArray(value)) query.set(name, value.join(","));
     else if (typeof value === "object" && value !== null) {
       for (const [key, item] of Object.entries(value)) query.set(`${name}.${key}`, String(item));

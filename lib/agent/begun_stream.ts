@@ -6,25 +6,35 @@
  * @module
  */
 
+import { StorageError } from "../errors.ts";
+
 /** A stream that has begun. */
-export class BegunStream {
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>;
-  #first: Uint8Array<ArrayBuffer> | undefined;
+export class BegunStream<Chunk extends Uint8Array> {
+  readonly #reader: ReadableStreamDefaultReader<Chunk>;
+  #first: Chunk | undefined;
 
   private constructor(
-    reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>,
-    first: Uint8Array<ArrayBuffer> | undefined,
+    reader: ReadableStreamDefaultReader<Chunk>,
+    first: Chunk | undefined,
   ) {
     this.#reader = reader;
     this.#first = first;
   }
 
-  /** Waits for the first bytes of `stream`, or its end; rejects where it fails before. */
-  static async of(stream: ReadableStream<Uint8Array>): Promise<BegunStream> {
-    // Deno 2.4 does not say of a body that its memory is not shared.
-    const reader = (stream as ReadableStream<Uint8Array<ArrayBuffer>>).getReader();
+  /**
+   * Waits for the first bytes of `stream`, or its end.
+   *
+   * @throws {StorageError} `aborted`; where the stream fails, what it fails with.
+   */
+  static async of<Chunk extends Uint8Array>(
+    stream: ReadableStream<Chunk>,
+    signal: AbortSignal,
+  ): Promise<BegunStream<Chunk>> {
+    const reader = stream.getReader();
+    using _stop = cancelOn(signal, reader);
     for (;;) {
       const { value, done } = await reader.read();
+      if (signal.aborted) throw new StorageError("aborted", "The operation was aborted");
       if (done || value.length > 0) return new BegunStream(reader, value);
     }
   }
@@ -39,7 +49,7 @@ export class BegunStream {
    *
    * @param onEnd Called when it has ended, well or not, or was cancelled.
    */
-  whole(onEnd: () => void): ReadableStream<Uint8Array<ArrayBuffer>> {
+  whole(onEnd: () => void): ReadableStream<Chunk> {
     return this.#stream(onEnd, async (reason) => {
       try {
         await this.#reader.cancel(reason);
@@ -50,12 +60,12 @@ export class BegunStream {
   }
 
   /** As {@linkcode whole}; what somebody who cancels it has not read stays there, for {@linkcode discardRest}. */
-  wholeKeepingRest(): ReadableStream<Uint8Array<ArrayBuffer>> {
+  wholeKeepingRest(): ReadableStream<Chunk> {
     return this.#stream(() => {}, () => Promise.resolve());
   }
 
-  #stream(onEnd: () => void, cancel: (reason: unknown) => Promise<void>): ReadableStream<Uint8Array<ArrayBuffer>> {
-    return new ReadableStream<Uint8Array<ArrayBuffer>>({
+  #stream(onEnd: () => void, cancel: (reason: unknown) => Promise<void>): ReadableStream<Chunk> {
+    return new ReadableStream<Chunk>({
       pull: async (controller): Promise<void> => {
         try {
           const chunk = await this.#next();
@@ -68,27 +78,36 @@ export class BegunStream {
         }
       },
       cancel,
-    }, { highWaterMark: 0 });
+    });
   }
 
-  async #next(): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  async #next(): Promise<Chunk | undefined> {
     const first = this.#first;
     this.#first = undefined;
     return first ?? (await this.#reader.read()).value;
   }
 
-  /** Reads what is left to the end, and forgets it. The signal ends that, and so does a failure. */
+  /** Reads what is left to the end, and forgets it. */
   async discardRest(signal: AbortSignal): Promise<void> {
     this.#first = undefined;
-    const stop = (): void => void this.#reader.cancel().catch(() => {});
-    signal.addEventListener("abort", stop, { once: true });
-    if (signal.aborted) stop();
-    try {
-      while (!(await this.#reader.read()).done);
-    } catch {
-      // The sender went away: there is nothing left to read.
-    } finally {
-      signal.removeEventListener("abort", stop);
-    }
+    await discard(this.#reader, signal);
   }
+}
+
+/** Reads to the end, and forgets what it read. The signal ends that, and so does a failure. */
+export async function discard(reader: ReadableStreamDefaultReader<Uint8Array>, signal: AbortSignal): Promise<void> {
+  using _stop = cancelOn(signal, reader);
+  try {
+    while (!(await reader.read()).done);
+  } catch {
+    // The sender went away: there is nothing left to read.
+  }
+}
+
+/** Has a read that waits come to its end when `signal` is aborted, until this is disposed. */
+function cancelOn(signal: AbortSignal, reader: ReadableStreamDefaultReader<Uint8Array>): Disposable {
+  const cancel = (): void => void reader.cancel().catch(() => {});
+  signal.addEventListener("abort", cancel, { once: true });
+  if (signal.aborted) cancel();
+  return { [Symbol.dispose]: (): void => signal.removeEventListener("abort", cancel) };
 }

@@ -11,26 +11,34 @@ import type {
   ApplyOptions,
   ApplyResult,
   Change,
+  CheckOptions,
   CompareOptions,
   CreateOptions,
   DiffGetter,
   DiffOptions,
   DiffResult,
   FileDescriptor,
+  Finding,
   GetOptions,
   GraphDriver,
   LayerInfo,
   LayerMetadata,
+  ManifestDifference,
   MountedLayer,
+  MountedView,
   RemapOptions,
   RemoveOptions,
   StatusEntry,
+  ViewInfo,
+  ViewOptions,
+  WorkOptions,
 } from "../drivers/driver.ts";
 import { asStorageError, isStorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import { parseLayerId } from "../layer_id.ts";
 import { absolutePath } from "../util/absolute_path.ts";
 import { streamFromFd, writeStreamToFd } from "../util/fd_stream.ts";
+import { JoinedSignal } from "../util/joined_signal.ts";
 import { PipeWriter } from "../util/named_pipe.ts";
 import { isSourceFailure, streamOf } from "../util/pipe_stream.ts";
 import { type layerOnWire, queryOf } from "./api_wire.ts";
@@ -80,6 +88,8 @@ export async function connect({ socket = DEFAULT_SOCKET }: ConnectOptions = {}):
 class RemoteDriver implements GraphDriver {
   /** Where `get` of this object mounted what `put` did not give back, once for each time. */
   readonly #held = new Map<string, string[]>();
+  /** Places of views that this object made. */
+  readonly #views = new Set<string>();
 
   constructor(readonly connection: ClientConnection, readonly name: string, readonly home: string) {}
 
@@ -139,6 +149,50 @@ class RemoteDriver implements GraphDriver {
     else this.#forget(id);
   }
 
+  async mountAt(target: string, ids: readonly string[], options: ViewOptions = {}): Promise<MountedView> {
+    const before = await this.views();
+    const json = { target: absolutePath(target), ids, ...options };
+    const view = await this.connection.json<ViewInfo>({ verb: "POST", path: "/v1/views", json });
+    const isOurs = !before.some(({ path }) => path === view.path);
+    if (isOurs) this.#views.add(view.path);
+    const release = async (): Promise<void> => {
+      if (this.#views.has(view.path)) await this.unmountAt(view.path);
+    };
+    return { ...view, [Symbol.asyncDispose]: isOurs ? release : (): Promise<void> => Promise.resolve() };
+  }
+
+  async unmountAt(target: string): Promise<boolean> {
+    const path = absolutePath(target);
+    const query = new URLSearchParams({ path });
+    const answer = await this.connection.json<{ unmounted: boolean }>({ verb: "DELETE", path: "/v1/views", query });
+    this.#views.delete(path);
+    return answer.unmounted;
+  }
+
+  async views(): Promise<ViewInfo[]> {
+    return await this.connection.json({ verb: "GET", path: "/v1/views" });
+  }
+
+  async sweep(): Promise<string[]> {
+    return (await this.connection.json<{ removed: string[] }>({ verb: "POST", path: "/v1/sweep" })).removed;
+  }
+
+  async *check({ signal, dockerRoot, ...options }: CheckOptions = {}): AsyncGenerator<Finding> {
+    const json = { ...options, ...(dockerRoot === undefined ? {} : { dockerRoot: absolutePath(dockerRoot) }) };
+    const work = signal === undefined ? {} : { signal };
+    yield* await this.connection.long<Finding[]>({ verb: "POST", path: "/v1/check", json }, work);
+  }
+
+  async recordManifest(id: string, options: WorkOptions = {}): Promise<void> {
+    await this.connection.long({ verb: "POST", path: pathOf(id, "manifest") }, options);
+  }
+
+  async verify(id: string, options: WorkOptions = {}): Promise<ManifestDifference[] | undefined> {
+    const request = { verb: "GET", path: pathOf(id, "manifest") } as const;
+    const answer = await this.connection.long<{ differences: ManifestDifference[] | null }>(request, options);
+    return answer.differences ?? undefined;
+  }
+
   async exists(id: string): Promise<boolean> {
     const answer = await this.connection.json<{ exists: boolean }>({ verb: "GET", path: pathOf(id, "exists") });
     return answer.exists;
@@ -179,15 +233,22 @@ class RemoteDriver implements GraphDriver {
   }
 
   /** An archive that has begun: what fails before has failed then. It ends well only if the work at the agent does. */
-  async #diff(id: string, options: DiffOptions): Promise<{ begun: BegunStream; result: Promise<DiffResult> }> {
+  async #diff(
+    id: string,
+    options: DiffOptions,
+  ): Promise<{ begun: BegunStream<Uint8Array<ArrayBuffer>>; result: Promise<DiffResult> }> {
     const [path, query] = [pathOf(id, "diff"), queryOf(options)];
     if (options.signal?.aborted) throw aborted();
     const pipe = await this.connection.openPipe((path) => Deno.open(path));
     query.set("pipe", pipe.name);
     const abort = new AbortController();
-    const signal = options.signal === undefined ? abort.signal : AbortSignal.any([options.signal, abort.signal]);
-    const result = this.connection.long<DiffResult>({ verb: "GET", path, query }, { ...options, signal });
-    const begun = BegunStream.of(streamOf(pipe.end, result, () => abort.abort()));
+    const either = new JoinedSignal(abort.signal, options.signal);
+    const result = this.connection.long<DiffResult>({ verb: "GET", path, query }, {
+      ...options,
+      signal: either.signal,
+    });
+    result.catch(() => {}).finally(() => either[Symbol.dispose]());
+    const begun = BegunStream.of(streamOf(pipe.end, result, () => abort.abort()), new AbortController().signal);
     begun.catch(() => {});
     return { begun: await Promise.race([begun, result.then(() => begun)]), result };
   }
@@ -255,10 +316,12 @@ class RemoteDriver implements GraphDriver {
   async cleanup(): Promise<void> {
     await this.connection.json({ verb: "POST", path: "/v1/cleanup" });
     this.#held.clear();
+    this.#views.clear();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     try {
+      for (const path of [...this.#views]) await this.unmountAt(path);
       for (const [id, paths] of [...this.#held]) {
         for (const path of [...paths]) await this.#release(id, path);
       }

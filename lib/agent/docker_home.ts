@@ -60,7 +60,7 @@ export class DockerHomes {
    * By what Init said. Homes that are no longer in use stay open: to dispose a driver would take back what it mounted, and
    * there containers may still run.
    */
-  readonly #homes = new Map<string, DockerHome>();
+  readonly #homes = new Map<string, Promise<DockerHome>>();
   #current: Promise<DockerHome> | undefined;
 
   /** @param file Where it lies what Init said. */
@@ -98,14 +98,19 @@ export class DockerHomes {
     return await this.#homeOf(readInit(JSON.parse(text) as UnsafeFields));
   }
 
-  async #homeOf(request: InitRequest): Promise<DockerHome> {
+  #homeOf(request: InitRequest): Promise<DockerHome> {
     const key = writeInit(request);
     const known = this.#homes.get(key);
     if (known !== undefined) return known;
+    const opened = this.#openHome(request);
+    this.#homes.set(key, opened);
+    opened.catch(() => this.#homes.delete(key));
+    return opened;
+  }
+
+  async #openHome(request: InitRequest): Promise<DockerHome> {
     const driver = await this.#open(request);
     await driver.status();
-    const home = new DockerHome(driver);
-    this.#homes.set(key, home);
-    return home;
+    return new DockerHome(driver);
   }
 }

@@ -15,7 +15,7 @@ import type { GraphDriver } from "../drivers/driver.ts";
 import { isStorageError, StorageError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { VERSION } from "../version.ts";
-import { BegunStream } from "./begun_stream.ts";
+import { BegunStream, discard } from "./begun_stream.ts";
 import { DockerHomes, type OpenHome } from "./docker_home.ts";
 import {
   type Answer,
@@ -29,7 +29,7 @@ import {
 } from "./docker_wire.ts";
 import { failureOf, readJsonObject, RequestError, requiredField, type UnsafeFields } from "./protocol.ts";
 import type { Face } from "./server.ts";
-import type { WorkQueue, WorkQueues } from "./work_queue.ts";
+import type { WorkQueues } from "./work_queue.ts";
 
 /** What a plugin is made of. */
 export interface DockerPluginOptions {
@@ -41,7 +41,7 @@ export interface DockerPluginOptions {
   stateFile: string;
   /** Opens a driver on the home that dockerd names. */
   open: OpenHome;
-  /** Where long jobs wait for their turn. */
+  /** Where its long jobs wait. */
   queues: WorkQueues;
   logger: Logger;
 }
@@ -70,8 +70,7 @@ export class DockerPlugin implements Face {
   readonly socket: string;
   readonly #homes: DockerHomes;
   readonly #logger: Logger;
-  readonly #diffs: WorkQueue;
-  readonly #others: WorkQueue;
+  readonly #queues: WorkQueues;
   /** Applies at work, by layer. */
   readonly #applies = new Map<string, RunningApply>();
 
@@ -80,31 +79,32 @@ export class DockerPlugin implements Face {
     this.socket = socket;
     this.#homes = new DockerHomes(stateFile, open);
     this.#logger = logger;
-    this.#diffs = queues.diffs;
-    this.#others = queues.others;
+    this.#queues = queues;
   }
 
   async answer(request: Request, end: AbortSignal): Promise<Response> {
+    const signal = (): AbortSignal => signalOf(request, end);
     let method = "";
     try {
       const url = URL.parse(request.url);
       if (url === null) throw new RequestError("malformed_request", "The request's address cannot be read");
       method = url.pathname.slice(1);
-      const signal = (): AbortSignal => AbortSignal.any([end, request.signal]);
       switch (method) {
         case "Plugin.Activate":
           requirePost(request);
           return jsonResponse({ Implements: ["GraphDriver"] });
         case "GraphDriver.Diff":
           requirePost(request);
-          return await this.#diff({ fields: await readJsonObject(request), signal });
+          return await this.#diff({ fields: await readJsonObject(request, end), signal });
         case "GraphDriver.ApplyDiff":
           requirePost(request);
           return jsonResponse(await this.#applyDiff({ fields: readQuery(url.search), signal }, request.body));
         default:
-          return jsonResponse(await this.#call(method, request, signal));
+          return jsonResponse(await this.#call(method, request, end));
       }
     } catch (error) {
+      // A connection that closes while its client still sends may lose the answer.
+      if (request.body !== null && !request.bodyUsed) await discard(request.body.getReader(), signal());
       return this.#failed(method, error);
     }
   }
@@ -117,13 +117,13 @@ export class DockerPlugin implements Face {
     return jsonResponse({ Err: message, Code: code }, status);
   }
 
-  async #call(method: string, request: Request, signal: () => AbortSignal): Promise<Answer> {
+  async #call(method: string, request: Request, end: AbortSignal): Promise<Answer> {
     const methods = this.#methods;
     if (!Object.hasOwn(methods, method)) {
       throw new RequestError("unknown_method", `There is no method ${JSON.stringify(method)}`);
     }
     requirePost(request);
-    return await methods[method]!({ fields: await readJsonObject(request), signal });
+    return await methods[method]!({ fields: await readJsonObject(request, end), signal: () => signalOf(request, end) });
   }
 
   /** What takes JSON and answers JSON. */
@@ -216,29 +216,29 @@ export class DockerPlugin implements Face {
     return {};
   }
 
-  async #changes({ fields, signal: signalOf }: Call): Promise<Answer> {
-    const [id, signal] = [requiredField(fields, "ID"), signalOf()];
+  async #changes({ fields, signal: watch }: Call): Promise<Answer> {
+    const [id, signal] = [requiredField(fields, "ID"), watch()];
     const { driver } = await this.#homes.current();
-    using _turn = await this.#others.enter(signal);
+    using _turn = await this.#queues.others.enter(signal);
     return changesOnWire(await driver.changes(id, { parent: readParent(fields), signal }));
   }
 
-  async #diffSize({ fields, signal: signalOf }: Call): Promise<Answer> {
-    const [id, signal] = [requiredField(fields, "ID"), signalOf()];
+  async #diffSize({ fields, signal: watch }: Call): Promise<Answer> {
+    const [id, signal] = [requiredField(fields, "ID"), watch()];
     const { driver } = await this.#homes.current();
-    using _turn = await this.#others.enter(signal);
+    using _turn = await this.#queues.others.enter(signal);
     return { Size: await driver.diffSize(id, { parent: readParent(fields), signal }) };
   }
 
   /** Fails before the first byte, or else by breaking the connection: dockerd would take any answer for an archive. */
-  async #diff({ fields, signal: signalOf }: Call): Promise<Response> {
-    const [id, signal] = [requiredField(fields, "ID"), signalOf()];
+  async #diff({ fields, signal: watch }: Call): Promise<Response> {
+    const [id, signal] = [requiredField(fields, "ID"), watch()];
     const { driver } = await this.#homes.current();
-    const turn = await this.#diffs.enter(signal);
+    const turn = await this.#queues.diffs.enter(signal);
     try {
       // Whole seconds are what Docker's own archives have.
       const diff = await driver.diff(id, { parent: readParent(fields), times: "seconds", signal });
-      const begun = await BegunStream.of(diff);
+      const begun = await BegunStream.of(diff, signal);
       return new Response(begun.whole(() => turn[Symbol.dispose]()), { headers: { "content-type": TAR_TYPE } });
     } catch (error) {
       turn[Symbol.dispose]();
@@ -246,18 +246,18 @@ export class DockerPlugin implements Face {
     }
   }
 
-  async #applyDiff({ fields, signal: signalOf }: Call, body: Request["body"]): Promise<Answer> {
-    const [id, signal] = [requiredField(fields, "id"), signalOf()];
+  async #applyDiff({ fields, signal: watch }: Call, body: Request["body"]): Promise<Answer> {
+    const [id, signal] = [requiredField(fields, "id"), watch()];
     const parent = fields["parent"] === undefined || fields["parent"] === "" ? null : requiredField(fields, "parent");
     const { driver } = await this.#homes.current();
-    const archive = body === null ? undefined : await BegunStream.of(body);
+    const archive = body === null ? undefined : await BegunStream.of(body, signal);
     if (archive === undefined || archive.isEmpty) {
       throw new StorageError("invalid_archive", `Cannot apply a diff to layer "${id}": there is no archive`);
     }
     const gaveUp = new AbortController();
     const either = AbortSignal.any([signal, gaveUp.signal]);
     try {
-      using _turn = await this.#others.enter(either);
+      using _turn = await this.#queues.others.enter(either);
       const { sizeBytes } = await this.#applying(
         id,
         () => gaveUp.abort(),
@@ -286,6 +286,11 @@ export class DockerPlugin implements Face {
 
 function jsonResponse(answer: Answer, status = 200): Response {
   return Response.json(answer, { status, headers: { "content-type": JSON_TYPE } });
+}
+
+/** Ends the work for a request: its client went away, or the agent can wait no longer. */
+function signalOf(request: Request, end: AbortSignal): AbortSignal {
+  return AbortSignal.any([end, request.signal]);
 }
 
 function requirePost({ method }: Request): void {

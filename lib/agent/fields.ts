@@ -157,6 +157,15 @@ export function choiceOf<T extends string>(name: string, value: string, choices:
   throw malformed(`The field ${name} is ${JSON.stringify(value)}, not one of ${choices.join(", ")}`);
 }
 
+/** What the JSON in a field says. */
+export function jsonOf(name: string, text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw malformed(`The field ${name} is not JSON`);
+  }
+}
+
 function isObject(value: unknown): value is UnsafeFields {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -8,11 +8,12 @@
  */
 
 import type { Progress, WorkOptions } from "../drivers/driver.ts";
+import { JoinedSignal } from "../util/joined_signal.ts";
 import { failureOf, RequestError } from "./protocol.ts";
 import type { WorkQueue } from "./work_queue.ts";
 
 /** What it is, in the words of the command line. */
-export type JobKind = "apply" | "changes" | "diff" | "remap" | "size";
+export type JobKind = "apply" | "changes" | "diff" | "check" | "remap" | "size" | "verify";
 
 /** How far it is. */
 export type JobState = "queued" | "running" | "done" | "failed";
@@ -40,12 +41,16 @@ export class Job {
   readonly #abort = new AbortController();
   readonly #over = Promise.withResolvers<void>();
   readonly #report: JobReport;
-  /** Ends it: the client's, the agent's, or that somebody cancelled it. */
-  readonly signal: AbortSignal;
+  readonly #ends: JoinedSignal;
 
-  constructor(name: string, kind: JobKind, id: string, signal: AbortSignal) {
-    this.signal = AbortSignal.any([signal, this.#abort.signal]);
+  constructor(name: string, kind: JobKind, id: string, signals: readonly AbortSignal[]) {
+    this.#ends = new JoinedSignal(this.#abort.signal, ...signals);
     this.#report = { name, kind, id, state: "queued", entries: 0, bytes: 0 };
+  }
+
+  /** Ends it: the client's, the agent's, or that somebody cancelled it. */
+  get signal(): AbortSignal {
+    return this.#ends.signal;
   }
 
   /** How far it is. */
@@ -82,6 +87,7 @@ export class Job {
       this.#report.error = { code, message, ...(hint === undefined ? {} : { hint }) };
       throw error;
     } finally {
+      this.#ends[Symbol.dispose]();
       this.#over.resolve();
     }
   }
@@ -102,8 +108,8 @@ export class Jobs {
    *
    * @throws {RequestError} `malformed_request`: a name that can be none; `job_exists`.
    */
-  begin(name: string | null, kind: JobKind, id: string, signal: AbortSignal): Job {
-    if (name === null) return new Job("", kind, id, signal);
+  begin(name: string | null, kind: JobKind, id: string, signals: readonly AbortSignal[]): Job {
+    if (name === null) return new Job("", kind, id, signals);
     if (!JOB_NAME_REGEXP.test(name)) {
       throw new RequestError(
         "malformed_request",
@@ -111,7 +117,7 @@ export class Jobs {
       );
     }
     if (this.#byName.has(name)) throw new RequestError("job_exists", `There is a job ${name} already`);
-    const job = new Job(name, kind, id, signal);
+    const job = new Job(name, kind, id, signals);
     this.#byName.set(name, job);
     this.#forgetOldest();
     return job;

@@ -11,20 +11,27 @@ import type {
   ApplyOptions,
   ApplyResult,
   Change,
+  CheckOptions,
   CompareOptions,
   CreateOptions,
   DiffGetter,
   DiffOptions,
   DiffResult,
   FileDescriptor,
+  Finding,
   GetOptions,
   GraphDriver,
   LayerInfo,
   LayerMetadata,
+  ManifestDifference,
   MountedLayer,
+  MountedView,
   RemapOptions,
   RemoveOptions,
   StatusEntry,
+  ViewInfo,
+  ViewOptions,
+  WorkOptions,
 } from "../drivers/driver.ts";
 import { asStorageError, type StorageErrorCode } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
@@ -45,7 +52,8 @@ export type OperationName =
   | "remove"
   | "size"
   | "status"
-  | "unmount";
+  | "unmount"
+  | "verify";
 
 /** Something that was done, or tried. */
 export interface Operation {
@@ -227,6 +235,34 @@ export class ObservedDriver implements GraphDriver {
     options?: RemapOptions,
   ): Promise<void> {
     return this.#run({ name: "remap", id }, () => this.#driver.updateLayerIdMap(id, from, to, options));
+  }
+
+  async mountAt(target: string, ids: readonly string[], options?: ViewOptions): Promise<MountedView> {
+    return await this.#run({ name: "mount", id: ids.join(",") }, () => this.#driver.mountAt(target, ids, options));
+  }
+
+  unmountAt(target: string): Promise<boolean> {
+    return this.#run({ name: "unmount" }, () => this.#driver.unmountAt(target));
+  }
+
+  views(): Promise<ViewInfo[]> {
+    return this.#run({ name: "list" }, () => this.#driver.views());
+  }
+
+  sweep(): Promise<string[]> {
+    return this.#run({ name: "cleanup" }, () => this.#driver.sweep());
+  }
+
+  check(options?: CheckOptions): AsyncIterable<Finding> {
+    return this.#driver.check(options);
+  }
+
+  recordManifest(id: string, options?: WorkOptions): Promise<void> {
+    return this.#run({ name: "verify", id }, () => this.#driver.recordManifest(id, options));
+  }
+
+  verify(id: string, options?: WorkOptions): Promise<ManifestDifference[] | undefined> {
+    return this.#run({ name: "verify", id }, () => this.#driver.verify(id, options));
   }
 
   supportsShifting(): Promise<boolean> {

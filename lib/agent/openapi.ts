@@ -64,12 +64,25 @@ const SCHEMAS: Readonly<Record<string, Json>> = {
   }),
   Job: object({
     name: text,
-    kind: oneOf("apply", "changes", "diff", "remap", "size"),
+    kind: oneOf("apply", "changes", "check", "diff", "remap", "size", "verify"),
     id: text,
     state: oneOf("queued", "running", "done", "failed"),
     ...PROGRESS,
     "result?": {},
     "error?": ref("Failure"),
+  }),
+  View: object({ path: text, ids: listOf(text), readOnly: flag }),
+  Finding: object({
+    code: text,
+    kind: oneOf("damage", "note"),
+    "layer?": text,
+    path: text,
+    problem: text,
+    action: text,
+    repairable: flag,
+    repaired: flag,
+    "failure?": text,
+    "sizeBytes?": count,
   }),
   Event: object({
     time: { type: "string", format: "date-time" },
@@ -124,7 +137,8 @@ const json = (schema: Json): Json => ({ "application/json": { schema } });
 const BINARY: Json = { type: "string", format: "binary" };
 const TAR = "application/octet-stream";
 const PARENT: Json = { ...text, description: "The layer to compare with; left out, the own parent; empty, nothing." };
-const COMPARISON = { parent: PARENT, compareXattrs: flag, compareContent: flag };
+const MAPS: Json = { ...text, description: "IdMaps, as JSON." };
+const COMPARISON = { parent: PARENT, idMaps: MAPS, compareXattrs: flag, compareContent: flag };
 const PIPE: Json = { ...text, description: "The archive goes through this pipe, not as a body; see /v1/pipes." };
 const OF_QUERY_GROUP = "each as a field of its own: ";
 const ID = object({ id: text });
@@ -132,6 +146,14 @@ const ID = object({ id: text });
 const PATHS: Readonly<Record<string, Readonly<Record<string, Json>>>> = {
   "/metrics": {
     get: method({ summary: "What was done, in numbers, for Prometheus.", type: "text/plain", answer: text }),
+  },
+  "/v1/check": {
+    post: method({
+      summary: "Look for damage; with `repair`, repair it.",
+      isJob: true,
+      body: json(object({ "repair?": flag, "deep?": flag, "dockerRoot?": text })),
+      answer: listOf(ref("Finding")),
+    }),
   },
   "/v1/cleanup": { post: method({ summary: "Unmount every layer, whoever mounted it.", answer: object({}) }) },
   "/v1/events": {
@@ -230,6 +252,7 @@ const PATHS: Readonly<Record<string, Readonly<Record<string, Json>>>> = {
         pipe: PIPE,
         xattrs: { ...texts, description: `${OF_QUERY_GROUP}xattrs.user=require, best-effort or drop` },
         limits: { ...numbers, description: `${OF_QUERY_GROUP}limits.bytes=1000000` },
+        manifest: flag,
         devices: oneOf("create", "refuse"),
         allowMissingEnd: flag,
         digest: flag,
@@ -249,6 +272,17 @@ const PATHS: Readonly<Record<string, Readonly<Record<string, Json>>>> = {
       type: TAR,
       answer: BINARY,
     }),
+  },
+  "/v1/layers/{id}/manifest": {
+    get: method({
+      summary: "What is no longer as its manifest says; null without one.",
+      isJob: true,
+      answer: object({
+        id: text,
+        differences: { type: ["array", "null"], items: object({ path: text, change: text }) },
+      }),
+    }),
+    post: method({ summary: "Write down what is in it, with digests.", isJob: true, answer: ID }),
   },
   "/v1/layers/{id}/metadata": { get: method({ summary: "Where it lies.", answer: ref("Metadata") }) },
   "/v1/layers/{id}/mount": {
@@ -294,6 +328,27 @@ const PATHS: Readonly<Record<string, Readonly<Record<string, Json>>>> = {
     }),
   },
   "/v1/openapi.json": { get: method({ summary: "This document.", answer: object({}) }) },
+  "/v1/sweep": {
+    post: method({
+      summary: "Remove what calls left that died in the middle.",
+      answer: object({ removed: listOf(text) }),
+    }),
+  },
+  "/v1/views": {
+    get: method({ summary: "Layers that are shown at places of a user's choice.", answer: listOf(ref("View")) }),
+    post: method({
+      summary: "Show layers at a directory.",
+      body: json(object({
+        target: text,
+        ids: listOf(text),
+        "readOnly?": flag,
+        "mountLabel?": text,
+        "mountOptions?": listOf(text),
+      })),
+      answer: ref("View"),
+    }),
+    delete: method({ summary: "Take a view down.", query: { path: text }, answer: object({ unmounted: flag }) }),
+  },
 };
 
 const WORD_REGEXP = /\{(\w+)\}/;

@@ -78,10 +78,15 @@ export type UnsafeFields = Readonly<Record<string, unknown>>;
  * The request's body, which must be a JSON object.
  *
  * @throws {RequestError} `malformed_request` for anything else, and for no body at all: Docker's client sends that when it
- * repeats a request whose connection broke; `body_too_large`, `body_too_slow`.
+ * repeats a request whose connection broke; `body_too_large`; `body_too_slow`, also where
+ * `end` comes first.
  */
-export async function readJsonObject(request: Request, limits: BodyLimits = BODY_LIMITS): Promise<UnsafeFields> {
-  const text = new TextDecoder().decode(await readBody(request, limits));
+export async function readJsonObject(
+  request: Request,
+  end: AbortSignal,
+  limits: BodyLimits = BODY_LIMITS,
+): Promise<UnsafeFields> {
+  const text = new TextDecoder().decode(await readBody(request, end, limits));
   if (text.trim() === "") throw new RequestError("malformed_request", "The request has no body: send a JSON object");
   let value: unknown;
   try {
@@ -95,16 +100,20 @@ export async function readJsonObject(request: Request, limits: BodyLimits = BODY
   return value as UnsafeFields;
 }
 
-async function readBody({ body }: Request, limits: BodyLimits): Promise<Uint8Array> {
+async function readBody({ body }: Request, end: AbortSignal, limits: BodyLimits): Promise<Uint8Array> {
   if (body === null) return new Uint8Array();
   const reader = body.getReader();
-  const late = new RequestError("body_too_slow", `The request's body did not come in ${limits.milliseconds} ms`);
-  const timeout = Promise.withResolvers<never>();
-  const timer = setTimeout(() => timeout.reject(late), limits.milliseconds);
+  const late = Promise.withResolvers<never>();
+  const giveUp = (): void => {
+    late.reject(new RequestError("body_too_slow", `The request's body did not come in ${limits.milliseconds} ms`));
+  };
+  const timer = setTimeout(giveUp, limits.milliseconds);
+  end.addEventListener("abort", giveUp, { once: true });
+  if (end.aborted) giveUp();
   try {
     const chunks: Uint8Array[] = [];
     for (let bytes = 0;;) {
-      const { value, done } = await Promise.race([reader.read(), timeout.promise]);
+      const { value, done } = await Promise.race([reader.read(), late.promise]);
       if (done) return concatenated(chunks, bytes);
       bytes += value.length;
       if (bytes > limits.bytes) {
@@ -119,6 +128,7 @@ async function readBody({ body }: Request, limits: BodyLimits): Promise<Uint8Arr
     throw new RequestError("malformed_request", "The request's body broke off");
   } finally {
     clearTimeout(timer);
+    end.removeEventListener("abort", giveUp);
   }
 }
 

@@ -45,6 +45,9 @@ export class AgentServer {
   /** Answers that are not sent to their last byte yet. They never reject. */
   readonly #running = new Set<Promise<void>>();
   readonly #end = new AbortController();
+  /** A path that no client asks for: requests of our own, to see whether they are answered. */
+  readonly #probePath = `/${crypto.randomUUID()}`;
+  #isStopping = false;
 
   private constructor() {}
 
@@ -73,6 +76,7 @@ export class AgentServer {
         face.socket,
         (path) =>
           Deno.serve({ path, onListen: () => {}, onError: brokenOff }, (request, info) => {
+            if (request.url.endsWith(this.#probePath)) return new Response();
             this.#note(info.completed);
             return face.answer(request, this.#end.signal);
           }),
@@ -88,6 +92,37 @@ export class AgentServer {
     this.#running.add(over);
   }
 
+  /** What it does, in one line. */
+  describe(): string {
+    const work = this.#running.size === 1 ? "1 request" : `${this.#running.size} requests`;
+    if (this.#isStopping) return `Waiting for ${work} to end; mounts stay`;
+    return `Serving ${this.#listeners.map(({ face }) => face.name).join(", ")}; ${work} at work`;
+  }
+
+  /**
+   * Whether a caller would be answered on every socket. One that stops has no names any more to be called by; then it is
+   * enough that this runs.
+   *
+   * @param signal Ends the waiting: rejects.
+   */
+  async answers(signal: AbortSignal): Promise<boolean> {
+    if (this.#isStopping) return true;
+    return (await Promise.all(this.#listeners.map(({ face }) => this.#answersOn(face.socket, signal)))).every(Boolean);
+  }
+
+  async #answersOn(path: string, signal: AbortSignal): Promise<boolean> {
+    // One that is new each time, to see that new callers get through.
+    using client = Deno.createHttpClient({ proxy: { transport: "unix", path } });
+    const response = await fetch(`http://localhost${this.#probePath}`, { client, signal });
+    await response.body?.cancel();
+    return response.ok;
+  }
+
+  /** How long {@linkcode stop} takes at most. */
+  static longestStopMs(graceMs: number): number {
+    return graceMs + CLEAR_AWAY_MS + CLOSE_MS;
+  }
+
   /**
    * Takes no more callers, and waits until nothing runs. Who is connected already is still answered: what he asks for
    * belongs to what runs. After `graceMs` all of it is cancelled. Mounts stay as they are.
@@ -95,6 +130,7 @@ export class AgentServer {
    * @returns Whether all of it came to an end.
    */
   async stop(graceMs: number): Promise<boolean> {
+    this.#isStopping = true;
     for (const { face, place } of this.#listeners) {
       await place.leave();
       face.leave?.();

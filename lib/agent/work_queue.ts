@@ -3,19 +3,10 @@
 /**
  * Long jobs that wait for their turn, so that a host's processors are not shared by more of them than it has.
  *
- * A job that reads from another one must not take its turn before that one has: the two could otherwise wait for each
- * other. So diffs have a queue of their own, and an apply takes its turn when the first bytes of its archive are there.
- *
  * @module
  */
 
 import { StorageError } from "../errors.ts";
-
-/** The queues of an agent, for all of its faces. */
-export interface WorkQueues {
-  readonly diffs: WorkQueue;
-  readonly others: WorkQueue;
-}
 
 /** At most so many jobs at once; the others wait, the first that came being the first that gets its turn. */
 export class WorkQueue {
@@ -75,5 +66,24 @@ export class WorkQueue {
     const next = this.#waiting.shift();
     if (next === undefined) this.#free++;
     else next();
+  }
+}
+
+/**
+ * The queues of an agent, which all its faces share.
+ *
+ * A job that reads what another one writes must not take its turn before that one has: the two could otherwise wait for
+ * each other. So diffs have a queue of their own, and an apply takes its turn when the first bytes of its archive are there.
+ */
+export class WorkQueues {
+  /** What writes archives. */
+  readonly diffs: WorkQueue;
+  /** What reads archives or layers, and answers at its end. */
+  readonly others: WorkQueue;
+
+  /** @param mostAtOnce In each of them. */
+  constructor(mostAtOnce: number) {
+    this.diffs = new WorkQueue(mostAtOnce);
+    this.others = new WorkQueue(mostAtOnce);
   }
 }

@@ -10,6 +10,7 @@ import { Buffer } from "node:buffer";
 import { Fd, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, openat, read, readlinkat } from "../../ffi/file.ts";
 import { S_IFLNK, S_IFMT, S_IFREG, type Stat } from "../../ffi/stat.ts";
 import { lgetxattr } from "../../ffi/xattr.ts";
+import { type IdMaps, tryToContainer } from "../id_map.ts";
 import { type ByteString, CName } from "../util/byte_string.ts";
 import { type ExportedXattrs, SourceXattrs } from "./_source_xattrs.ts";
 import { overrideName } from "./override_stat.ts";
@@ -22,6 +23,8 @@ export interface DifferenceRules {
   xattrs?: boolean | readonly XattrNamespace[] | undefined;
   /** Owners and modes are in an attribute: see override_stat.ts. */
   overrideStat?: boolean | undefined;
+  /** The newer files have the host's ids, the older ones the container's. */
+  idMaps?: IdMaps | undefined;
   /** Also the bytes of files, and the targets of links, where nothing else differs. */
   content?: boolean | undefined;
 }
@@ -39,6 +42,7 @@ export class FileComparer {
   readonly #xattrs: SourceXattrs | undefined;
   readonly #comparesContent: boolean;
   readonly #isMasked: boolean;
+  readonly #idMaps: IdMaps | undefined;
   readonly #tick: () => void;
   readonly #path = new CName();
   #chunks: [Uint8Array, Uint8Array] | undefined;
@@ -48,12 +52,14 @@ export class FileComparer {
     if (xattrs !== false) this.#xattrs = new SourceXattrs(overlayXattrs, xattrs === true ? undefined : xattrs);
     this.#comparesContent = content;
     this.#isMasked = rules.overrideStat ?? false;
+    this.#idMaps = rules.idMaps;
     this.#tick = tick;
   }
 
   /** Whether `name` differs between two directories. */
   differs(newer: Place, older: Place, name: ByteString): boolean {
     this.unmask(newer, older, name);
+    if (this.#idMaps !== undefined) giveContainerIds(newer.stat, this.#idMaps);
     if (statDiffers(newer.stat, older.stat)) return true;
     // Whatever changes an attribute changes this time, and nobody can set it back.
     if (!newer.stat.isUnchangedSince(older.stat) && this.xattrsDiffer(newer.fd, older.fd, name)) return true;
@@ -94,6 +100,14 @@ export class FileComparer {
       this.#tick();
     }
   }
+}
+
+/** An owner that no map covers stays, and is another one than before. */
+function giveContainerIds(stat: Stat, { uidMaps, gidMaps }: IdMaps): void {
+  const { mode, rdevMajor, rdevMinor } = stat;
+  const uid = tryToContainer(stat.uid, uidMaps) ?? stat.uid;
+  const gid = tryToContainer(stat.gid, gidMaps) ?? stat.gid;
+  stat.replace({ uid, gid, mode, rdevMajor, rdevMinor });
 }
 
 /** Fills `buffer` as far as the file goes. */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Owners of entries: given to files, and mapped between a container and its host. An id that no map covers is an error
- * that names the entry.
+ * Owners of entries, and what else in them names ids: given to files, and mapped between a container and its host. An id
+ * that no map covers is an error that names the entry.
  *
  * @module
  */
@@ -12,7 +12,8 @@ import { fchown, lchownat } from "../../ffi/owner.ts";
 import { getegid, geteuid } from "../../ffi/process.ts";
 import { isStorageError, StorageError } from "../errors.ts";
 import { type IdMaps, toContainer, toHost } from "../id_map.ts";
-import { textOfBytes } from "../util/byte_string.ts";
+import { type ByteString, textOfBytes } from "../util/byte_string.ts";
+import { namesIds, withIds } from "./_id_xattrs.ts";
 import type { TarEntry } from "./header.ts";
 
 /** A user and a group. */
@@ -73,14 +74,40 @@ export function mapOwnerToContainer(entry: TarEntry, maps: IdMaps): void {
   mapOwner(entry, maps, toContainer, "archive");
 }
 
-function mapOwner(entry: TarEntry, { uidMaps, gidMaps }: IdMaps, map: typeof toHost, verb: string): void {
+/** As {@linkcode mapOwnerToContainer}, of attributes of the file `path`. */
+export function mapXattrsToContainer(
+  xattrs: Map<ByteString, Uint8Array<ArrayBuffer>>,
+  path: ByteString,
+  maps: IdMaps,
+): void {
+  named(path, "archive", () => mapXattrs(xattrs, maps, toContainer));
+}
+
+function mapOwner(entry: TarEntry, maps: IdMaps, map: typeof toHost, verb: string): void {
+  named(entry.unsafePath, verb, () => {
+    entry.uid = map(entry.uid, maps.uidMaps);
+    entry.gid = map(entry.gid, maps.gidMaps);
+    if (entry.xattrs === undefined) return;
+    // Entries may share what their archive says of all of them.
+    entry.xattrs = new Map(entry.xattrs);
+    mapXattrs(entry.xattrs, maps, map);
+  });
+}
+
+function mapXattrs(
+  xattrs: Map<ByteString, Uint8Array<ArrayBuffer>>,
+  { uidMaps, gidMaps }: IdMaps,
+  map: typeof toHost,
+): void {
+  const ids = { uid: (uid: number): number => map(uid, uidMaps), gid: (gid: number): number => map(gid, gidMaps) };
+  for (const [name, value] of xattrs) if (namesIds(name)) xattrs.set(name, withIds(name, value, ids));
+}
+
+function named(path: ByteString, verb: string, work: () => void): void {
   try {
-    entry.uid = map(entry.uid, uidMaps);
-    entry.gid = map(entry.gid, gidMaps);
+    work();
   } catch (error) {
     if (!isStorageError(error)) throw error;
-    throw new StorageError(error.code, `Cannot ${verb} "${textOfBytes(entry.unsafePath)}": ${error.message}`, {
-      cause: error,
-    });
+    throw new StorageError(error.code, `Cannot ${verb} "${textOfBytes(path)}": ${error.message}`, { cause: error });
   }
 }

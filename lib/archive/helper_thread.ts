@@ -96,7 +96,9 @@ export class HelperPool implements Disposable {
   #giveBack(worker: Worker): void {
     if (this.#isDisposed) return worker.terminate();
     const timer = setTimeout(() => {
-      this.#idle.splice(this.#idle.findIndex((idle) => idle.worker === worker), 1);
+      const at = this.#idle.findIndex((idle) => idle.worker === worker);
+      if (at === -1) return;
+      this.#idle.splice(at, 1);
       worker.terminate();
     }, this.#idleMs);
     this.#idle.push({ worker, timer });

@@ -20,7 +20,7 @@ import { type ByteString, byteString, CName, textOfBytes } from "../util/byte_st
 import { FdWriter } from "../util/fd_writer.ts";
 import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
 import { secondThreadStart } from "./_content_thread.ts";
-import { mapOwnerToContainer } from "./_entry_owner.ts";
+import { mapOwnerToContainer, mapXattrsToContainer } from "./_entry_owner.ts";
 import { LayerMarks } from "./_layer_marks.ts";
 import { Lowers } from "./_lowers.ts";
 import { nameOf, type PackSelection, type TypedName, typeOf, WHOLE_TREE } from "./_pack_selection.ts";
@@ -289,10 +289,12 @@ class Packer implements Disposable {
     this.#packSpecial(parentFd, path, leaf, mode & S_IFMT);
   }
 
-  /** The ACL on disk has the permissions of the mode there. */
+  /** On disk the ACL has the permissions of the mode there, and ids are the host's. */
   #real(xattrs: ExportedXattrs): ExportedXattrs {
-    const acl = this.#isMasked ? xattrs?.get(ACL_XATTRS[0]) : undefined;
-    if (acl !== undefined) xattrs!.set(ACL_XATTRS[0], aclWithMode(acl, this.#entry.mode));
+    if (xattrs === undefined) return undefined;
+    const acl = this.#isMasked ? xattrs.get(ACL_XATTRS[0]) : undefined;
+    if (acl !== undefined) xattrs.set(ACL_XATTRS[0], aclWithMode(acl, this.#entry.mode));
+    if (this.#idMaps !== undefined) mapXattrsToContainer(xattrs, this.#entry.unsafePath, this.#idMaps);
     return xattrs;
   }
 
@@ -307,7 +309,7 @@ class Packer implements Disposable {
       this.#entry.deviceMajor = this.#stat.rdevMajor;
       this.#entry.deviceMinor = this.#stat.rdevMinor;
     }
-    this.#entry.xattrs = this.#xattrs.ofName(parentFd, path);
+    this.#entry.xattrs = this.#real(this.#xattrs.ofName(parentFd, path));
     this.#writer.writeHeader(this.#entry);
   }
 
@@ -346,6 +348,7 @@ class Packer implements Disposable {
     entry.unsafePath = path;
     entry.unsafeLinkPath = "";
     entry.mode = stat.mode & 0o7777;
+    entry.xattrs = undefined;
     entry.uid = stat.uid;
     entry.gid = stat.gid;
     if (this.#idMaps !== undefined) mapOwnerToContainer(entry, this.#idMaps);
@@ -353,7 +356,6 @@ class Packer implements Disposable {
     entry.mtimeSeconds = stat.mtimeSeconds;
     entry.mtimeNanoseconds = this.#wholeSeconds ? 0 : stat.mtimeNanoseconds;
     entry.deviceMajor = entry.deviceMinor = 0;
-    entry.xattrs = undefined;
   }
 }
 

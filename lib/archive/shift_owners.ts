@@ -20,7 +20,7 @@ import { StorageError } from "../errors.ts";
 import { type IdMap, type IdMaps, toContainer, toHost } from "../id_map.ts";
 import { type ByteString, byteString, CName, textOfBytes } from "../util/byte_string.ts";
 import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
-import { ACL_XATTRS, aclWithIds } from "./acl_entries.ts";
+import { namesIds, withIds } from "./_id_xattrs.ts";
 import { MOST_LEVELS } from "./limits.ts";
 
 /** Between which maps files change. Without maps ids are the same inside and out. */
@@ -39,11 +39,6 @@ export interface ShiftOptions {
 export function shiftOwners(rootFd: number, options: ShiftOptions): void {
   new OwnerShifter(rootFd, options).run();
 }
-
-const CAPABILITY = "security.capability";
-/** A capability of a user namespace: `struct vfs_ns_cap_data`, which ends with the uid of the namespace's root. */
-const NAMESPACE_CAPABILITY_SIZE = 24;
-const ROOT_ID_AT = 20;
 
 class OwnerShifter {
   /** Of each file with several names that has been given away: where its first name is. */
@@ -140,19 +135,10 @@ class OwnerShifter {
   #shiftedXattrs(place: Uint8Array): [string, Uint8Array][] {
     const xattrs: [string, Uint8Array][] = [];
     for (const name of llistxattr(place)) {
-      const isAcl = (ACL_XATTRS as readonly string[]).includes(name);
-      const value = isAcl || name === CAPABILITY ? lgetxattr(place, name) : undefined;
-      if (value === undefined) continue;
-      xattrs.push([name, isAcl ? aclWithIds(value, this.#ids) : this.#shiftedCapability(value)]);
+      const value = namesIds(name) ? lgetxattr(place, name) : undefined;
+      if (value !== undefined) xattrs.push([name, withIds(name, value, this.#ids)]);
     }
     return xattrs;
-  }
-
-  #shiftedCapability(value: Uint8Array<ArrayBuffer>): Uint8Array {
-    if (value.length !== NAMESPACE_CAPABILITY_SIZE) return value;
-    const view = new DataView(value.buffer, value.byteOffset, value.length);
-    view.setUint32(ROOT_ID_AT, this.#ids.uid(view.getUint32(ROOT_ID_AT, true)), true);
-    return value;
   }
 }
 

@@ -9,9 +9,10 @@
 import type { ApplyOptions, XattrNamespace } from "../drivers/driver.ts";
 import type { DriverName } from "../drivers/registry.ts";
 import { StorageError } from "../errors.ts";
-import { type IdMap, type IdMaps, parseIdMap } from "../id_map.ts";
 import { parseSize } from "../units.ts";
 import { readLimits, readXattrNamespaces, readXattrPolicies } from "./archive_options.ts";
+import { type IdMapWords, readIdMaps } from "./id_map_options.ts";
+import { readSocket } from "./socket_option.ts";
 import { readServeOptions, type ServeOptions } from "./serve_options.ts";
 import {
   COMMAND_NAMES,
@@ -38,7 +39,6 @@ export interface Settings {
   root: string | undefined;
   runRoot: string | undefined;
   home: string | undefined;
-  /** Of an agent; left out, the store is opened by this process. */
   socket: string | undefined;
   driver: DriverName | undefined;
   /** Where dockerd keeps its books; names of images and containers stand for layers then. */
@@ -57,6 +57,7 @@ interface Comparison {
   comparedWith: string | null | undefined;
   compareXattrs: boolean;
   compareContent: boolean;
+  idMaps: IdMapWords | undefined;
 }
 
 /** What is to be done. In a `comparedWith`, undefined is the layer's own parent and null is nothing at all. */
@@ -68,7 +69,7 @@ export type Command =
     readWrite: boolean;
     template: string | undefined;
     size: string | undefined;
-    idMaps: IdMaps | undefined;
+    idMaps: IdMapWords | undefined;
   }
   | {
     kind: "apply";
@@ -77,6 +78,7 @@ export type Command =
     parent: string | undefined;
     allowMissingEnd: boolean;
     digest: boolean;
+    manifest: boolean;
     xattrs: NonNullable<ApplyOptions["xattrs"]>;
     limits: NonNullable<ApplyOptions["limits"]>;
   }
@@ -91,16 +93,30 @@ export type Command =
     compareContent: boolean;
     skipErrors: boolean;
     digest: boolean;
+    idMaps: IdMapWords | undefined;
   }
-  | { kind: "remap"; id: string; from: IdMaps | undefined; to: IdMaps | undefined }
+  | { kind: "remap"; id: string; from: IdMapWords | undefined; to: IdMapWords | undefined }
   | { kind: "rm"; ids: readonly string[]; force: boolean }
-  | { kind: "mount"; id: string; readOnly: boolean; label: string | undefined; options: readonly string[] }
+  | {
+    kind: "mount";
+    /** One, unless they are joined at a place. */
+    ids: readonly string[];
+    at: string | undefined;
+    readOnly: boolean;
+    label: string | undefined;
+    options: readonly string[];
+    idMaps: IdMapWords | undefined;
+  }
   | { kind: "unmount"; id: string; force: boolean }
+  | { kind: "unmount"; at: string }
   | { kind: "changes" } & Comparison
   | { kind: "size" } & Comparison
   | { kind: "inspect"; id: string }
+  | { kind: "verify"; ids: readonly string[]; record: boolean }
+  | { kind: "check"; repair: boolean; deep: boolean }
   | { kind: "exists"; id: string }
   | { kind: "mounts" | "cleanup" | "ls" | "tree" | "info" | "version" }
+  | { kind: "unshare"; program: readonly string[] }
   | { kind: "serve" } & ServeOptions
   | { kind: "completions"; shell: typeof SHELLS[number] }
   | { kind: "help"; about: CommandName | HelpTopic | undefined };
@@ -155,9 +171,6 @@ function checkWordCount(rest: readonly string[], name: CommandName): void {
   }
 }
 
-/** Options that say how a store is opened. */
-const STORE_OPTIONS = ["root", "run-root", "home", "driver", "storage-opt", "mount-api", "sync"] as const;
-
 function readSettings(
   words: Words,
   env: (name: string) => string | undefined,
@@ -172,18 +185,11 @@ function readSettings(
       command,
     });
   }
-  const socket = words.value("socket");
-  const stray = socket === undefined || command === "serve"
-    ? undefined
-    : STORE_OPTIONS.find((name) => words.names(name));
-  if (stray !== undefined) {
-    throw new UsageError(`--socket and --${stray} exclude each other: the agent has opened its store`, { command });
-  }
   return {
     root: root ?? (home === undefined ? dockerRoot ?? (env("LAMINA_ROOT") || undefined) : undefined),
     runRoot: words.value("run-root") ?? (env("LAMINA_RUN_ROOT") || undefined),
     home,
-    socket,
+    socket: readSocket(words, command),
     driver: chosen(driver, DRIVER_CHOICES, "--driver", command) as DriverName | undefined,
     dockerRoot,
     storageOptions: words.values("storage-opt"),
@@ -224,6 +230,7 @@ function read(name: CommandName, words: Words): Command {
         parent: words.value("parent") || undefined,
         allowMissingEnd: words.has("allow-missing-end"),
         digest: words.has("digest"),
+        manifest: words.has("manifest"),
         xattrs: readXattrPolicies(words.values("xattrs")),
         limits: readLimits(words.values("limit")),
       };
@@ -236,13 +243,15 @@ function read(name: CommandName, words: Words): Command {
     case "mount":
       return {
         kind: name,
-        id,
+        ids: words.rest,
+        at: readPlace(words),
         readOnly: words.has("read-only"),
         label: words.value("label"),
         options: words.values("option"),
+        idMaps: readIdMaps(words, name),
       };
     case "unmount":
-      return { kind: name, id, force: words.has("force") };
+      return readUnmount(words);
     case "changes":
     case "size":
       return {
@@ -251,10 +260,17 @@ function read(name: CommandName, words: Words): Command {
         comparedWith: comparedWith(words),
         compareXattrs: words.has("xattrs"),
         compareContent: words.has("content"),
+        idMaps: readIdMaps(words, name),
       };
     case "inspect":
     case "exists":
       return { kind: name, id };
+    case "verify":
+      return { kind: name, ids: words.rest, record: words.has("record") };
+    case "check":
+      return { kind: name, repair: words.has("repair"), deep: words.has("deep") };
+    case "unshare":
+      return { kind: name, program: words.rest };
     case "serve":
       return { kind: name, ...readServeOptions(words) };
     case "completions":
@@ -295,27 +311,48 @@ function readCreate(id: string, words: Words): Command {
   };
 }
 
+/** Where layers are to be shown; undefined for the layer's own place. */
+function readPlace(words: Words): string | undefined {
+  const at = words.value("at");
+  if (at === undefined && words.rest.length > 1) {
+    throw new UsageError("several layers need --at: they are joined at a place of your choice", {
+      command: "mount",
+      hint: "to mount each at its own place, call mount for each",
+    });
+  }
+  if (at !== undefined && readIdMaps(words, "mount") !== undefined) {
+    throw new UsageError("--at and id maps exclude each other: a view has the owners of the layer's own mount", {
+      command: "mount",
+      hint: "mount the layer with the maps first, and then --at DIR",
+    });
+  }
+  return at;
+}
+
+function readUnmount(words: Words): Command {
+  const [id] = words.rest;
+  const at = words.value("at");
+  const force = words.has("force");
+  if (at === undefined) {
+    if (id !== undefined) return { kind: "unmount", id, force };
+    throw new UsageError('"lamina unmount" needs ID, or --at DIR', { command: "unmount" });
+  }
+  if (id === undefined && !force) return { kind: "unmount", at };
+  const other = id === undefined ? "--force" : "ID";
+  throw new UsageError(`${other} and --at exclude each other: a view is taken down by its place alone`, {
+    command: "unmount",
+  });
+}
+
 function readRemap(id: string, words: Words): Command {
   const [from, to] = [readIdMaps(words, "remap", "from-"), readIdMaps(words, "remap")];
   if (from === undefined && to === undefined) {
-    throw new UsageError('"lamina remap" needs --uid-map, --gid-map or one that begins with --from-', {
+    throw new UsageError('"lamina remap" needs --uid-map, --gid-map, --map-user or one that begins with --from-', {
       command: "remap",
       hint: "--uid-map 0:100000:65536 gives the container's root the id 100000 on the host",
     });
   }
   return { kind: "remap", id, from, to };
-}
-
-/** As with newuidmap's callers: who gives one kind of map means it for both. */
-function readIdMaps(words: Words, command: CommandName, prefix = ""): IdMaps | undefined {
-  const read = (name: string): IdMap[] => wordsOf(`--${name}`, () => words.values(name).map(parseIdMap), command);
-  const uidMaps = read(`${prefix}uid-map`);
-  const gidMaps = read(`${prefix}gid-map`);
-  if (uidMaps.length === 0 && gidMaps.length === 0) return undefined;
-  return {
-    uidMaps: uidMaps.length === 0 ? gidMaps : uidMaps,
-    gidMaps: gidMaps.length === 0 ? uidMaps : gidMaps,
-  };
 }
 
 /** What `parse` returns; where the library finds the value wrong, the command line is. */
@@ -345,6 +382,7 @@ function readDiff(id: string, words: Words): Command {
     compareContent: words.has("content"),
     skipErrors: words.has("skip-errors"),
     digest: words.has("digest"),
+    idMaps: readIdMaps(words, "diff"),
   };
 }
 

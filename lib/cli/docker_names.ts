@@ -49,9 +49,13 @@ export async function withLayerIds(command: Command, context: Context): Promise<
     case "size":
       return { ...command, id: await find(command.id), comparedWith: await findAny(command.comparedWith) };
     case "mount":
+      return { ...command, ids: await Promise.all(command.ids.map(find)) };
     case "unmount":
+      return "at" in command ? command : { ...command, id: await find(command.id) };
     case "inspect":
       return { ...command, id: await find(command.id) };
+    case "verify":
+      return { ...command, ids: await Promise.all(command.ids.map(find)) };
     case "rm": {
       const ids = await Promise.all(command.ids.map(find));
       const docker = await context.docker();

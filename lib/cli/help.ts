@@ -51,7 +51,7 @@ export function exitHelp(): string {
 
 /** What `lamina COMMAND --help` prints. */
 export function commandHelp(name: CommandName): string {
-  const { summary, options, example }: CommandSpec = COMMANDS[name];
+  const { summary, options, example, notes }: CommandSpec = COMMANDS[name];
   return [
     `lamina ${name}: ${summary}.`,
     "",
@@ -60,6 +60,7 @@ export function commandHelp(name: CommandName): string {
     ...(options.length === 0 ? [] : ["Options:", ...optionLines(options), ""]),
     `Example: ${example}`,
     "",
+    ...(notes === undefined ? [] : [...wrap("", notes.split(" "), " "), ""]),
     "`lamina help options` lists the options of all commands.",
     "",
   ].join("\n");

@@ -6,31 +6,41 @@
  * @module
  */
 
-import { type Command, type CommandLine, parseCommandLine } from "./args.ts";
+import { type Command, type CommandLine, parseCommandLine, type Settings } from "./args.ts";
 import { type Context, makeContext } from "./context.ts";
-import { EXIT, type ExitNumber, exitNumberOf } from "./exit_code.ts";
+import { EXIT, exitNumberOf } from "./exit_code.ts";
 import { shortUsage } from "./help.ts";
 import { Output } from "./output.ts";
+import { isOrdinaryUser } from "./rootless/ordinary_user.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** Runs `args`; the number to end with. */
-export async function runCommandLine(args: readonly string[]): Promise<ExitNumber> {
+export async function runCommandLine(args: readonly string[]): Promise<number> {
+  const env = (name: string): string | undefined => Deno.env.get(name);
   let commandLine: CommandLine;
   try {
-    commandLine = parseCommandLine(args, (name) => Deno.env.get(name));
+    commandLine = parseCommandLine(args, env);
   } catch (error) {
     return report(error, new Output({ json: false, quiet: false, verbose: false }));
   }
-  const output = new Output(commandLine.settings);
+  const { command, settings } = commandLine;
+  const output = new Output(settings);
   try {
-    const context = makeContext(commandLine.settings, output);
-    return await dispatch(await withLayerIds(commandLine.command, context), context) ?? EXIT.ok;
+    if (isOrdinaryUser()) {
+      return await (await import("./rootless/run_for_user.ts")).runForUser(args, commandLine, env, output, run);
+    }
+    return await run(command, settings, output);
   } catch (error) {
     return report(error, output);
   }
 }
 
-function report(error: unknown, output: Output): ExitNumber {
+async function run(command: Command, settings: Settings, output: Output): Promise<number> {
+  const context = makeContext(settings, output);
+  return await dispatch(await withLayerIds(command, context), context) ?? EXIT.ok;
+}
+
+function report(error: unknown, output: Output): number {
   output.error(error);
   if (error instanceof UsageError) output.printError(shortUsage(error.command));
   return exitNumberOf(error);
@@ -43,7 +53,7 @@ async function withLayerIds(command: Command, context: Context): Promise<Command
 }
 
 /** Each command's module is loaded when it is called: help should not have to wait for a driver. */
-async function dispatch(command: Command, context: Context): Promise<ExitNumber | void> {
+async function dispatch(command: Command, context: Context): Promise<number | void> {
   switch (command.kind) {
     case "create":
       return await (await import("./commands/create.ts")).create(command, context);
@@ -77,6 +87,12 @@ async function dispatch(command: Command, context: Context): Promise<ExitNumber 
       return await (await import("./commands/size.ts")).size(command, context);
     case "info":
       return await (await import("./commands/info.ts")).info(context);
+    case "check":
+      return await (await import("./commands/check.ts")).check(command, context);
+    case "verify":
+      return await (await import("./commands/verify.ts")).verify(command, context);
+    case "unshare":
+      return await (await import("./commands/unshare.ts")).unshare(command, context);
     case "serve":
       return await (await import("./commands/serve.ts")).serve(command, context);
     case "completions":

@@ -7,44 +7,9 @@
  */
 
 import type { DriverName } from "../drivers/registry.ts";
+import type { CommandSpec, OptionSpec, WordSpec } from "./command_spec.ts";
 
-/** What a shell may offer for a word. */
-export type Completion = "layer" | "file" | "directory" | "help" | readonly string[];
-
-/** An option. One without `value` is a flag. */
-export interface OptionSpec {
-  /** Without the dashes. */
-  name: string;
-  /** One letter. */
-  short?: string;
-  /** What stands for the value in the help. */
-  value?: string;
-  /** It may be given several times, and all of them count. */
-  repeatable?: true;
-  help: string;
-  completion?: Completion;
-  /** The first screen of the help only names it. */
-  isRare?: true;
-}
-
-/** A word that is no option. */
-export interface WordSpec {
-  name: string;
-  optional?: true;
-  repeatable?: true;
-  completion?: Completion;
-}
-
-/** A command. */
-export interface CommandSpec {
-  group: "Layers" | "Mounts" | "Queries" | "Other";
-  /** What it does, in at most 48 letters. */
-  summary: string;
-  words: readonly WordSpec[];
-  options: readonly OptionSpec[];
-  /** One command line that works. */
-  example: string;
-}
+export type { CommandSpec, Completion, OptionSpec, WordSpec } from "./command_spec.ts";
 
 // A record, so that the type checker finds a driver that is missing here.
 const DRIVERS: Readonly<Record<DriverName, true>> = { overlay2: true, overlay: true, "containers-overlay": true };
@@ -141,6 +106,14 @@ const DIGEST: OptionSpec = { name: "digest", help: "print SHA-256 of the plain a
 const ID_MAPS: readonly OptionSpec[] = [
   { name: "uid-map", value: "C:H:N", repeatable: true, help: "N users from C inside are those from H outside" },
   { name: "gid-map", value: "C:H:N", repeatable: true, help: "the same for groups; one kind stands for both" },
+  { name: "map-user", value: "NAME", help: "or those of /etc/subuid, /etc/subgid, from 0 on" },
+];
+
+/** Of commands that compare what was written in such a mount. */
+const MOUNTED_WITH: readonly OptionSpec[] = [
+  { name: "uid-map", value: "C:H:N", repeatable: true, help: "the layer is mounted with these maps" },
+  { name: "gid-map", value: "C:H:N", repeatable: true, help: "the same for groups; one kind stands for both" },
+  { name: "map-user", value: "NAME", help: "or with those of the user's subordinate ids" },
 ];
 
 /** Commands by name. */
@@ -166,6 +139,7 @@ export const COMMANDS = {
       { ...PARENT, help: "the layer below, where the layer has to be made first" },
       { name: "allow-missing-end", help: "take a tar without its two closing zero blocks" },
       DIGEST,
+      { name: "manifest", help: "write down what is in it, for lamina verify" },
       { name: "xattrs", value: "NS=POLICY", repeatable: true, help: "user, …: require, best-effort or drop" },
       { name: "limit", value: "NAME=N", repeatable: true, help: "entries, bytes, …: what an archive may ask for" },
     ],
@@ -184,6 +158,7 @@ export const COMMANDS = {
       COMPARE_CONTENT,
       { name: "skip-errors", help: "leave out, and list, what cannot be archived" },
       DIGEST,
+      ...MOUNTED_WITH,
     ],
     example: "lamina diff job-1 --compress zstd -o job-1.tar.zst",
   },
@@ -195,6 +170,7 @@ export const COMMANDS = {
       ...ID_MAPS,
       { name: "from-uid-map", value: "C:H:N", repeatable: true, help: "how they are mapped now, if they are" },
       { name: "from-gid-map", value: "C:H:N", repeatable: true, help: "the same for groups" },
+      { name: "from-map-user", value: "NAME", help: "or by the user's subordinate ids" },
     ],
     example: "lamina remap job-1 --uid-map 0:100000:65536",
   },
@@ -207,9 +183,10 @@ export const COMMANDS = {
   },
   mount: {
     group: "Mounts",
-    summary: "mount a layer and print where",
-    words: [LAYER],
+    summary: "mount a layer, or joined ones, and print where",
+    words: [{ ...LAYER, repeatable: true }],
     options: [
+      { name: "at", value: "DIR", help: "show at DIR; several layers as one tree", completion: "directory" },
       { name: "read-only", help: "nothing can be written" },
       { name: "label", value: "LABEL", help: "SELinux context" },
       {
@@ -219,14 +196,18 @@ export const COMMANDS = {
         repeatable: true,
         help: "an overlayfs option as the kernel has it",
       },
+      ...ID_MAPS,
     ],
     example: 'root=$(lamina mount job-1) && ls "$root"',
   },
   unmount: {
     group: "Mounts",
     summary: "take one mount back; the last one unmounts",
-    words: [LAYER],
-    options: [{ name: "force", help: "take all of them back" }],
+    words: [{ ...LAYER, optional: true }],
+    options: [
+      { name: "force", help: "take all of them back" },
+      { name: "at", value: "DIR", help: "take down what mount --at shows at DIR", completion: "directory" },
+    ],
     example: "lamina unmount job-1",
   },
   mounts: {
@@ -238,7 +219,7 @@ export const COMMANDS = {
   },
   cleanup: {
     group: "Mounts",
-    summary: "unmount all layers of the store",
+    summary: "unmount all layers, remove what was interrupted",
     words: [],
     options: [],
     example: "lamina cleanup",
@@ -275,14 +256,14 @@ export const COMMANDS = {
     group: "Queries",
     summary: "list paths added (A), changed (C), deleted (D)",
     words: [LAYER],
-    options: [COMPARED_WITH, COMPARE_XATTRS, COMPARE_CONTENT],
+    options: [COMPARED_WITH, COMPARE_XATTRS, COMPARE_CONTENT, ...MOUNTED_WITH],
     example: "lamina changes job-1",
   },
   size: {
     group: "Queries",
     summary: "print the bytes that a layer adds or changes",
     words: [LAYER],
-    options: [COMPARED_WITH, COMPARE_XATTRS, COMPARE_CONTENT],
+    options: [COMPARED_WITH, COMPARE_XATTRS, COMPARE_CONTENT, ...MOUNTED_WITH],
     example: "lamina size job-1",
   },
   info: {
@@ -291,6 +272,36 @@ export const COMMANDS = {
     words: [],
     options: [],
     example: "lamina info",
+  },
+  check: {
+    group: "Queries",
+    summary: "find what is wrong with the store",
+    words: [],
+    options: [
+      { name: "repair", help: "repair what can be told from elsewhere" },
+      { name: "deep", help: "look into all layers as well" },
+    ],
+    example: "lamina check --repair",
+  },
+  verify: {
+    group: "Queries",
+    summary: "compare layers with their manifests",
+    words: [{ ...LAYER, optional: true, repeatable: true }],
+    options: [{ name: "record", help: "make manifests of what is there now" }],
+    example: "lamina verify base",
+  },
+  unshare: {
+    group: "Mounts",
+    summary: "run a program, or a shell, that may mount",
+    words: [{ name: "CMD", optional: true, repeatable: true, completion: "file" }],
+    options: [],
+    example: "lamina unshare -- sh -c 'ls \"$(lamina mount job-1)\"'",
+    notes:
+      "Mounts made in it can be seen in it only, and end with it. An ordinary user is root in it, followed by the " +
+      "ids of /etc/subuid and /etc/subgid if newuidmap is installed; who is root already stays what he is. Most " +
+      "other commands enter such a namespace by themselves. It ends with the number that the program ends with, or " +
+      "128 + N after signal N. LAMINA_ROOT and LAMINA_RUN_ROOT name the store in it: without root, and unless told " +
+      "otherwise, $XDG_DATA_HOME/lamina (~/.local/share/lamina) and $XDG_RUNTIME_DIR/lamina (/tmp/lamina-UID).",
   },
   serve: {
     group: "Other",
@@ -307,7 +318,12 @@ export const COMMANDS = {
       { name: "jobs", value: "N", help: "long jobs of a kind at once (as many as processors)" },
       { name: "grace", value: "SECONDS", help: "how long SIGTERM lets work go on (10)" },
     ],
-    example: "lamina serve --socket /run/lamina/lamina.sock",
+    example: "lamina serve --docker-plugin lamina",
+    notes: "Commands with --socket have it do their work. " +
+      "dockerd --experimental -s NAME keeps its layers in it, below its own data-root: --root and --home do not count. " +
+      "Start lamina first. Docker 27 needs DOCKERD_DEPRECATED_GRAPHDRIVER_PLUGINS=1 in dockerd's environment; Docker 28 " +
+      "and later have no such plugins. After SIGTERM running work may end, and layers stay mounted: containers do not " +
+      "notice that the agent starts again. A second signal ends it at once.",
   },
   completions: {
     group: "Other",

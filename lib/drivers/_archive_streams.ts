@@ -9,6 +9,7 @@
 import { close } from "../../ffi/file.ts";
 import { StorageError } from "../errors.ts";
 import { isSourceFailure, pipeFromStream, pump, streamWrittenBy } from "../util/pipe_stream.ts";
+import { JoinedSignal } from "../util/joined_signal.ts";
 import type { Logger } from "../log.ts";
 import type { DiffResult, FileDescriptor, WorkOptions } from "./driver.ts";
 
@@ -37,8 +38,8 @@ export async function feed<T>(
   if (!(diff instanceof ReadableStream)) return await use(diff.fd);
   const { readFd, writer } = await pipeFromStream();
   const stop = new AbortController();
-  const stopSignal = signal === undefined ? stop.signal : AbortSignal.any([stop.signal, signal]);
-  const fed = pump(diff, writer, stopSignal).then(() => undefined, (error: unknown) => error);
+  using either = new JoinedSignal(stop.signal, signal);
+  const fed = pump(diff, writer, either.signal).then(() => undefined, (error: unknown) => error);
   let result: T;
   try {
     result = await use(readFd);

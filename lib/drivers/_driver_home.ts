@@ -19,9 +19,12 @@ import { type DirectoryLock, lockDirectory, tryLockDirectory } from "../util/dir
 import { syncDirectory } from "../util/atomic_write.ts";
 import { makeDirectories, makeRunDirectory } from "../util/run_file.ts";
 import { featuresOf } from "./_features_cache.ts";
+import type { LayerBooks } from "./_layer_books.ts";
 import { LayerMounts } from "./_layer_mounts.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
+import type { Problem } from "./_problem.ts";
 import type { SyncPolicy } from "./sync_policy.ts";
+import { ViewRecords } from "./_view_records.ts";
 import { WorkerRunner, type WorkRunner } from "./_work_runner.ts";
 
 const PARENTS_MODE = 0o755;
@@ -52,12 +55,22 @@ export interface HomeLayout {
   /** The layer's own files. */
   contentDir(id: string): string;
   mergedDir(id: string): string;
+  /** The directories that are stacked to show the layer, uppermost first. */
+  treeDirs(id: string): string[];
   /** Content that is being unpacked; locked meanwhile. */
   applyingDir(id: string): string;
   /** Whether content lies aside that did not become the layer's. */
   isHalfApplied(id: string): boolean;
   /** Where it is noted that another layer lies on this one, in formats that note it. */
   committedFile(id: string): string;
+}
+
+/** What one look at a home found. */
+export interface FoundInHome {
+  /** In the order in which they can be repaired. */
+  problems: Problem[];
+  /** The layers that there are. */
+  ids: string[];
 }
 
 /** What the methods of a driver share. */
@@ -71,6 +84,7 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
   readonly #settings: HomeSettings;
   #workers: WorkRunner | undefined;
   #mounts: LayerMounts | undefined;
+  #views: ViewRecords | undefined;
   #features: OverlayFeatures | undefined;
 
   /**
@@ -101,6 +115,22 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
 
   /** @throws {StorageError} `store_damaged`: a directory that the layer is mounted from is missing. */
   abstract requireDirectories(id: string): void;
+
+  /** What is wrong at the moment. */
+  abstract findProblems(books: LayerBooks | undefined, signal: AbortSignal | undefined): Promise<FoundInHome>;
+
+  /** Whether nothing below the layer's own content is seen through it, so that deletions in it delete nothing. */
+  abstract coversNothing(id: string): boolean;
+
+  /** Whether files named `.wh.…` are deletions here. */
+  get deletesByName(): boolean {
+    return false;
+  }
+
+  /** The books that lie beside the home, in formats that have such. */
+  get ownBooks(): LayerBooks | undefined {
+    return undefined;
+  }
 
   /** A layer that lies on `id`, if there is any. */
   abstract findChildOf(id: string): string | undefined;
@@ -184,6 +214,11 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
     return this.#mounts ??= new LayerMounts(this.#runDirectory("mounts"), this.mounter);
   }
 
+  /** What is shown at places of the user's choice. The home is there. */
+  get views(): ViewRecords {
+    return this.#views ??= new ViewRecords(this.#runFile("views"));
+  }
+
   /** Where mounts are made that nobody else sees. */
   get asideDir(): string {
     return this.#runDirectory("aside");
@@ -200,12 +235,20 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
     return directory;
   }
 
-  /** Below a directory named by the home's own device and inode, so that each way to the same home leads to the same counts. */
   #runFile(name: string): string {
+    makeRunDirectory(this.#runDir);
+    return `${this.#runDir}/${name}`;
+  }
+
+  /** Named by the home's own device and inode, so that each way to the same home leads to the same counts. */
+  get #runDir(): string {
     const key = statat(AT_FDCWD, this.layout.home).fileKey.replaceAll(":", "-");
-    const runDir = `${this.#settings.runRoot}/${this.driver}-${key}`;
-    makeRunDirectory(runDir);
-    return `${runDir}/${name}`;
+    return `${this.#settings.runRoot}/${this.driver}-${key}`;
+  }
+
+  /** Where the counts of the mounts lie, if there are any. */
+  get countDir(): string {
+    return `${this.#runDir}/mounts`;
   }
 
   /** What `get` mounted for the layer. */

@@ -13,26 +13,37 @@ import { parseLayerId } from "../layer_id.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { unmountBelow } from "../mount/unmount.ts";
 import { lockDirectory } from "../util/directory_lock.ts";
+import { checkStore } from "./_check_run.ts";
 import { DirectoryGetter } from "./_diff_getter.ts";
 import type { DriverHome } from "./_driver_home.ts";
+import { LayerViews } from "./_layer_views.ts";
+import { recordManifest, verifyLayer } from "./_layer_manifest.ts";
+import { sweepLeftovers } from "./_leftovers.ts";
 import type {
   ApplyOptions,
   ApplyResult,
   Change,
+  CheckOptions,
   CompareOptions,
   CreateOptions,
   DiffGetter,
   DiffOptions,
   DiffResult,
   FileDescriptor,
+  Finding,
   GetOptions,
   GraphDriver,
   LayerInfo,
   LayerMetadata,
+  ManifestDifference,
   MountedLayer,
+  MountedView,
   RemapOptions,
   RemoveOptions,
   StatusEntry,
+  ViewInfo,
+  ViewOptions,
+  WorkOptions,
 } from "./driver.ts";
 
 /**
@@ -67,9 +78,18 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
   readonly home: string;
   /** What `get` of this object mounted and `put` did not give back, by how many times. */
   readonly #held = new Map<string, number>();
+  /** Places of views that this object made and did not take down. */
+  readonly #heldViews = new Set<string>();
+  readonly #views: LayerViews;
 
   constructor(readonly name: string, protected readonly layerHome: H) {
     this.home = layerHome.layout.home;
+    this.#views = new LayerViews({
+      layerHome,
+      isShownAsItLies: (id) => this.isShownAsItLies(id, {}),
+      overlayOf: (id, options) => this.overlayOf(id, options),
+      unmounted: (id) => this.unmounted(id),
+    });
   }
 
   /** Checks the id and the options of a new layer, and tells the limit on its size in bytes; 0 is none. */
@@ -110,7 +130,7 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
   ): Promise<void>;
 
   supportsShifting(): Promise<boolean> {
-    return Promise.resolve(false);
+    return attempt(`Cannot tell what mounts in ${this.home} can do`, () => this.layerHome.prepare().mapsIds);
   }
 
   create(id: string, options: CreateOptions = {}): Promise<void> {
@@ -150,7 +170,10 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
     const mergedDir = layout.mergedDir(id);
     try {
       const overlay = this.overlayOf(id, options);
-      await this.layerHome.mounts.acquire(id, mergedDir, overlay, this.layerHome.owner());
+      const canWrite = overlay.upper !== undefined && !overlay.options.includes("ro");
+      const access = options.readOnly === true ? "read-only" : canWrite ? "read-write" : "any";
+      if (canWrite) this.layerHome.views.requireWritable(id, () => this.layerHome.mountState(id) !== "none");
+      await this.layerHome.mounts.acquire(id, mergedDir, overlay, this.layerHome.owner(), { access });
     } catch (error) {
       // The kernel looks at all of them anyway, but does not tell which one it missed.
       if (isStorageError(error, "mount_failed")) this.layerHome.requireDirectories(id);
@@ -177,7 +200,34 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
     const { layout } = this.layerHome;
     using lock = await lockDirectory(layout.dir(id), "exclusive");
     if (lock === undefined) return;
-    if (await this.layerHome.mounts.release(id, layout.mergedDir(id))) this.unmounted(id);
+    const isNeeded = (): boolean => this.layerHome.views.needMount(id);
+    if (await this.layerHome.mounts.release(id, layout.mergedDir(id), isNeeded)) this.unmounted(id);
+  }
+
+  mountAt(target: string, ids: readonly string[], options: ViewOptions = {}): Promise<MountedView> {
+    return attempt(`Cannot mount at ${target}`, async () => {
+      const { view, isNew } = await this.#views.mount(target, ids, options);
+      if (isNew) this.#heldViews.add(view.path);
+      let isHeld = isNew;
+      const release = async (): Promise<void> => {
+        if (!isHeld) return;
+        isHeld = false;
+        await this.unmountAt(view.path);
+      };
+      return { ...view, [Symbol.asyncDispose]: release };
+    });
+  }
+
+  unmountAt(target: string): Promise<boolean> {
+    return attempt(`Cannot unmount ${target}`, async () => {
+      const path = await this.#views.unmount(target);
+      if (path !== undefined) this.#heldViews.delete(path);
+      return path !== undefined;
+    });
+  }
+
+  views(): Promise<ViewInfo[]> {
+    return attempt(`Cannot list the views of ${this.home}`, () => this.#views.list());
   }
 
   exists(unsafeId: string): Promise<boolean> {
@@ -215,6 +265,8 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
   cleanup(): Promise<void> {
     return attempt(`Cannot unmount the layers of ${this.home}`, async () => {
       this.#held.clear();
+      this.#heldViews.clear();
+      await this.#views.unmountAll();
       const { layout } = this.layerHome;
       for (const id of layout.layerIds()) {
         if (this.layerHome.mountState(id) === "none") continue;
@@ -226,8 +278,35 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
     });
   }
 
+  async *check(options: CheckOptions = {}): AsyncGenerator<Finding> {
+    try {
+      yield* checkStore(this.layerHome, options);
+    } catch (error) {
+      throw asStorageError(error, `Cannot check ${this.home}`);
+    }
+  }
+
+  recordManifest(unsafeId: string, options: WorkOptions = {}): Promise<void> {
+    return attempt(
+      `Cannot write down what is in layer "${unsafeId}"`,
+      () => recordManifest(this.layerHome, parseLayerId(unsafeId), options),
+    );
+  }
+
+  verify(unsafeId: string, options: WorkOptions = {}): Promise<ManifestDifference[] | undefined> {
+    return attempt(
+      `Cannot verify layer "${unsafeId}"`,
+      () => verifyLayer(this.layerHome, parseLayerId(unsafeId), options),
+    );
+  }
+
+  sweep(): Promise<string[]> {
+    return attempt(`Cannot clear away what was left over in ${this.home}`, () => sweepLeftovers(this.layerHome));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     try {
+      for (const path of [...this.#heldViews].reverse()) await this.unmountAt(path);
       for (const [id, count] of [...this.#held]) {
         for (let i = 0; i < count; i++) await this.put(id);
       }

@@ -11,6 +11,7 @@ import { readDirectory } from "../../ffi/directory.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import {
   AT_FDCWD,
+  existsat,
   Fd,
   O_DIRECTORY,
   O_RDONLY,
@@ -21,7 +22,7 @@ import {
 } from "../../ffi/file.ts";
 import { asStorageError, StorageError } from "../errors.ts";
 import { replaceFile } from "../util/atomic_write.ts";
-import { lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
+import { lockDirectory, lockNewDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { randomId } from "../util/random_id.ts";
 import type { DriverHome } from "./_driver_home.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
@@ -62,6 +63,8 @@ export async function buildLayer(home: DriverHome, layer: NewLayer): Promise<voi
   try {
     makeOwnedDirectory(staging, layer.mode, layer.owner);
     undo.defer(() => home.runner.run("remove", { directory: layout.home, name }));
+    // Says that somebody is at work here: see _leftovers.ts.
+    using _stagingLock = lockNewDirectory(staging);
     await layer.build(staging, undo);
     if (home.marksCommitted && parent !== undefined && !home.isCommitted(parent)) {
       // It is its name that counts: there is nothing in it that could be lost.
@@ -104,15 +107,14 @@ export async function removeLayer(
 ): Promise<void> {
   const { layout } = home;
   const aside = `.lamina-remove-${randomId(10)}`;
-  {
-    using lock = await lockDirectory(layout.dir(id), "exclusive");
-    if (lock === undefined) return;
-    await requireUnused(home, id, force);
-    const released = await release();
-    renameat2(AT_FDCWD, layout.dir(id), AT_FDCWD, `${layout.home}/${aside}`, RENAME_NOREPLACE);
-    released();
-    home.syncNames(layout.home);
-  }
+  // Held to the end: the directory is then nobody's but ours, and a check can tell that somebody is at it.
+  using lock = await lockDirectory(layout.dir(id), "exclusive");
+  if (lock === undefined) return;
+  await requireUnused(home, id, force);
+  const released = await release();
+  renameat2(AT_FDCWD, layout.dir(id), AT_FDCWD, `${layout.home}/${aside}`, RENAME_NOREPLACE);
+  released();
+  home.syncNames(layout.home);
   await home.runner.run("remove", { directory: layout.home, name: aside });
 }
 
@@ -123,19 +125,24 @@ async function requireUnused(home: DriverHome, id: string, force: boolean): Prom
       hint: `remove the layers above it first (lamina tree shows them)`,
     });
   }
+  home.views.requireNone(id, `remove layer "${id}"`);
   const applying = tryLockDirectory(home.layout.applyingDir(id), "exclusive");
   if (applying === "busy") {
     throw new StorageError("layer_in_use", `Cannot remove layer "${id}": a diff is being applied to it`);
   }
   applying?.[Symbol.dispose]();
+  const mergedDir = home.layout.mergedDir(id);
   const state = home.mountState(id);
-  if (state === "none") return;
+  if (state === "none") {
+    if (!force && existsat(AT_FDCWD, mergedDir)) home.mounts.requireNotElsewhere("remove", id, mergedDir);
+    return;
+  }
   if (state === "mounted" && !force) {
     throw new StorageError("layer_in_use", `Cannot remove layer "${id}": it is mounted`, {
       hint: `unmount it first (lamina unmount ${id}), or remove it with --force`,
     });
   }
-  await home.mounts.unmount(id, home.layout.mergedDir(id));
+  await home.mounts.unmount(id, mergedDir);
 }
 
 /** How a format takes new content. */
@@ -189,8 +196,9 @@ export function notEmpty(id: string): StorageError {
   });
 }
 
-/** @throws {StorageError} `layer_in_use`: the layer is mounted. */
+/** @throws {StorageError} `layer_in_use`: the layer is mounted, or shown in a view. */
 export function requireUnmounted(home: DriverHome, id: string): void {
+  home.views.requireNone(id, `apply a diff to layer "${id}"`);
   if (home.mountState(id) !== "mounted") return;
   throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": it is mounted`);
 }

@@ -63,14 +63,14 @@ function packTo(
   home: LayerHome,
   id: string,
   archiveFd: number,
-  { compression, digest, skipErrors, times, xattrs, ...work }: DiffOptions,
+  { compression, digest, idMaps = home.idMaps, skipErrors, times, xattrs, ...work }: DiffOptions,
   runner: WorkRunner,
 ): Promise<DiffResult> {
   return runner.run("pack", {
     directory: home.layout.diffDir(id),
     archiveFd,
     overlayXattrs: overlayXattrs(home.features),
-    idMaps: home.idMaps,
+    idMaps,
     lowerDirs: home.layout.lowerDirs(id),
     markers: home.hasMarkers,
     newRootMode: home.format.baseDiffMode,
@@ -95,6 +95,7 @@ export async function changesOf({ home, naiveDiff }: Layers, id: string, options
     markers: home.hasMarkers,
     xattrs: options.compareXattrs,
     content: options.compareContent,
+    idMaps: options.idMaps,
   }, options);
 }
 

@@ -11,13 +11,22 @@ import { getegid, geteuid } from "../../ffi/process.ts";
 import { StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import type { OverlayFeatures } from "../mount/overlay_features.ts";
+import { findShortNameProblems, type ShortNameRules } from "./_check_short_names.ts";
 import { ChildIndex } from "./_child_index.ts";
 import { type ContentRules, PLAIN } from "./_content_rules.ts";
-import { DriverHome, type HomeSettings } from "./_driver_home.ts";
+import { DriverHome, type FoundInHome, type HomeSettings } from "./_driver_home.ts";
+import type { LayerBooks } from "./_layer_books.ts";
 import type { LayerFormat } from "./_layer_format.ts";
 import { type LayerLayout, LINK_DIR } from "./_layer_layout.ts";
 import { LayerQuotas } from "./_layer_quotas.ts";
 import type { Owner } from "./_owner.ts";
+
+/** What lies in the home beside the layers. */
+const OWN_NAMES: ReadonlySet<string> = new Set([LINK_DIR, "backingFsBlockDev"]);
+/** Of an apply through a mount: see _layer_trees.ts. */
+const NAIVE_WORK = ".lamina-applying-work";
+/** What Docker's legacy driver has in a layer. */
+const LEGACY_SIGNS: readonly string[] = ["root", "upper", "lower-id"];
 
 /** What the methods of the drivers share whose layers have short names. */
 export class LayerHome extends DriverHome<LayerLayout> {
@@ -81,6 +90,28 @@ export class LayerHome extends DriverHome<LayerLayout> {
     this.#children?.[Symbol.dispose]();
     this.#children = undefined;
     return this.layout.findChildOf(id);
+  }
+
+  coversNothing(id: string): boolean {
+    return !this.layout.hasLowers(id);
+  }
+
+  findProblems(books: LayerBooks | undefined, signal: AbortSignal | undefined): Promise<FoundInHome> {
+    return findShortNameProblems(this, this.checkRules, books, signal);
+  }
+
+  /** What is right in this format. */
+  protected get checkRules(): ShortNameRules {
+    return {
+      names: { home: OWN_NAMES, leftInLayer: (name) => name === NAIVE_WORK, signsOfOthers: LEGACY_SIGNS },
+      linkDirMode: this.format.linkDirMode,
+      keepsMountPoints: false,
+      // A base layer has none.
+      hasParents: (_id, { names }) => names.has("work"),
+      needsWork: ({ names }) => names.has("lower"),
+      isElsewhere: () => false,
+      findMore: () => [],
+    };
   }
 
   /** Why the layer's own directory does not tell all that it changed; undefined if it does. */

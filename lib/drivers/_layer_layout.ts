@@ -172,6 +172,11 @@ export class LayerLayout {
     return this.lowers(id).map((lower) => `${this.home}/${lower}`);
   }
 
+  /** The directories that are stacked to show the layer, uppermost first. */
+  treeDirs(id: string): string[] {
+    return [this.diffDir(id), ...this.mountLowers(id)];
+  }
+
   /** How many layers lie below `id`. */
   depthOf(id: string): number {
     return this.lowers(id).length;

@@ -7,6 +7,7 @@
  */
 
 import { AT_FDCWD, Fd, O_DIRECTORY, O_RDONLY, openat, tryMkdirat } from "../../ffi/file.ts";
+import type { IdMaps } from "../id_map.ts";
 import { mountAside, pathOf } from "../mount/mount_aside.ts";
 import { overlayXattrs } from "../mount/overlay_features.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
@@ -15,10 +16,13 @@ import { beginLayerApply, finishApply, giveUpApply } from "./_layer_apply.ts";
 import type { LayerHome } from "./_layer_home.ts";
 import type { NaiveDiffHost, SeenTree, StagedTree } from "./naive_diff.ts";
 
-/** What the naive diff needs of a home. `overlayOf` tells what mount shows a layer without letting anybody write to it. */
-export function naiveDiffHost(home: LayerHome, overlayOf: (id: string) => OverlayMount): NaiveDiffHost {
+/** Tells what mount shows a layer, under `idMaps` if there are any, without letting anybody write to it. */
+type OverlayOf = (id: string, idMaps: IdMaps | undefined) => OverlayMount;
+
+/** What the naive diff needs of a home. */
+export function naiveDiffHost(home: LayerHome, overlayOf: OverlayOf): NaiveDiffHost {
   return {
-    see: (id) => seeTree(home, overlayOf, id),
+    see: (id, idMaps) => seeTree(home, overlayOf, id, idMaps),
     stage: (id) => stageTree(home, id),
     runner: home.runner,
     get workers() {
@@ -38,15 +42,16 @@ export function naiveDiffHost(home: LayerHome, overlayOf: (id: string) => Overla
 
 async function seeTree(
   home: LayerHome,
-  overlayOf: (id: string) => OverlayMount,
+  overlayOf: OverlayOf,
   id: string,
+  idMaps: IdMaps | undefined,
 ): Promise<SeenTree> {
   const { layout } = home;
   home.requireLayer(id);
   using _lock = await home.lock(id);
   home.requireWhole(id);
   const mergedDir = layout.mergedDir(id);
-  const root = await mountAside(home.asideDir, (target) => home.mounter.show(overlayOf(id), mergedDir, target));
+  const root = await mountAside(home.asideDir, (target) => home.mounter.show(overlayOf(id, idMaps), mergedDir, target));
   return {
     path: pathOf(root),
     [Symbol.asyncDispose](): Promise<void> {

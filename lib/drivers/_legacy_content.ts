@@ -13,6 +13,7 @@
 
 import { AT_FDCWD, existsat, mkdirat, RENAME_EXCHANGE, renameat2 } from "../../ffi/file.ts";
 import { statat } from "../../ffi/stat.ts";
+import type { IdMaps } from "../id_map.ts";
 import { mountAside, pathOf } from "../mount/mount_aside.ts";
 import { overlayXattrs } from "../mount/overlay_features.ts";
 import { isOverlayMounted, unmountLazily } from "../mount/unmount.ts";
@@ -31,7 +32,7 @@ const PRIVATE_MODE = 0o700;
 /** Comparing and filling layers of `home`. `work` watches what comes before the work itself: the copy of the parent. */
 export function naiveDiffOf(home: LegacyHome, work: WorkOptions = {}): NaiveDiff {
   return new NaiveDiff({
-    see: (id) => see(home, id),
+    see: (id, idMaps) => see(home, id, idMaps),
     stage: (id) => stage(home, id, work),
     runner: home.runner,
     get workers() {
@@ -46,13 +47,16 @@ export function naiveDiffOf(home: LegacyHome, work: WorkOptions = {}): NaiveDiff
 }
 
 /** Shows a layer without a place in the file system that somebody would have to clear away. */
-async function see(home: LegacyHome, id: string): Promise<SeenTree> {
+async function see(home: LegacyHome, id: string, idMaps: IdMaps | undefined): Promise<SeenTree> {
   using _lock = await home.lock(id);
   home.requireWhole(id);
   const { layout } = home;
-  if (layout.isImage(id)) return { path: layout.rootDir(id), [Symbol.asyncDispose]: nothingToDo };
-  const lowerDirs = [layout.upperDir(id), layout.rootDir(layout.lowerId(id))];
-  const overlay = { lowerDirs, upper: undefined, options: home.features.mountOptions };
+  const isImage = layout.isImage(id);
+  if (isImage && idMaps === undefined) return { path: layout.rootDir(id), [Symbol.asyncDispose]: nothingToDo };
+  const lowerDirs = isImage
+    ? [layout.rootDir(id), home.emptyDir]
+    : [layout.upperDir(id), layout.rootDir(layout.lowerId(id))];
+  const overlay = { lowerDirs, upper: undefined, options: home.features.mountOptions, idMaps };
   const root = await mountAside(home.asideDir, (target) => home.mounter.show(overlay, layout.mergedDir(id), target));
   return { path: pathOf(root), [Symbol.asyncDispose]: () => Promise.resolve(root[Symbol.dispose]()) };
 }

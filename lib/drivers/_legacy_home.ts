@@ -8,7 +8,9 @@
 
 import { statfs } from "../../ffi/statfs.ts";
 import { StorageError } from "../errors.ts";
-import { DriverHome, type HomeSettings } from "./_driver_home.ts";
+import { findLegacyProblems } from "./_check_legacy.ts";
+import { DriverHome, type FoundInHome, type HomeSettings } from "./_driver_home.ts";
+import type { LayerBooks } from "./_layer_books.ts";
 import { LegacyLayout } from "./_legacy_layout.ts";
 import type { Owner } from "./_owner.ts";
 
@@ -41,6 +43,14 @@ export class LegacyHome extends DriverHome<LegacyLayout> {
     throw new StorageError("store_damaged", `Cannot use layer "${id}": ${missing} is missing${why}`, {
       hint: `put it back, or remove the layer: lamina rm ${id}`,
     });
+  }
+
+  coversNothing(id: string): boolean {
+    return this.layout.isImage(id);
+  }
+
+  findProblems(books: LayerBooks | undefined, signal: AbortSignal | undefined): Promise<FoundInHome> {
+    return findLegacyProblems(this, books, signal);
   }
 
   requireDirectories(id: string): void {

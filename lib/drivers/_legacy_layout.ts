@@ -90,6 +90,11 @@ export class LegacyLayout {
     return this.isImage(id) ? this.rootDir(id) : this.upperDir(id);
   }
 
+  /** The directories that are stacked to show the layer, uppermost first. */
+  treeDirs(id: string): string[] {
+    return this.isImage(id) ? [this.rootDir(id)] : [this.upperDir(id), this.rootDir(this.lowerId(id))];
+  }
+
   /**
    * The image that a layer lies over, which is none itself.
    *

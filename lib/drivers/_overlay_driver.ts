@@ -15,6 +15,7 @@ import { attempt, HomeDriver } from "./_graph_driver.ts";
 import { applyDiff, changesOf, diffStream, diffTo, type Layers, sizeOf } from "./_layer_content.ts";
 import { createLayer, removeLayer } from "./_layer_create.ts";
 import type { LayerHome } from "./_layer_home.ts";
+import { recordManifest } from "./_layer_manifest.ts";
 import { naiveDiffHost } from "./_layer_trees.ts";
 import type {
   ApplyOptions,
@@ -35,7 +36,11 @@ export abstract class OverlayDriver extends HomeDriver<LayerHome> {
 
   constructor(layerHome: LayerHome) {
     super(layerHome.format.driver, layerHome);
-    const naiveDiff = new NaiveDiff(naiveDiffHost(layerHome, (id) => this.overlayOf(id, { readOnly: true })));
+    const host = naiveDiffHost(
+      layerHome,
+      (id, idMaps) => this.overlayOf(id, { readOnly: true, ...(idMaps === undefined ? {} : { idMaps }) }),
+    );
+    const naiveDiff = new NaiveDiff(host);
     this.#layers = { home: layerHome, naiveDiff };
   }
 
@@ -84,7 +89,9 @@ export abstract class OverlayDriver extends HomeDriver<LayerHome> {
     const action = `Cannot apply a diff to layer "${id}"`;
     return attempt(action, async () => {
       try {
-        return await applyDiff(this.#layers, parseLayerId(id), diff, options);
+        const result = await applyDiff(this.#layers, parseLayerId(id), diff, options);
+        if (options.manifest) await recordManifest(this.layerHome, id, options);
+        return result;
       } catch (error) {
         throw this.layerHome.quotas.explain(asStorageError(error, action), this.layerHome.layout.dir(id));
       }

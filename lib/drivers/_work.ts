@@ -13,6 +13,8 @@ import { changes, type ChangesOptions, type PathChange } from "../archive/change
 import { changedSize, compare, type CompareTreesOptions } from "../archive/compare.ts";
 import { type Compression, openCompressedOutput, openPlainArchive } from "../archive/compression.ts";
 import type { StartHelper } from "../archive/helper_thread.ts";
+import { findWhiteouts, type FoundWhiteouts } from "../archive/idle_whiteouts.ts";
+import { compareWithManifest, type ManifestDifference, manifestOf } from "../archive/manifest.ts";
 import { pack, type PackOptions, type PackResult } from "../archive/pack.ts";
 import { packChanges, type PackChangesOptions } from "../archive/pack_changes.ts";
 import { type ShiftOptions, shiftOwners } from "../archive/shift_owners.ts";
@@ -62,6 +64,9 @@ export interface Tasks {
   shiftOwners: { args: { directory: string } & Omit<ShiftOptions, "control">; result: void };
   size: { args: { directory: string }; result: number };
   copy: { args: { source: string; target: string; mode: CopyTreeMode }; result: void };
+  manifest: { args: { directory: string }; result: string };
+  verify: { args: { directory: string; manifest: string }; result: ManifestDifference[] };
+  findWhiteouts: { args: { directory: string }; result: FoundWhiteouts };
   sync: { args: { directory: string }; result: void };
   remove: { args: { directory: string; name: string }; result: void };
 }
@@ -174,6 +179,18 @@ const TASKS: { [N in TaskName]: TaskFunction<N> } = {
     using from = openDirectory(source);
     using to = openDirectory(target);
     copyTree(from.fd, to.fd, mode, control);
+  },
+  manifest({ directory }, control): string {
+    using root = openDirectory(directory);
+    return manifestOf(root.fd, control);
+  },
+  verify({ directory, manifest }, control): ManifestDifference[] {
+    using root = openDirectory(directory);
+    return compareWithManifest(root.fd, manifest, control);
+  },
+  findWhiteouts({ directory }, control): FoundWhiteouts {
+    using root = openDirectory(directory);
+    return findWhiteouts(root.fd, control);
   },
   sync({ directory }): void {
     using root = openDirectory(directory);

@@ -92,7 +92,9 @@ export class WorkerRunner implements WorkRunner {
   #giveBack(worker: Worker): void {
     if (this.#isDisposed) return worker.terminate();
     const timer = setTimeout(() => {
-      this.#idle.splice(this.#idle.findIndex((idle) => idle.worker === worker), 1);
+      const at = this.#idle.findIndex((idle) => idle.worker === worker);
+      if (at === -1) return;
+      this.#idle.splice(at, 1);
       worker.terminate();
     }, IDLE_MS);
     this.#idle.push({ worker, timer });

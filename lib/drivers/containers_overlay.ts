@@ -188,10 +188,6 @@ export class ContainersOverlayDriver extends OverlayDriver {
     });
   }
 
-  override supportsShifting(): Promise<boolean> {
-    return Promise.resolve(this.#mountProgram !== undefined);
-  }
-
   updateLayerIdMap(
     unsafeId: string,
     from: IdMaps | undefined,

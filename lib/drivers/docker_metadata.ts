@@ -83,16 +83,29 @@ function notDockers(root: string, reason: string, cause: unknown): StorageError 
 export class DockerMetadata {
   readonly #known: readonly Known[];
   readonly #layers: ReadonlySet<string>;
+  readonly #parents: ReadonlyMap<string, string | null>;
 
   /** From what {@linkcode readDockerMetadata} read. */
-  constructor(read: { known: readonly Known[]; layers: ReadonlySet<string> }) {
+  constructor(
+    read: {
+      known: readonly Known[];
+      layers: ReadonlySet<string>;
+      parents: ReadonlyMap<string, string | null>;
+    },
+  ) {
     this.#known = read.known;
     this.#layers = read.layers;
+    this.#parents = read.parents;
   }
 
   /** Whether dockerd has the layer in its books, as a part of whatever. */
   knows(layerId: string): boolean {
     return this.#layers.has(layerId);
+  }
+
+  /** The layer right below; null if there is none, undefined if the books do not tell. */
+  parentOf(layerId: string): string | null | undefined {
+    return this.#parents.get(layerId);
   }
 
   /** Whose layer it is: images by their names, then containers. None for a layer between others. */
@@ -167,6 +180,10 @@ interface ChainLayer {
 class Reader {
   readonly known: Known[] = [];
   readonly layers = new Set<string>();
+  /** The layer below each layer; null for none. */
+  readonly parents = new Map<string, string | null>();
+  /** The layer at the top of each stack. */
+  readonly #layerOf = new Map<string, string>();
   /** By what lies below and the layer's own digest. */
   readonly #chains = new Map<string, ChainLayer>();
 
@@ -178,6 +195,7 @@ class Reader {
 
   #readLayers(): void {
     const layerdb = `${this.imageRoot}/layerdb/sha256`;
+    const parentChains = new Map<string, string>();
     for (const chain of this.files.names(layerdb, HEX_ID_REGEXP)) {
       this.#warnIfDamaged(() => {
         const path = `${layerdb}/${chain}`;
@@ -187,8 +205,19 @@ class Reader {
           ? ""
           : this.files.digest(`${path}/parent`);
         this.#chains.set(`${parent} ${this.files.digest(`${path}/diff`)}`, { layerId, chain });
+        this.#layerOf.set(chain, layerId);
+        parentChains.set(layerId, parent);
       });
     }
+    for (const [layerId, chain] of parentChains) {
+      this.#noteParent(layerId, chain);
+    }
+  }
+
+  /** Notes that the layer lies on the top of `chain`; on nothing where that is empty. */
+  #noteParent(layerId: string, chain: string): void {
+    const parent = chain === "" ? null : this.#layerOf.get(chain);
+    if (parent !== undefined) this.parents.set(layerId, parent);
   }
 
   #readImages(): void {
@@ -249,11 +278,17 @@ class Reader {
     for (const id of this.#namesIn(mounts)) {
       this.#warnIfDamaged(() => {
         const names = this.#containerNames(id);
-        this.#addContainerLayer({ kind: "container", id, names }, this.#layerId(`${mounts}/${id}/mount-id`));
+        const layerId = this.#layerId(`${mounts}/${id}/mount-id`);
+        this.#addContainerLayer({ kind: "container", id, names }, layerId);
+        const parent = `${mounts}/${id}/parent`;
+        const chain = this.files.textIfExists(parent) === undefined ? "" : this.files.digest(parent);
         // An image that is being built has a container without such a layer.
         const init = `${mounts}/${id}/init-id`;
-        if (this.files.textIfExists(init) === undefined) return;
-        this.#addContainerLayer({ kind: "init", id, names }, this.#layerId(init));
+        if (this.files.textIfExists(init) === undefined) return this.#noteParent(layerId, chain);
+        const initId = this.#layerId(init);
+        this.#addContainerLayer({ kind: "init", id, names }, initId);
+        this.parents.set(layerId, initId);
+        this.#noteParent(initId, chain);
       });
     }
   }

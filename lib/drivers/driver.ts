@@ -32,7 +32,7 @@
  * ## What every driver promises
  *
  * - A failed call leaves the store as it was. A process that dies at any instruction leaves a store that opens; what it
- *   was building lies under a name that begins with `.lamina-`, which is never a layer.
+ *   was building lies under a name that begins with `.lamina-`, which is never a layer, until `sweep` removes it.
  * - Several processes may use one home at once.
  * - An id from outside is validated before it becomes part of a path.
  * - Every failure is a `StorageError`; each method lists its codes. `invalid_argument` (an id that can be none),
@@ -43,29 +43,25 @@
 
 import type { IdMaps } from "../id_map.ts";
 import type { LayerQuota } from "../mount/project_quota.ts";
+import type { CheckOptions, Finding } from "./store_check.ts";
+import type { MountedView, ViewInfo, ViewOptions } from "./view_options.ts";
 import type {
   ApplyOptions,
   ApplyResult,
+  Change,
   CompareOptions,
   DiffOptions,
   DiffResult,
   FileDescriptor,
+  ManifestDifference,
   RemapOptions,
+  WorkOptions,
 } from "./work_options.ts";
 
 export type { LayerQuota } from "../mount/project_quota.ts";
+export * from "./store_check.ts";
+export * from "./view_options.ts";
 export * from "./work_options.ts";
-
-/** A change to one path, seen from the parent. */
-export type ChangeKind = "modify" | "add" | "delete";
-
-/** One line of `changes`. */
-export interface Change {
-  /** Absolute in the layer: begins with `/`. */
-  path: string;
-  /** What happened to it. */
-  kind: ChangeKind;
-}
 
 /** A name and a value that describe a driver, in the words that `docker info` shows. */
 export type StatusEntry = readonly [name: string, value: string];
@@ -117,11 +113,21 @@ export interface GetOptions {
    * Those that exclude each other, and those that would make diffs wrong, are refused with `invalid_argument`.
    */
   mountOptions?: readonly string[];
-  /** Mounts without an upper directory: nothing can be written. A layer that is mounted already is shown as it is. */
+  /**
+   * Mounts without an upper directory: nothing can be written. A layer that is mounted to be written in is refused with
+   * `layer_in_use`, as is the other way round; `mountAt` shows it read-only beside that mount.
+   */
   readOnly?: boolean;
   /**
-   * Files that have the container's ids on disk are seen with the host's. That takes a mount program; the kernel's
-   * overlayfs has no such thing, and the layer is then refused with `not_supported`.
+   * Files of the layers below, which have the container's ids on disk, are seen with the host's, without a copy: by id-mapped
+   * lower directories (Linux 5.19), or by a mount program. An id that the maps do not cover is seen as nobody's (65534).
+   *
+   * The kernel maps no upper directory. What is written in the layer has the host's ids on disk, as under containers/storage:
+   * make it with the same maps (`CreateOptions.idMaps`), so that its root belongs to the container's root, and give them
+   * to `diff` and `changes`. Below other layers it is known by that root, and seen as it is. A read-only view maps the
+   * layer's own directory as well, unless it was written so. A layer that is mounted already is shown as it is.
+   *
+   * Where it cannot be had, that is `not_supported`, with what is missing: see {@linkcode GraphDriver.supportsShifting}.
    */
   idMaps?: IdMaps;
 }
@@ -154,7 +160,7 @@ export interface DiffGetter extends AsyncDisposable {
  * The interface of every driver. The words are those of Docker's graph drivers, so that who knows the one knows the other.
  *
  * Disposing a driver gives back what this object holds: the mounts that its `get`s made and its `put`s did not release,
- * and its Workers. It leaves other processes' mounts alone; `cleanup` does not.
+ * the views that it made, and its Workers. It leaves other processes' mounts alone; `cleanup` does not.
  *
  * @example A layer on a base, in a directory of your own (needs root)
  * ```ts ignore
@@ -203,7 +209,8 @@ export interface GraphDriver extends AsyncDisposable {
   /**
    * Removes a layer and what is in it. A layer that is not there is no error.
    *
-   * @throws {StorageError} `layer_in_use`: it is mounted (and `force` is not set), or the parent of another layer.
+   * @throws {StorageError} `layer_in_use`: it is mounted (and `force` is not set), shown in a view, or the parent of
+   * another layer.
    */
   remove(id: string, options?: RemoveOptions): Promise<void>;
 
@@ -211,16 +218,54 @@ export interface GraphDriver extends AsyncDisposable {
    * Mounts a layer, or counts one more user of it. A base layer is shown as it lies, without a mount.
    *
    * @throws {StorageError} `layer_not_found`; `mount_failed` with the kernel's words; `store_damaged` if a file of the
-   * layer is missing or an apply to it was interrupted.
+   * layer is missing or an apply to it was interrupted; `layer_in_use`: it is mounted read-only and is to be written, or
+   * the other way round; with id maps `not_supported`, and `invalid_argument` for maps that the kernel does not take, or in
+   * which the layer's own root is nobody.
    */
   get(id: string, options?: GetOptions): Promise<MountedLayer>;
 
   /**
-   * Counts one user less; the last one unmounts. A layer that is not mounted, or not there, is no error.
+   * Counts one user less; the last one unmounts, unless a view needs the mount. A layer that is not mounted, or not
+   * there, is no error.
    *
    * @throws {StorageError} `layer_in_use` if the mount cannot be taken down.
    */
   put(id: string): Promise<void>;
+
+  /**
+   * Shows layers at the directory `target`, which is there and stays; what is in it is covered meanwhile. Views outlive
+   * this process, and end with the machine. They do not count as users of a layer, but keep it mounted.
+   *
+   * One layer is shown as `get` shows it: written in, unless it is to be read-only, or committed. Several are joined into
+   * one read-only tree, the first uppermost, each with all layers below it. A layer that several have in common lies below
+   * them all, so that none is above one that lies on it. Joined layers must not change: while they are, they are not
+   * mounted to be written in. With the layers below they are 500 at most.
+   *
+   * The same view again is no second mount, and no error.
+   *
+   * @throws {StorageError} `invalid_argument`: a target that is no directory, lies in the home or covers it, or a layer
+   * named twice; `layer_in_use`: another view is there, or a layer to be joined is being written; `max_depth_exceeded`;
+   * and as `get`.
+   *
+   * @example A read-only look at a layer that a job writes in
+   * ```ts ignore
+   * await using view = await driver.mountAt("/srv/job-1", ["job-1"], { readOnly: true });
+   * ```
+   */
+  mountAt(target: string, ids: readonly string[], options?: ViewOptions): Promise<MountedView>;
+
+  /**
+   * Takes a view down, by whatever path name its directory is reached and whichever process made it, also one that was
+   * killed while it did. Who has files open keeps them.
+   *
+   * @returns False if nothing is mounted there.
+   * @throws {StorageError} `invalid_argument`: something is, but it is no view of this home; `layer_in_use`: something else
+   * is mounted over it, or another view in it.
+   */
+  unmountAt(target: string): Promise<boolean>;
+
+  /** The views of the home, whoever made them. */
+  views(): Promise<ViewInfo[]>;
 
   /** Whether there is such a layer. */
   exists(id: string): Promise<boolean>;
@@ -295,8 +340,9 @@ export interface GraphDriver extends AsyncDisposable {
   ): Promise<void>;
 
   /**
-   * Whether `get` can show a layer under other ids without a change to its files: a mount program can. The kernel's
-   * id-mapped lower directories (Linux 5.19) are not used.
+   * Whether `get` can show a layer under other ids without a change to its files: by id-mapped lower directories, which take
+   * Linux 5.19, root of the machine, and a file system that can (ext4, XFS, btrfs, tmpfs since Linux 6.3, …; not overlayfs,
+   * NFS or 9p), or by a mount program. It is tried once a boot. See mount_setattr(2), "ID-mapped mounts".
    */
   supportsShifting(): Promise<boolean>;
 
@@ -307,6 +353,40 @@ export interface GraphDriver extends AsyncDisposable {
    */
   diffGetter(id: string): Promise<DiffGetter>;
 
-  /** Unmounts every layer of the home, whoever mounted it. For the end of a service that owns the store. */
+  /**
+   * Removes what calls left that did not come to their end because their process died or the machine stopped, and returns
+   * the names: layers half removed, and layers half made. What a living process is at stays. For the beginning of a service.
+   */
+  sweep(): Promise<string[]>;
+
+  /**
+   * Looks for damage, and with `repair` repairs what can be repaired from what is written elsewhere; store_check.ts tells
+   * what is looked for and what is done about it. Without `repair` nothing is changed. Findings come as they are found.
+   *
+   * @throws {StorageError} `invalid_argument`: `dockerRoot` is no data-root of dockerd; `aborted`.
+   *
+   * @example
+   * ```ts ignore
+   * for await (const { path, problem, action } of driver.check()) console.log(`${path} ${problem}: ${action}`);
+   * ```
+   */
+  check(options?: CheckOptions): AsyncIterable<Finding>;
+
+  /**
+   * Writes down what is in a layer, with a digest of each file, as `applyDiff` does with `manifest`. What was written down
+   * before is replaced.
+   *
+   * @throws {StorageError} `layer_not_found`, `layer_in_use` and `store_damaged`: it is not whole.
+   */
+  recordManifest(id: string, options?: WorkOptions): Promise<void>;
+
+  /**
+   * What in a layer is no longer as its manifest says; undefined if it has none.
+   *
+   * @throws {StorageError} `layer_not_found`; `store_damaged`: the manifest cannot be read.
+   */
+  verify(id: string, options?: WorkOptions): Promise<ManifestDifference[] | undefined>;
+
+  /** Unmounts every view and every layer of the home, whoever mounted it. For the end of a service that owns the store. */
   cleanup(): Promise<void>;
 }

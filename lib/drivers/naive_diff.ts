@@ -42,8 +42,12 @@ export interface StagedTree extends SeenTree {
 
 /** The driver, as seen from here. Both methods throw `StorageError`: `layer_not_found`, `layer_in_use`, and so on. */
 export interface NaiveDiffHost {
-  /** Shows a layer. It is not counted as a user of the layer, and mounts below the layer's own are not shown. */
-  see(id: string): Promise<SeenTree>;
+  /**
+   * Shows a layer. It is not counted as a user of the layer, and mounts below the layer's own are not shown.
+   *
+   * @param idMaps Those that files are seen under; without them, files have the owners that they have on disk.
+   */
+  see(id: string, idMaps: IdMaps | undefined): Promise<SeenTree>;
   /** Begins new content for an empty layer. */
   stage(id: string): Promise<StagedTree>;
   /** Where work runs whose input and output are descriptors. */
@@ -73,7 +77,7 @@ export class NaiveDiff {
     parent: string | undefined,
     options: DiffOptions,
   ): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
-    const trees = await this.#see(id, parent);
+    const trees = await this.#see(id, parent, options);
     return await diffWrittenBy(
       async (archiveFd, signal) => {
         await using _trees = trees;
@@ -91,7 +95,7 @@ export class NaiveDiff {
     output: FileDescriptor,
     options: DiffOptions,
   ): Promise<DiffResult> {
-    await using trees = await this.#see(id, parent);
+    await using trees = await this.#see(id, parent, options);
     return await this.#pack(trees, output.fd, options, this.host.runner);
   }
 
@@ -101,7 +105,7 @@ export class NaiveDiff {
       ...pathsOf(trees),
       archiveFd,
       overlayXattrs: this.host.overlayXattrs,
-      idMaps: this.host.idMaps,
+      idMaps: options.idMaps ?? this.host.idMaps,
       overrideStat: this.#isMasked,
       newRootMode: this.host.newRootMode,
       compression,
@@ -129,7 +133,7 @@ export class NaiveDiff {
     parent: string | undefined,
     options: CompareOptions,
   ): Promise<Tasks[N]["result"]> {
-    await using trees = await this.#see(id, parent);
+    await using trees = await this.#see(id, parent, options);
     const { compareXattrs: xattrs, compareContent: content } = options;
     const { overlayXattrs } = this.host;
     const args = { ...pathsOf(trees), overlayXattrs, overrideStat: this.#isMasked, xattrs, content };
@@ -170,10 +174,10 @@ export class NaiveDiff {
     return { ...result, sizeBytes };
   }
 
-  async #see(id: string, parent: string | undefined): Promise<SeenTrees> {
+  async #see(id: string, parent: string | undefined, { idMaps }: CompareOptions): Promise<SeenTrees> {
     await using undo = new AsyncDisposableStack();
-    const newer = undo.use(await this.host.see(id));
-    const older = parent === undefined ? undefined : undo.use(await this.host.see(parent));
+    const newer = undo.use(await this.host.see(id, idMaps));
+    const older = parent === undefined ? undefined : undo.use(await this.host.see(parent, idMaps));
     const both = undo.move();
     return { newer, older, [Symbol.asyncDispose]: () => both.disposeAsync() };
   }

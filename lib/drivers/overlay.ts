@@ -17,6 +17,7 @@ import type { HomeSettings } from "./_driver_home.ts";
 import { attempt, HomeDriver, parentToCompare, requireOwnParent } from "./_graph_driver.ts";
 import { naiveDiffOf } from "./_legacy_content.ts";
 import { copyLayer, createLayer, removeLayer, restoreMountPoint } from "./_legacy_create.ts";
+import { recordManifest } from "./_layer_manifest.ts";
 import { LegacyHome } from "./_legacy_home.ts";
 import { optionsOfMount } from "./_mount_options.ts";
 import type {
@@ -82,9 +83,9 @@ export class LegacyOverlayDriver extends HomeDriver<LegacyHome> {
   }
 
   /** An image may share its files with others: it is shown as it lies only where nothing can be shared. */
-  protected isShownAsItLies(id: string, { readOnly }: GetOptions): boolean {
+  protected isShownAsItLies(id: string, { readOnly, idMaps }: GetOptions): boolean {
     const { layout } = this.layerHome;
-    return readOnly !== true && layout.isImage(id) && !this.#isShared(id);
+    return readOnly !== true && idMaps === undefined && layout.isImage(id) && !this.#isShared(id);
   }
 
   #isShared(id: string): boolean {
@@ -96,16 +97,17 @@ export class LegacyOverlayDriver extends HomeDriver<LegacyHome> {
   protected overlayOf(id: string, asked: GetOptions): OverlayMount {
     const { layout } = this.layerHome;
     const options = optionsOfMount(this.layerHome.prepare().mountOptions, asked);
+    const { idMaps } = asked;
     // Without an upper directory the kernel wants two others.
     if (layout.isImage(id)) {
-      return { lowerDirs: [layout.rootDir(id), this.layerHome.emptyDir], upper: undefined, options };
+      return { lowerDirs: [layout.rootDir(id), this.layerHome.emptyDir], upper: undefined, options, idMaps };
     }
     const lowerDirs = [layout.rootDir(layout.lowerId(id))];
     const upperDir = layout.upperDir(id);
     if (asked.readOnly === true || this.layerHome.isCommitted(id)) {
-      return { lowerDirs: [upperDir, ...lowerDirs], upper: undefined, options };
+      return { lowerDirs: [upperDir, ...lowerDirs], upper: undefined, options, idMaps };
     }
-    return { lowerDirs, upper: { upperDir, workDir: layout.workDir(id) }, options };
+    return { lowerDirs, upper: { upperDir, workDir: layout.workDir(id) }, options, idMaps };
   }
 
   protected override unmounted(id: string): void {
@@ -153,10 +155,12 @@ export class LegacyOverlayDriver extends HomeDriver<LegacyHome> {
     diff: ReadableStream<Uint8Array> | FileDescriptor,
     options: ApplyOptions = {},
   ): Promise<ApplyResult> {
-    return attempt(`Cannot apply a diff to layer "${unsafeId}"`, () => {
+    return attempt(`Cannot apply a diff to layer "${unsafeId}"`, async () => {
       const id = parseLayerId(unsafeId);
       requireOwnParent(this.layerHome, id, options.parent);
-      return naiveDiffOf(this.layerHome, options).applyDiff(id, diff, options);
+      const result = await naiveDiffOf(this.layerHome, options).applyDiff(id, diff, options);
+      if (options.manifest) await recordManifest(this.layerHome, id, options);
+      return result;
     });
   }
 

@@ -86,8 +86,8 @@ export class Overlay2Driver extends OverlayDriver {
     }
   }
 
-  protected isShownAsItLies(id: string, { readOnly }: GetOptions): boolean {
-    return readOnly !== true && !this.layerHome.layout.hasLowers(id);
+  protected isShownAsItLies(id: string, { readOnly, idMaps }: GetOptions): boolean {
+    return readOnly !== true && idMaps === undefined && !this.layerHome.layout.hasLowers(id);
   }
 
   /** A committed layer is a lower layer of others: it is shown on top of its own lowers, and nothing can be written. */
@@ -97,7 +97,8 @@ export class Overlay2Driver extends OverlayDriver {
     const lowerDirs = layout.mountLowers(id);
     const upper = { upperDir: layout.diffDir(id), workDir: layout.workDir(id) };
     const overlay = { lowerDirs, upper, options: all, idMaps: options.idMaps };
-    if (options.readOnly !== true && !this.layerHome.isCommitted(id)) return overlay;
+    // A base layer has no work directory: where it is not shown as it lies, nothing can be written.
+    if (options.readOnly !== true && !this.layerHome.isCommitted(id) && lowerDirs.length > 0) return overlay;
     // Without an upper directory the kernel wants two others.
     if (lowerDirs.length === 0) lowerDirs.push(this.layerHome.emptyDir);
     return readOnlyView(overlay);

@@ -6,17 +6,14 @@
  * @module
  */
 
-import { DT_DIR, DT_UNKNOWN, readDirectory } from "../../ffi/directory.ts";
-import { isErrno } from "../../ffi/errno.ts";
-import { AT_FDCWD, existsat, Fd, O_DIRECTORY, O_RDONLY, openat } from "../../ffi/file.ts";
+import { AT_FDCWD, existsat } from "../../ffi/file.ts";
 import { StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
-import { isLayerId } from "../layer_id.ts";
 import { type Logger, SILENT } from "../log.ts";
 import { KernelMounter } from "../mount/mounter.ts";
 import type { MountApi } from "../mount/overlay_mount.ts";
 import { absolutePath } from "../util/absolute_path.ts";
-import { textOf } from "../util/text.ts";
+import { hasLayers, idsIn, OTHER_DRIVERS } from "./_store_signs.ts";
 import { InPlaceRunner, WorkerRunner } from "./_work_runner.ts";
 import { ContainersOverlayDriver } from "./containers_overlay.ts";
 import type { GraphDriver } from "./driver.ts";
@@ -66,8 +63,6 @@ export const DEFAULT_ROOT = "/var/lib/lamina";
 export const DEFAULT_RUN_ROOT = "/run/lamina";
 
 const DEFAULT_DRIVER: DriverName = "overlay2";
-/** Names of Docker's other drivers: their layers next to ours would mean that two programs believe to own the root. */
-const OTHER_DRIVERS: readonly string[] = ["aufs", "btrfs", "devicemapper", "fuse-overlayfs", "overlay", "vfs", "zfs"];
 
 /** How a store is opened. */
 export interface OpenOptions {
@@ -130,12 +125,13 @@ function open(options: OpenOptions): GraphDriver {
     });
   }
   const { directory, open } = DRIVERS[name];
+  const runRoot = absolutePath(options.runRoot ?? DEFAULT_RUN_ROOT);
   return open({
     home: options.home === undefined ? `${root}/${directory}` : absolutePath(options.home),
-    runRoot: absolutePath(options.runRoot ?? DEFAULT_RUN_ROOT),
+    runRoot,
     options: options.options ?? [],
     idMaps: options.idMaps,
-    mounter: new KernelMounter(options.mountApi ?? "auto"),
+    mounter: new KernelMounter(options.mountApi ?? "auto", runRoot),
     logger: options.logger ?? SILENT,
     sync: options.sync ?? "metadata",
     runner: options.work === "in-place" ? new InPlaceRunner() : new WorkerRunner(),
@@ -169,24 +165,4 @@ function isContainersHome(home: string): boolean {
 
 function isLegacyHome(home: string): boolean {
   return !isContainersHome(home) && hasLayers(home);
-}
-
-function hasLayers(home: string): boolean {
-  return idsIn(home).length > 0;
-}
-
-/** Names of directories in `home` that can be layers. */
-function idsIn(home: string): string[] {
-  const ids: string[] = [];
-  if (!existsat(AT_FDCWD, home)) return ids;
-  try {
-    using directory = new Fd(openat(AT_FDCWD, home, O_RDONLY | O_DIRECTORY));
-    readDirectory(directory.fd, (buffer, start, end, type) => {
-      const name = textOf(buffer.subarray(start, end));
-      if ((type === DT_DIR || type === DT_UNKNOWN) && isLayerId(name)) ids.push(name);
-    });
-  } catch (error) {
-    if (!isErrno(error, "ENOTDIR", "ENOENT")) throw error;
-  }
-  return ids;
 }

@@ -8,8 +8,10 @@
 
 import type { ArchiveLimits } from "../archive/limits.ts";
 import type { SkippedFile } from "../archive/pack.ts";
+import type { IdMaps } from "../id_map.ts";
 import type { DroppedXattr, XattrNamespace, XattrPolicies } from "../archive/xattr_filter.ts";
 
+export type { ManifestChange, ManifestDifference } from "../archive/manifest.ts";
 export type { ArchiveLimits } from "../archive/limits.ts";
 export type { SkippedFile } from "../archive/pack.ts";
 export type { DroppedXattr, XattrNamespace, XattrPolicies, XattrPolicy } from "../archive/xattr_filter.ts";
@@ -30,6 +32,17 @@ export interface WorkOptions {
   onProgress?: (progress: Progress) => void;
 }
 
+/** A change to one path, seen from the parent. */
+export type ChangeKind = "modify" | "add" | "delete";
+
+/** One line of `changes`. */
+export interface Change {
+  /** Absolute in the layer: begins with `/`. */
+  path: string;
+  /** What happened to it. */
+  kind: ChangeKind;
+}
+
 /**
  * What a layer is compared with. Left out: its own parent. `null`: nothing at all, so that everything one sees in the
  * layer counts as added.
@@ -42,6 +55,12 @@ export interface CompareOptions extends WorkOptions {
    * all that differ, and those of `xattrs` where that is given, without being told.
    */
   compareXattrs?: boolean;
+  /**
+   * The id maps that the layer is mounted with (`GetOptions.idMaps`): what was written there has the host's ids on disk, which
+   * are taken for the container's. Left out, those that the driver was opened with. Not for layers of a mount program, which
+   * has the container's ids on disk.
+   */
+  idMaps?: IdMaps;
   /** Reads files of which nothing else differs: one can be rewritten with the same size and be given its old time. */
   compareContent?: boolean;
 }
@@ -69,6 +88,8 @@ export interface ApplyOptions extends WorkOptions {
   allowMissingEnd?: boolean;
   /** Computes the archive's digests while it is read, in another thread. */
   digest?: boolean;
+  /** Reads the layer's files when they are in place, and writes down their digests for `verify`. */
+  manifest?: boolean;
 }
 
 /** How a diff is written. */

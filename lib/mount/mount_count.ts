@@ -12,7 +12,7 @@
  * | none | no | 0 | nobody has it |
  * | none | yes | 1 | somebody else mounted it: dockerd before us, or an operator |
  * | n | yes | n | the usual case |
- * | n | no | 0 | a process was killed before its mount or after its unmount, the layer was unmounted behind our back, or the run root outlived the machine |
+ * | n | no | 0 | a process was killed before its mount or after its unmount, the layer was unmounted behind our back, the run root outlived the machine, or it is mounted in another mount namespace |
  *
  * So the first user is counted before the mount, and forgotten after the unmount: who dies in between leaves nothing that
  * has to be cleared away by hand.
@@ -41,6 +41,11 @@ export class MountCount {
     }
     const text = length < 0 ? "" : decoder.decode(target.subarray(0, length));
     return /^[0-9]+$/.test(text) ? Number(text) : 1;
+  }
+
+  /** Whether there is a link, be the layer mounted here or not. */
+  get isNoted(): boolean {
+    return tryReadlinkat(AT_FDCWD, this.file, target) > 0;
   }
 
   /** Notes the number of users. */

@@ -12,6 +12,7 @@ import { AT_FDCWD, existsat, readlinkat } from "../../ffi/file.ts";
 import { Stat, tryStatx } from "../../ffi/stat.ts";
 import { statfs } from "../../ffi/statfs.ts";
 import { StorageError } from "../errors.ts";
+import { CAP_SYS_ADMIN, hasCapability } from "../util/capabilities.ts";
 import { textOf } from "../util/text.ts";
 import { readTextFile, readTextFileIfExists } from "../util/read_file.ts";
 import { kernelLog } from "./kernel_log.ts";
@@ -59,14 +60,11 @@ const EXPLAIN: { readonly [code in ErrnoCode]?: (overlay: OverlayMount, target: 
   EINVAL: explainInvalid,
 };
 
-const CAP_SYS_ADMIN = 21n;
-
 function explainPermission(): Explanation {
-  const capabilities = /^CapEff:\s*([0-9a-f]+)$/m.exec(readTextFile("/proc/self/status"))?.[1] ?? "0";
-  if ((BigInt(`0x${capabilities}`) >> CAP_SYS_ADMIN & 1n) === 0n) {
+  if (!hasCapability(CAP_SYS_ADMIN)) {
     return {
       reason: "this process lacks the capability CAP_SYS_ADMIN",
-      hint: "run as root, be it of a user namespace: unshare --user --map-root-user --mount lamina …",
+      hint: "run as root, be it of a user namespace: lamina unshare -- PROGRAM",
     };
   }
   if (isInUserNamespace()) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Who has a directory in use as the upper or work directory of an overlay, in whatever mount namespace: from `/proc/PID/mountinfo`
+ * Who has a directory in use, as the upper or work directory of an overlay or to mount there, in whatever mount namespace: from `/proc/PID/mountinfo`
  * of one process of each namespace.
  *
  * @module
@@ -9,7 +9,7 @@
 
 import { readDirectory } from "../../ffi/directory.ts";
 import { isErrno } from "../../ffi/errno.ts";
-import { AT_FDCWD, Fd, O_DIRECTORY, O_RDONLY, openat, readlinkat } from "../../ffi/file.ts";
+import { AT_FDCWD, Fd, O_DIRECTORY, O_PATH, O_RDONLY, openat, readlinkat } from "../../ffi/file.ts";
 import { readTextFile } from "../util/read_file.ts";
 import { textOf } from "../util/text.ts";
 import { type MountInfo, parseMountInfo } from "./mountinfo.ts";
@@ -29,15 +29,37 @@ export interface MountHolder {
 
 /** The first mount found that has one of the directories in use. */
 export function findHolder({ upperDir, workDir }: UpperDirs): MountHolder | undefined {
+  return findMount((mount) => heldBy(mount, "upperdir", upperDir) ?? heldBy(mount, "workdir", workDir));
+}
+
+/** The first mount found at the directory `target`, which is there. */
+export function findMountAt(target: string): MountHolder | undefined {
+  const path = pathInMountTable(target);
+  return findMount(({ mountPoint }) => mountPoint === path ? target : undefined);
+}
+
+/** Where something is mounted below `directory`, in whatever mount namespace; relative to it. */
+export function mountPointsBelow(directory: string): Set<string> {
+  const prefix = `${pathInMountTable(directory)}/`;
+  const places = new Set<string>();
+  findMount(({ mountPoint }) => {
+    if (mountPoint.startsWith(prefix)) places.add(mountPoint.slice(prefix.length));
+    return undefined;
+  });
+  return places;
+}
+
+/** The first mount found of which `holds` tells the directory that it holds. */
+function findMount(holds: (mount: MountInfo) => string | undefined): MountHolder | undefined {
   const ours = namespaceOf("self");
   const looked = new Set<string>();
   for (const pid of ["self", ...processes()]) {
     try {
       const namespace = namespaceOf(pid);
-      if (looked.has(namespace)) continue;
-      looked.add(namespace);
+      if (namespace !== undefined && looked.has(namespace)) continue;
+      if (namespace !== undefined) looked.add(namespace);
       for (const mount of parseMountInfo(readTextFile(`/proc/${pid}/mountinfo`))) {
-        const path = heldBy(mount, "upperdir", upperDir) ?? heldBy(mount, "workdir", workDir);
+        const path = holds(mount);
         if (path === undefined) continue;
         const program = readTextFile(`/proc/${pid}/comm`).trim();
         return { path, mountPoint: mount.mountPoint, pid, program, isOurs: namespace === ours };
@@ -65,8 +87,20 @@ function heldBy({ fileSystemType, superOptions }: MountInfo, key: string, path: 
   return relative !== undefined && path.endsWith(`/${relative}`) ? path : undefined;
 }
 
-function namespaceOf(pid: string): string {
-  return textOf(readlinkat(AT_FDCWD, `/proc/${pid}/ns/mnt`));
+/** The mount table knows no links. */
+function pathInMountTable(path: string): string {
+  using directory = new Fd(openat(AT_FDCWD, path, O_PATH | O_DIRECTORY));
+  return textOf(readlinkat(AT_FDCWD, `/proc/self/fd/${directory.fd}`));
+}
+
+/** Undefined for a process of another user namespace, whose mount table can be read nevertheless. */
+function namespaceOf(pid: string): string | undefined {
+  try {
+    return textOf(readlinkat(AT_FDCWD, `/proc/${pid}/ns/mnt`));
+  } catch (error) {
+    if (isErrno(error, "EACCES", "EPERM")) return undefined;
+    throw error;
+  }
 }
 
 function processes(): string[] {

@@ -167,6 +167,26 @@ function conflict(first: string, second: string, why: string): StorageError {
   });
 }
 
+/**
+ * Divides options into those that every mount can have, and those of the file system in it. All are checked, and can be
+ * parsed again.
+ *
+ * @throws {StorageError} As {@linkcode parseMountOptions}.
+ */
+export function divideMountOptions(words: readonly string[]): { flags: string[]; rest: string[] } {
+  const options = parseMountOptions(words);
+  const isFlag = (option: string): boolean => {
+    const flag = MOUNT_FLAGS.get(option);
+    return flag !== undefined && flag.ofFileSystem !== true;
+  };
+  return {
+    flags: options.filter(isFlag),
+    rest: options.filter((option) => !isFlag(option)).map((option) =>
+      isLabel(option) ? option.replace(/=(.*)$/s, '="$1"') : option
+    ),
+  };
+}
+
 /** `asked` in addition to `defaults`, and instead of those that it says otherwise. */
 export function overrideOptions(defaults: readonly string[], asked: readonly string[]): string[] {
   if (asked.length === 0) return [...defaults];

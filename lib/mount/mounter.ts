@@ -6,10 +6,12 @@
  * @module
  */
 
+import type { Fd } from "../../ffi/file.ts";
 import { mount, MS_BIND } from "../../ffi/mount.ts";
 import { statfs } from "../../ffi/statfs.ts";
-import { StorageError } from "../errors.ts";
 import type { Logger } from "../log.ts";
+import { bindMount } from "./bind_mount.ts";
+import { isIdMapped, mountIdMapped } from "./mount_id_mapped.ts";
 import {
   flush,
   mountByProgram,
@@ -20,6 +22,7 @@ import {
 } from "./mount_program.ts";
 import { type OverlayFeatures, probeOverlay } from "./overlay_features.ts";
 import { type MountApi, mountOverlay, type OverlayMount } from "./overlay_mount.ts";
+import { makeRunDirectory } from "../util/run_file.ts";
 import { isOverlayMounted, unmountLazily } from "./unmount.ts";
 import { isInUserNamespace } from "./user_namespace.ts";
 
@@ -39,17 +42,24 @@ export interface Mounter {
   /**
    * Mounts `overlay` at the directory `target`.
    *
-   * @throws {StorageError} `mount_failed`, `not_supported`.
+   * @throws {StorageError} `mount_failed`, `not_supported`, `invalid_argument`.
    */
   mount(overlay: OverlayMount, target: string): void | Promise<void>;
 
   /**
-   * Shows at `target` what `overlay` has, with the owners that its files have on disk, and with all that was written to
-   * its mount at `mergedDir`, if there is one.
+   * Shows at `target` what `overlay` has, with all that was written to its mount at `mergedDir`, if there is one. Files
+   * have the owners that they have on disk, or those that the overlay's id maps make of them.
    *
    * @throws As {@linkcode Mounter.mount}.
    */
   show(overlay: OverlayMount, mergedDir: string, target: string): void | Promise<void>;
+
+  /**
+   * Shows at the open directory `target` what is mounted or lies at `source`, with `options` of its own.
+   *
+   * @throws {SyscallError} See {@linkcode bindMount}.
+   */
+  bind(source: string, target: Fd, options: readonly string[]): void;
 
   /** Has everything in the layer's own directory that was written to its mount at `mergedDir`, if there is one. */
   settle(mergedDir: string): void;
@@ -65,25 +75,29 @@ export interface Mounter {
 export class KernelMounter implements Mounter {
   readonly name = "kernel";
 
-  constructor(readonly api: MountApi) {}
+  /** @param runRoot Where mounts are made that are needed for a moment only. */
+  constructor(readonly api: MountApi, readonly runRoot: string) {}
 
   probe(home: string, asked: readonly string[]): OverlayFeatures {
     return probeOverlay(home, this.api, asked);
   }
 
   mount(overlay: OverlayMount, target: string): void {
-    if (overlay.idMaps !== undefined) {
-      throw new StorageError("not_supported", `Cannot mount ${target} with other owners: overlayfs maps no ids`, {
-        hint: "a mount program can: --storage-opt mount_program=/usr/bin/fuse-overlayfs",
-      });
-    }
-    mountOverlay(overlay, target, this.api);
+    const { idMaps } = overlay;
+    if (idMaps === undefined) return mountOverlay(overlay, target, this.api);
+    makeRunDirectory(this.runRoot);
+    mountIdMapped(overlay, idMaps, target, this.api, this.runRoot);
   }
 
   show(overlay: OverlayMount, mergedDir: string, target: string): void {
+    const isSame = this.state(mergedDir) === "mounted" && isIdMapped(mergedDir) === (overlay.idMaps !== undefined);
     // Bound without what is mounted in it: a container's own mounts are not the layer's.
-    if (this.state(mergedDir) === "mounted") mount(mergedDir, target, null, MS_BIND, null);
+    if (isSame) mount(mergedDir, target, null, MS_BIND, null);
     else this.mount(overlay, target);
+  }
+
+  bind(source: string, target: Fd, options: readonly string[]): void {
+    bindMount(source, target, options, this.api);
   }
 
   /** The kernel keeps a file's pages but once, whichever way it is read. */
@@ -117,6 +131,7 @@ export class ProgramMounter implements Mounter {
       usingMetacopy: false,
       whiteouts: "files",
       nativeDiffRefusal: keepsOwnersApart ? `${this.program} keeps owners and modes in attributes` : undefined,
+      mapsIds: true,
     };
   }
 
@@ -129,6 +144,10 @@ export class ProgramMounter implements Mounter {
     // Not bound: that mount may show other owners.
     this.settle(mergedDir);
     await this.mount(withStoredOwners(overlay), target);
+  }
+
+  bind(source: string, target: Fd, options: readonly string[]): void {
+    bindMount(source, target, options);
   }
 
   settle(mergedDir: string): void {

@@ -10,6 +10,10 @@ import { readTextFile } from "../util/read_file.ts";
 
 /** One line of the table. */
 export interface MountInfo {
+  /** The mount's number, which may be given to another one when this one is gone. */
+  id: number;
+  /** Of the file system: `0:57`. */
+  device: string;
   mountPoint: string;
   /** Which directory of the file system is shown: `/`, but for a bind mount, or a subvolume. */
   root: string;
@@ -32,6 +36,8 @@ export function parseMountInfo(text: string): MountInfo[] {
     const separator = fields.indexOf("-", 6);
     if (separator === -1) continue;
     mounts.push({
+      id: Number(fields[0]),
+      device: fields[2]!,
       mountPoint: unescape(fields[4]!),
       root: unescape(fields[3]!),
       fileSystemType: fields[separator + 1]!,
@@ -41,10 +47,15 @@ export function parseMountInfo(text: string): MountInfo[] {
   return mounts;
 }
 
+/** The mount table of this process as it is now, in the order in which mounts were made. */
+export function readMountInfo(): MountInfo[] {
+  return parseMountInfo(readTextFile("/proc/self/mountinfo"));
+}
+
 /** Every mount at or below `path`, the deepest first: the order in which they can be taken down. */
 export function mountsBelow(path: string): MountInfo[] {
   const prefix = path.endsWith("/") ? path : `${path}/`;
-  return parseMountInfo(readTextFile("/proc/self/mountinfo"))
+  return readMountInfo()
     .filter(({ mountPoint }) => mountPoint === path || mountPoint.startsWith(prefix))
     // Of two on one place the later one is on top.
     .reverse()

@@ -16,7 +16,7 @@ export interface OverlayMount {
   upper: UpperDirs | undefined;
   /** Further options, each `key` or `key=value`, as the kernel spells them, without quotes. */
   options: readonly string[];
-  /** Files that have the container's ids on disk are seen with the host's; only mount programs do that. */
+  /** Files of lower directories, which have the container's ids on disk, are seen with the host's. */
   idMaps?: IdMaps | undefined;
 }
 

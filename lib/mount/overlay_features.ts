@@ -25,8 +25,10 @@ import { geteuid } from "../../ffi/process.ts";
 import { statfs } from "../../ffi/statfs.ts";
 import { lgetxattr, lsetxattr } from "../../ffi/xattr.ts";
 import { isStorageError, StorageError } from "../errors.ts";
+import type { IdMap, IdMaps } from "../id_map.ts";
 import { randomId } from "../util/random_id.ts";
 import { removeTree } from "../util/remove_tree.ts";
+import { mountIdMapped } from "./mount_id_mapped.ts";
 import { type MountApi, mountOverlay } from "./overlay_mount.ts";
 import { unmountLazily } from "./unmount.ts";
 import { isInUserNamespace } from "./user_namespace.ts";
@@ -45,6 +47,8 @@ export interface OverlayFeatures {
   whiteouts: "devices" | "files";
   /** Why an upper directory alone does not tell what changed; undefined if it does. */
   nativeDiffRefusal: string | undefined;
+  /** Whether mounts can show layers below under other ids than those on disk. */
+  mapsIds: boolean;
 }
 
 /** Names of overlayfs' own marks, with the namespace they are in. */
@@ -94,7 +98,16 @@ export function probeOverlay(home: string, api: MountApi, asked: readonly string
     const redirects = probe.nativeDiffRefusal();
     const usingMetacopy = probe.usesMetacopy();
     const nativeDiffRefusal = redirects ?? (usingMetacopy ? "the kernel uses metacopy" : undefined);
-    return { backingFileSystem, mountOptions, userxattr, usingMetacopy, whiteouts: "devices", nativeDiffRefusal };
+    const mapsIds = probe.mapsIds(mountOptions, api);
+    return {
+      backingFileSystem,
+      mountOptions,
+      userxattr,
+      usingMetacopy,
+      whiteouts: "devices",
+      nativeDiffRefusal,
+      mapsIds,
+    };
   } catch (error) {
     if (isStorageError(error, "invalid_argument") || isStorageError(error, "not_supported")) throw error;
     throw unusable(error, home, backingFileSystem);
@@ -108,7 +121,7 @@ function unusable(error: unknown, home: string, backingFileSystem: string): Stor
     const hint = isInUserNamespace()
       ? "overlayfs can be mounted in a user namespace since Linux 5.11; before, by a mount program: --driver " +
         "containers-overlay --storage-opt mount_program=/usr/bin/fuse-overlayfs"
-      : "run as root, be it of a user namespace: unshare --user --map-root-user --mount lamina …";
+      : "run as root, be it of a user namespace: lamina unshare -- PROGRAM";
     return new StorageError("permission_denied", `${action}: ${cause.message}`, { cause, hint });
   }
   if (isErrno(cause, "ENODEV")) {
@@ -125,6 +138,14 @@ function unusable(error: unknown, home: string, backingFileSystem: string): Stor
     { cause: error, hint: "use a directory on ext4, XFS with ftype=1, btrfs, or tmpfs; not on another overlay" },
   );
 }
+
+/** The kernel's answers to mount(2) are the same wherever it is called; so no process is started for them. */
+function asProbed(api: MountApi): MountApi {
+  return api === "from" ? "classic" : api;
+}
+
+const ONE_ID: readonly IdMap[] = [{ containerId: 0, hostId: 0, size: 1 }];
+const ROOT_ALONE: IdMaps = { uidMaps: ONE_ID, gidMaps: ONE_ID };
 
 /** A few layers aside in the home, under a name that no layer has. */
 class Probe implements Disposable {
@@ -185,10 +206,8 @@ class Probe implements Disposable {
   }
 
   #mount(options: string[], api: MountApi): void {
-    const lowerDirs = [`${this.#dir}/middle`, `${this.#dir}/lower`];
     const upper = { upperDir: `${this.#dir}/upper`, workDir: `${this.#dir}/work` };
-    // The kernel's answers to mount(2) are the same wherever it is called; so no process is started for them.
-    mountOverlay({ lowerDirs, upper, options }, `${this.#dir}/merged`, api === "from" ? "classic" : api);
+    mountOverlay({ lowerDirs: this.#lowerDirs, upper, options }, `${this.#dir}/merged`, asProbed(api));
     this.#isMounted = true;
   }
 
@@ -208,6 +227,24 @@ class Probe implements Disposable {
   usesMetacopy(): boolean {
     fchmodat(AT_FDCWD, `${this.#dir}/merged/file`, 0o600);
     return this.#hasMark("file", "metacopy");
+  }
+
+  mapsIds(options: readonly string[], api: MountApi): boolean {
+    const target = `${this.#dir}/mapped`;
+    mkdirat(AT_FDCWD, target, 0o700);
+    const overlay = { lowerDirs: this.#lowerDirs, upper: undefined, options };
+    try {
+      mountIdMapped(overlay, ROOT_ALONE, target, asProbed(api), this.#dir);
+    } catch (error) {
+      if (!isStorageError(error)) throw error;
+      return false;
+    }
+    unmountLazily(target);
+    return true;
+  }
+
+  get #lowerDirs(): string[] {
+    return [`${this.#dir}/middle`, `${this.#dir}/lower`];
   }
 
   #hasMark(name: string, mark: string): boolean {

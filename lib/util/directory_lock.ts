@@ -9,10 +9,11 @@
  */
 
 import { ERRNO, failure, hex } from "../../ffi/errno.ts";
-import { AT_FDCWD, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, tryOpenat } from "../../ffi/file.ts";
+import { AT_FDCWD, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat, tryOpenat } from "../../ffi/file.ts";
 import { tryFlock } from "../../ffi/process.ts";
 import { fstat, Stat, tryStatx } from "../../ffi/stat.ts";
 import { StorageError } from "../errors.ts";
+import { lockHolderOf } from "./lock_holder.ts";
 
 const FIRST_WAIT_MS = 1;
 const LONGEST_WAIT_MS = 50;
@@ -25,21 +26,32 @@ export type DirectoryLock = Disposable;
  * Locks the directory `path`; undefined if there is none. Waits without blocking the thread: the holder may be a task of
  * the same one.
  *
- * @throws {StorageError} `layer_in_use`: somebody has held it for a minute, where holding it takes milliseconds.
+ * @param giveUpMs How long, in milliseconds; a minute, where holding it takes milliseconds.
+ * @throws {StorageError} `layer_in_use`: somebody has held it all the while; the message says who.
  */
-export async function lockDirectory(path: string, mode: "shared" | "exclusive"): Promise<DirectoryLock | undefined> {
+export async function lockDirectory(
+  path: string,
+  mode: "shared" | "exclusive",
+  giveUpMs = GIVE_UP_MS,
+): Promise<DirectoryLock | undefined> {
   let lock = tryLockDirectory(path, mode);
-  const giveUp = performance.now() + GIVE_UP_MS;
+  const giveUp = performance.now() + giveUpMs;
   for (let waitMs = FIRST_WAIT_MS; lock === "busy"; waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS)) {
-    if (performance.now() > giveUp) {
-      throw new StorageError("layer_in_use", `Cannot lock ${path}: another process has held the lock for a minute`, {
-        hint: `fuser -v ${path} tells who it is`,
-      });
-    }
+    if (performance.now() > giveUp) throw stillLocked(path, giveUpMs);
     await new Promise((resolve) => setTimeout(resolve, waitMs));
     lock = tryLockDirectory(path, mode);
   }
   return lock;
+}
+
+function stillLocked(path: string, waitedMs: number): StorageError {
+  const holder = lockHolderOf(path);
+  const who = holder === undefined ? "somebody" : `process ${holder.pid} (${holder.program})`;
+  return new StorageError(
+    "layer_in_use",
+    `Cannot lock ${path}: ${who} has held the lock for ${Math.round(waitedMs / 1000)} seconds`,
+    { hint: "wait for it to end, or end it; its lock ends with it" },
+  );
 }
 
 /** As {@linkcode lockDirectory}, without waiting. */
@@ -49,6 +61,17 @@ export function tryLockDirectory(path: string, mode: "shared" | "exclusive"): Di
   if (!tryFlock(directory.fd, mode)) return "busy";
   // Between open and lock the directory may have been renamed away, and another made in its place.
   if (!isStill(path, directory.fd)) return "busy";
+  return new Fd(directory.release());
+}
+
+/**
+ * Locks the directory `path`, of which nobody else knows yet.
+ *
+ * @throws {SyscallError} ENOENT.
+ */
+export function lockNewDirectory(path: string): DirectoryLock {
+  using directory = new Fd(openat(AT_FDCWD, path, FLAGS));
+  if (!tryFlock(directory.fd, "exclusive")) throw failure(ERRNO.EAGAIN, "flock", path);
   return new Fd(directory.release());
 }
 

@@ -8,6 +8,7 @@
  */
 
 import { close, pipe2, trySetPipeSize } from "../../ffi/file.ts";
+import { JoinedSignal } from "./joined_signal.ts";
 
 const PIPE_SIZE = 1024 * 1024;
 const CHUNK_SIZE = 256 * 1024;
@@ -67,9 +68,12 @@ export async function streamWrittenBy<T>(
 ): Promise<WrittenStream<T>> {
   const { writeFd, reader } = await pipeToStream();
   const abort = new AbortController();
-  const either = signal === undefined ? abort.signal : AbortSignal.any([abort.signal, signal]);
-  // The writing end closes with the work: that is the end the reader sees.
-  const result = write(writeFd, either).finally(() => close(writeFd));
+  const either = new JoinedSignal(abort.signal, signal);
+  const result = write(writeFd, either.signal).finally(() => {
+    either[Symbol.dispose]();
+    // The writing end closes with the work: that is the end the reader sees.
+    close(writeFd);
+  });
   return { stream: streamOf(reader, result, () => abort.abort()), result };
 }
 

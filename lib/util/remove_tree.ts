@@ -16,10 +16,10 @@ import {
   O_DIRECTORY,
   O_NOFOLLOW,
   O_RDONLY,
-  openat2,
   renameat2,
   RESOLVE_NO_SYMLINKS,
   RESOLVE_NO_XDEV,
+  tryOpenat2,
   tryUnlinkat,
 } from "../../ffi/file.ts";
 import { type ByteString, byteString, CName } from "./byte_string.ts";
@@ -28,7 +28,8 @@ import { type ByteString, byteString, CName } from "./byte_string.ts";
 const DEEPEST = 200;
 
 /**
- * Removes `name` of the directory `dirfd`, whatever it is. A name that is not there is no error.
+ * Removes `name` of the directory `dirfd`, whatever it is. A name that is not there is no error, nor is somebody else
+ * who removes the same.
  *
  * @throws {SyscallError} EBUSY or EXDEV if something is mounted at or below it; what could be removed is gone by then.
  */
@@ -52,7 +53,7 @@ export function emptyDirectory(fd: number): void {
 function emptyLevel(fd: number, depth: number, topFd: number, moved: string[]): void {
   const leaf = new CName();
   const directories: ByteString[] = [];
-  readDirectory(fd, (buffer, start, end, type) => {
+  readNames(fd, (buffer, start, end, type) => {
     const name = byteString(buffer, start, end);
     if (type === DT_DIR) directories.push(name);
     else {
@@ -65,6 +66,15 @@ function emptyLevel(fd: number, depth: number, topFd: number, moved: string[]): 
     const directory = new CName().fill(name);
     if (depth < DEEPEST) removeDirectory(fd, directory, (opened) => emptyLevel(opened, depth + 1, topFd, moved));
     else moveUp(fd, directory, topFd, moved);
+  }
+}
+
+/** As `readDirectory`; one that was removed since it was opened is empty. */
+function readNames(fd: number, visit: Parameters<typeof readDirectory>[1]): void {
+  try {
+    readDirectory(fd, visit);
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw error;
   }
 }
 
@@ -87,9 +97,11 @@ function removeDirectory(dirfd: number, name: CPath, empty: (fd: number) => void
   }
   {
     // NO_XDEV: a file system mounted below is somebody's data.
-    using directory = new Fd(
-      openat2(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS),
-    );
+    const [flags, resolve] = [O_RDONLY | O_DIRECTORY | O_NOFOLLOW, RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS];
+    const fd = tryOpenat2(dirfd, name, flags, resolve);
+    if (fd === -ERRNO.ENOENT) return;
+    if (fd < 0) throw failure(-fd, "openat2", dirfd, name, hex(flags), hex(resolve));
+    using directory = new Fd(fd);
     empty(directory.fd);
   }
   const result = tryUnlinkat(dirfd, name, AT_REMOVEDIR);

@@ -51,6 +51,11 @@ export class RawConnection implements Disposable {
     await this.send("\r\n");
   }
 
+  /** Waits until so many bytes of an answer have come, which {@linkcode answer} then begins with. */
+  async expect(bytes: number): Promise<void> {
+    while (this.#rest.length < bytes && await this.#more());
+  }
+
   /** Waits for an answer, and reads it to its end or to that of the connection; undefined where none came. */
   async answer(): Promise<RawAnswer | undefined> {
     const top = await this.#line();

@@ -10,7 +10,7 @@ import { StoreApi } from "../../lib/agent/api.ts";
 import { connect } from "../../lib/agent/client.ts";
 import { Observation } from "../../lib/agent/observation.ts";
 import { AgentServer } from "../../lib/agent/server.ts";
-import { WorkQueue } from "../../lib/agent/work_queue.ts";
+import { WorkQueues } from "../../lib/agent/work_queue.ts";
 import type { GraphDriver } from "../../lib/drivers/driver.ts";
 import { openDriver, type OpenOptions } from "../../lib/drivers/registry.ts";
 import { SILENT } from "../../lib/log.ts";
@@ -27,7 +27,7 @@ export async function openServedDriver(options: OpenOptions): Promise<GraphDrive
   const api = new StoreApi({
     socket,
     open: () => Promise.resolve(observation.watched(store)),
-    queues: { diffs: new WorkQueue(MOST_JOBS), others: new WorkQueue(MOST_JOBS) },
+    queues: new WorkQueues(MOST_JOBS),
     observation,
     logger: SILENT,
   });

@@ -11,7 +11,7 @@ import { EventFeed } from "../../lib/agent/events.ts";
 import { Counter, Histogram, metricsText } from "../../lib/agent/metrics.ts";
 import { Observation } from "../../lib/agent/observation.ts";
 import { openapi } from "../../lib/agent/openapi.ts";
-import { WorkQueue } from "../../lib/agent/work_queue.ts";
+import { WorkQueues } from "../../lib/agent/work_queue.ts";
 import { SILENT } from "../../lib/log.ts";
 import { ApiAgent, requestHead } from "./_api_agent.ts";
 import { callJson, RawConnection } from "./_raw_http.ts";
@@ -149,7 +149,7 @@ Deno.test("every route is described by the OpenAPI document, and nothing else is
   const api = new StoreApi({
     socket: "/none",
     open: () => Promise.reject(new Error("not to be opened")),
-    queues: { diffs: new WorkQueue(1), others: new WorkQueue(1) },
+    queues: new WorkQueues(1),
     observation: new Observation(),
     logger: SILENT,
   });

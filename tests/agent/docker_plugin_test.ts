@@ -146,8 +146,8 @@ testNeeding(NEEDS, "a diff that cannot begin has a status, one that breaks later
   await runOk("dd", ["if=/dev/zero", `of=${file}`, "bs=1M", "count=64", "status=none"]);
   using connection = await RawConnection.open(client.agent.socket);
   await connection.request("GraphDriver.Diff", '{"ID":"base"}');
-  // Nobody reads: the diff waits, long before the file's end.
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  // Then nobody reads: the diff waits, in the file and long before its end.
+  await connection.expect(1024 * 1024);
   await Deno.truncate(file, 32 * 1024 * 1024);
   const answer = await connection.answer();
   assertEquals([answer?.status, answer?.isWhole], [200, false]);

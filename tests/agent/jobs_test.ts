@@ -12,6 +12,7 @@ import { WorkQueue } from "../../lib/agent/work_queue.ts";
 import { StorageError } from "../../lib/errors.ts";
 import { DockerClient } from "./_docker_client.ts";
 import { RawConnection } from "./_raw_http.ts";
+import { until } from "./_until.ts";
 
 const NEEDS = [needsRoot, needsOverlay];
 const ARCHIVE = tarOf([{ path: "file", data: "x".repeat(100_000) }]);
@@ -33,11 +34,6 @@ async function endApply(connection: RawConnection): Promise<number | undefined> 
 
 async function isApplying(client: DockerClient, id: string): Promise<boolean> {
   return (await namesIn(`${client.home}/${id}`)).includes(".lamina-applying");
-}
-
-/** Waits until it is so, or for ever: a test has a limit of its own. */
-async function until(isSo: () => Promise<boolean>): Promise<void> {
-  while (!await isSo()) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 testNeeding(

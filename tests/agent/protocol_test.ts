@@ -9,15 +9,26 @@ function requestOf(pull: (controller: ReadableStreamDefaultController<Uint8Array
   return new Request("http://agent/", { method: "POST", body: new ReadableStream({ pull }) });
 }
 
+const NEVER = new AbortController().signal;
 const LIMITS = { bytes: 10, milliseconds: 50 };
 
 async function codeOf(request: Request): Promise<string> {
-  return (await assertRejects(() => readJsonObject(request, LIMITS), RequestError)).code;
+  return (await assertRejects(() => readJsonObject(request, NEVER, LIMITS), RequestError)).code;
 }
 
 Deno.test("readJsonObject() gives up a body that does not come", async () => {
   const stalled = requestOf((): Promise<void> => new Promise(() => {}));
   assertEquals(await codeOf(stalled), "body_too_slow");
+});
+
+Deno.test("readJsonObject() waits for nothing once the agent ends", async () => {
+  const end = new AbortController();
+  const stalled = requestOf((): Promise<void> => new Promise(() => {}));
+  const reading = assertRejects(() => readJsonObject(stalled, end.signal), RequestError);
+  end.abort();
+  assertEquals((await reading).code, "body_too_slow");
+  const late = requestOf((): Promise<void> => new Promise(() => {}));
+  assertEquals((await assertRejects(() => readJsonObject(late, end.signal), RequestError)).code, "body_too_slow");
 });
 
 Deno.test("readJsonObject() gives up a body without end at its limit", async () => {
@@ -37,7 +48,7 @@ Deno.test("readJsonObject() reads a body that just fits, in however many pieces"
     if (piece === undefined) controller.close();
     else controller.enqueue(piece);
   });
-  assertEquals(await readJsonObject(request, LIMITS), { a: 1 });
+  assertEquals(await readJsonObject(request, NEVER, LIMITS), { a: 1 });
 });
 
 Deno.test("failureOf() tells what went wrong, on what, and what to do", () => {

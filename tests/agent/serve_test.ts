@@ -2,7 +2,7 @@
 
 /** How `lamina serve` takes its socket, and how it ends. */
 
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { isMountPoint } from "../_helpers/mount_points.ts";
 import { namesIn } from "../_helpers/names_in.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
@@ -14,6 +14,7 @@ import { EXIT } from "../../lib/cli/exit_code.ts";
 import { Agent } from "./_agent.ts";
 import { DockerClient } from "./_docker_client.ts";
 import { RawConnection } from "./_raw_http.ts";
+import { until } from "./_until.ts";
 
 const NEEDS = [needsRoot, needsOverlay];
 
@@ -72,7 +73,7 @@ Deno.test("of agents that start at once on a dead socket one gets it, and stays 
   );
   const agents = started.flatMap((result) => result.status === "fulfilled" ? [undo.use(result.value)] : []);
   // One that does not get it may have seen the other one answer, and end only now.
-  while (agents.filter(({ isRunning }) => isRunning).length > 1) await sleep(20);
+  await until(() => agents.filter(({ isRunning }) => isRunning).length <= 1);
   const log = await Deno.readTextFile(directory.join("agent.log"));
   assertEquals(log.match(/^lamina: error: Cannot listen on/gm)?.length, 2, log);
   using connection = await RawConnection.open(dead.socket);
@@ -112,12 +113,8 @@ async function halfApplied(client: DockerClient): Promise<{ connection: RawConne
   const connection = await RawConnection.open(client.agent.socket);
   await connection.beginChunked("GraphDriver.ApplyDiff?id=half&parent=");
   await connection.chunk(archive.subarray(0, 500_000));
-  while (!(await namesIn(`${client.home}/half`)).includes(".lamina-applying")) await sleep(20);
+  await until(async () => (await namesIn(`${client.home}/half`)).includes(".lamina-applying"));
   return { connection, rest: archive.subarray(500_000) };
-}
-
-function sleep(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 testNeeding(NEEDS, "SIGTERM lets work end, takes no more, and leaves mounts", async () => {
@@ -129,12 +126,7 @@ testNeeding(NEEDS, "SIGTERM lets work end, takes no more, and leaves mounts", as
   const { connection, rest } = await halfApplied(client);
   using _connection = connection;
   const stopped = client.agent.stop();
-  await assertRejects(async () => {
-    for (;;) {
-      (await RawConnection.open(client.agent.socket))[Symbol.dispose]();
-      await sleep(10);
-    }
-  });
+  await until(async () => (await namesIn(directory.join("plugins"))).length === 0);
   await connection.chunk(rest);
   await connection.chunk(new Uint8Array());
   const answer = await connection.answer();
@@ -148,6 +140,10 @@ testNeeding(NEEDS, "work that does not end in time after SIGTERM is cancelled, a
   await using client = await DockerClient.start(directory, { args: ["--grace", "0"] });
   const { connection } = await halfApplied(client);
   using _connection = connection;
+  using silent = await RawConnection.open(client.agent.socket);
+  await silent.beginChunked("GraphDriver.ApplyDiff?id=none&parent=");
+  using stalled = await RawConnection.open(client.agent.socket);
+  await stalled.send('POST /GraphDriver.Remove HTTP/1.1\r\nHost:\r\nContent-Length: 13\r\n\r\n{"ID":');
   assertEquals(await client.agent.stop(), EXIT.ok);
   assertEquals((await connection.answer())?.status, 503);
   assertEquals(await namesIn(`${client.home}/half`), ["diff", "link"]);
@@ -160,7 +156,7 @@ testNeeding(NEEDS, "a second signal ends the agent at once", async () => {
   const { connection } = await halfApplied(client);
   using _connection = connection;
   const stopped = client.agent.stop();
-  while (!(await client.agent.log()).includes("stopping")) await sleep(20);
+  await until(async () => (await client.agent.log()).includes("stopping"));
   client.agent.process.kill("SIGINT");
   assertEquals(await stopped, EXIT.aborted);
 });

@@ -37,7 +37,15 @@ const CREATE = {
   size: undefined,
   idMaps: undefined,
 } as const;
-const MOUNT = { kind: "mount", id: "a", readOnly: false, label: undefined, options: [] } as const;
+const MOUNT = {
+  kind: "mount",
+  ids: ["a"],
+  at: undefined,
+  readOnly: false,
+  label: undefined,
+  options: [],
+  idMaps: undefined,
+} as const;
 const DIFF = {
   kind: "diff",
   id: "a",
@@ -49,6 +57,14 @@ const DIFF = {
   compareContent: false,
   skipErrors: false,
   digest: false,
+  idMaps: undefined,
+} as const;
+const CHANGES = {
+  id: "a",
+  comparedWith: undefined,
+  compareXattrs: false,
+  compareContent: false,
+  idMaps: undefined,
 } as const;
 const SERVE = {
   kind: "serve",
@@ -57,7 +73,6 @@ const SERVE = {
   mostJobs: undefined,
   graceMs: 10_000,
 } as const;
-const CHANGES = { id: "a", comparedWith: undefined, compareXattrs: false, compareContent: false } as const;
 const APPLY = {
   kind: "apply",
   id: "a",
@@ -65,6 +80,7 @@ const APPLY = {
   parent: undefined,
   allowMissingEnd: false,
   digest: false,
+  manifest: false,
   xattrs: {},
   limits: {},
 } as const;
@@ -124,8 +140,16 @@ const COMMAND_CASES: readonly [line: string, command: CommandLine["command"]][] 
   ["rm a b 7", { kind: "rm", ids: ["a", "b", "7"], force: false }],
   ["rm --force a", { kind: "rm", ids: ["a"], force: true }],
   ["mount a", MOUNT],
+  ["mount a --uid-map 0:1000:1", { ...MOUNT, idMaps: ONE_ID }],
+  ["mount a --map-user dockremap", { ...MOUNT, idMaps: { user: "dockremap" } }],
+  ["diff a --gid-map 0:1000:1", { ...DIFF, idMaps: ONE_ID }],
+  ["changes a --map-user 1000", { ...CHANGES, kind: "changes", idMaps: { user: "1000" } }],
+  ["remap a --from-map-user b", { kind: "remap", id: "a", from: { user: "b" }, to: undefined }],
   ["mount a -o volatile -o xino=on", { ...MOUNT, options: ["volatile", "xino=on"] }],
   ["mount a --read-only --label=-x", { ...MOUNT, readOnly: true, label: "-x" }],
+  ["mount a b --at /srv/web", { ...MOUNT, ids: ["a", "b"], at: "/srv/web" }],
+  ["mount a --at=-dir", { ...MOUNT, at: "-dir" }],
+  ["unmount --at /srv/web", { kind: "unmount", at: "/srv/web" }],
   ["unmount a --force", { kind: "unmount", id: "a", force: true }],
   ["inspect a", { kind: "inspect", id: "a" }],
   ["exists a", { kind: "exists", id: "a" }],
@@ -135,6 +159,8 @@ const COMMAND_CASES: readonly [line: string, command: CommandLine["command"]][] 
   ["info", { kind: "info" }],
   ["cleanup", { kind: "cleanup" }],
   ["serve", { ...SERVE, dockerPlugin: undefined }],
+  ["unshare", { kind: "unshare", program: [] }],
+  ["unshare -- sh -c x --json", { kind: "unshare", program: ["sh", "-c", "x", "--json"] }],
   ["serve --docker-plugin lamina", SERVE],
   ["serve --docker-plugin lamina --jobs 1 --grace 0", { ...SERVE, mostJobs: 1, graceMs: 0 }],
   ["serve --docker-plugin a_b.c-1 --docker-plugin-dir /d", {
@@ -215,11 +241,26 @@ const WRONG_CASES: readonly [line: string, message: string, hint?: string][] = [
     'a value that begins with "-" is written --label=VALUE',
   ],
   ["create", '"lamina create" needs ID'],
+  ["mount --at /srv/web", '"lamina mount" needs ID'],
+  [
+    "mount a b",
+    "several layers need --at: they are joined at a place of your choice",
+    "to mount each at its own place, call mount for each",
+  ],
+  [
+    "mount a --at /srv/web --map-user b",
+    "--at and id maps exclude each other: a view has the owners of the layer's own mount",
+    "mount the layer with the maps first, and then --at DIR",
+  ],
+  ["unmount", '"lamina unmount" needs ID, or --at DIR'],
+  ["unmount a --at /srv/web", "ID and --at exclude each other: a view is taken down by its place alone"],
+  ["unmount --force --at /srv/web", "--force and --at exclude each other: a view is taken down by its place alone"],
   [
     "remap a",
-    '"lamina remap" needs --uid-map, --gid-map or one that begins with --from-',
+    '"lamina remap" needs --uid-map, --gid-map, --map-user or one that begins with --from-',
     "--uid-map 0:100000:65536 gives the container's root the id 100000 on the host",
   ],
+  ["mount a --map-user b --gid-map 0:1000:1", "--map-user and --uid-map or --gid-map exclude each other"],
   [
     "remap a --from-uid-map x",
     'option --from-uid-map: Cannot read "x" as an id map',

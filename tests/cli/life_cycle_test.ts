@@ -191,7 +191,7 @@ testNeeding(NEEDS, "unmount --force and cleanup take back what was mounted sever
   assert(!isMountPoint(path));
 
   await store.ok(["mount", "job"]);
-  assertEquals(await store.json(["cleanup"]), { unmounted: ["job"] });
+  assertEquals(await store.json(["cleanup"]), { unmounted: ["job"], views: [], removed: [] });
   assert(!isMountPoint(path));
 });
 

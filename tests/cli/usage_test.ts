@@ -62,7 +62,7 @@ Deno.test("shortUsage() marks what may be left out and what may be repeated", ()
   assertStringIncludes(shortUsage("rm"), "usage: lamina rm ID... [--force]\n");
   assertStringIncludes(
     shortUsage("mount"),
-    "usage: lamina mount ID [--read-only] [--label LABEL] [-o OPTION]...\n",
+    "usage: lamina mount ID... [--at DIR] [--read-only] [--label LABEL]\n       [-o OPTION]... [--uid-map C:H:N]... [--gid-map C:H:N]...\n",
   );
   assertStringIncludes(shortUsage("apply"), "usage: lamina apply ID [FILE|-] [--parent ID] [--allow-missing-end]");
 });
@@ -71,7 +71,7 @@ Deno.test("shortUsage() breaks a long line between options", () => {
   assertEquals(
     shortUsage("create"),
     "usage: lamina create ID [--parent ID] [--read-write] [--template ID]\n" +
-      "       [--size SIZE] [--uid-map C:H:N]... [--gid-map C:H:N]...\n" +
+      "       [--size SIZE] [--uid-map C:H:N]... [--gid-map C:H:N]... [--map-user NAME]\n" +
       "Try `lamina create --help`.\n",
   );
 });

@@ -40,7 +40,8 @@ Deno.test("wrong words: message, hint and usage on standard error, exit number 2
     code: 2,
     stdout: "",
     stderr: 'lamina: error: unknown option "--frob" for "lamina size"\n' +
-      "usage: lamina size ID [--parent ID] [--xattrs] [--content]\n" +
+      "usage: lamina size ID [--parent ID] [--xattrs] [--content] [--uid-map C:H:N]...\n" +
+      "       [--gid-map C:H:N]... [--map-user NAME]\n" +
       "Try `lamina size --help`.\n",
   });
 });

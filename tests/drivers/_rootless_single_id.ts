@@ -111,6 +111,20 @@ for (const { name, options } of ROOTLESS_ROWS) {
     });
   });
 
+  Deno.test(`${name}: mounts map the ids of layers only by a mount program`, async () => {
+    await withStore(options, async (driver) => {
+      await driver.create("base");
+      await driver.createReadWrite("job", { parent: "base" });
+      const byProgram = options.options !== undefined;
+      assertEquals(await driver.supportsShifting(), byProgram);
+      if (byProgram) return;
+      const maps = [{ containerId: 0, hostId: 0, size: 1 }];
+      const idMaps = { uidMaps: maps, gidMaps: maps };
+      const error = await assertFails(driver.get("job", { idMaps }), "not_supported");
+      assertStringIncludes(error.hint ?? "", "CAP_SYS_ADMIN");
+    });
+  });
+
   Deno.test(`${name}: devices and trusted attributes are refused, the latter unless told otherwise`, async () => {
     await withStore(options, async (driver) => {
       await driver.create("base");

@@ -50,6 +50,18 @@ Deno.test("readDockerMetadata() tells images and containers of each layer", asyn
   assert(metadata.knows("layer-base") && metadata.knows("layer-web-init") && !metadata.knows("of-somebody-else"));
 });
 
+Deno.test("parentOf() tells the layer below, of images and of containers", async () => {
+  await using directory = await TempDir.make();
+  await writeBooks(directory);
+  const { metadata } = readBooks(directory);
+  assertEquals(
+    ["layer-base", "layer-top", "layer-web-init", "layer-web", "layer-build", "of-somebody-else"].map((id) =>
+      metadata.parentOf(id)
+    ),
+    [null, "layer-base", "layer-top", "layer-web-init", null, undefined],
+  );
+});
+
 const MEANINGS: readonly [word: string, layer: string | undefined][] = [
   ["demo", "layer-top"],
   ["demo:1", "layer-top"],

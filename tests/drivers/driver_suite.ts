@@ -13,6 +13,7 @@ import { lsetxattr } from "../../ffi/xattr.ts";
 import type { CompareOptions, GraphDriver } from "../../lib/drivers/driver.ts";
 import { openDriver, type OpenOptions } from "../../lib/drivers/registry.ts";
 import { StorageError } from "../../lib/errors.ts";
+import { lockNewDirectory } from "../../lib/util/directory_lock.ts";
 import { assertFails } from "../_helpers/assert_fails.ts";
 import { isMountPoint, mountPointsBelow } from "../_helpers/mount_points.ts";
 import { namesIn } from "../_helpers/names_in.ts";
@@ -21,12 +22,8 @@ import { TempDir } from "../_helpers/temp_dir.ts";
 import { assertSameTree, listTree } from "../_helpers/tree.ts";
 import { type TarItem, tarOf } from "../archive/_tar_of.ts";
 import { layersLeft } from "./_layers_left.ts";
-
-/** A store for one test. */
-export interface TestStore {
-  driver: GraphDriver;
-  directory: TempDir;
-}
+import type { TestStore } from "./_test_store.ts";
+import { viewTests } from "./_view_tests.ts";
 
 /** `bytes` as a stream, in pieces that fit nothing. */
 export function streamOf(bytes: Uint8Array<ArrayBuffer>, piece = 777): ReadableStream<Uint8Array<ArrayBuffer>> {
@@ -75,13 +72,22 @@ export interface Expectations {
   imagesOnly?: boolean;
   /** How a store is opened, if not by this process. */
   open?: (options: OpenOptions) => Promise<GraphDriver>;
+  /** Whether views are tested: not where another row has them in the same way. */
+  views?: boolean;
 }
 
 /** Adds the tests to the run, under `name`. */
 export function driverSuite(
   name: string,
   options: OpenOptions,
-  { templates, seesLinks = false, baseInImageStore = false, imagesOnly = false, open = openDriver }: Expectations,
+  {
+    templates,
+    seesLinks = false,
+    baseInImageStore = false,
+    imagesOnly = false,
+    views = options.work === "in-place",
+    open = openDriver,
+  }: Expectations,
 ): void {
   function test(title: string, body: (store: TestStore) => Promise<void>): void {
     testNeeding([needsRoot, needsOverlay], `${name}: ${title}`, async () => {
@@ -294,6 +300,34 @@ export function driverSuite(
     assert(isMountPoint(theirs.path));
   });
 
+  test("sweep() removes what dead processes left, and nothing that a living one is at", async ({ driver, directory }) => {
+    await driver.create("base");
+    const old = new Date(Date.now() - 60_000);
+    const makeOld = async (name: string): Promise<string> => {
+      const path = `${driver.home}/${name}`;
+      await Deno.mkdir(`${path}/diff/deep`, { recursive: true });
+      await Deno.symlink(directory.path, `${path}/diff/out`);
+      await Deno.utime(path, old, old);
+      return path;
+    };
+    for (const name of [".lamina-create-OLD", ".lamina-remove-OLD", ".lamina-remap-OLD", ".lamina-other"]) {
+      await makeOld(name);
+    }
+    await Deno.mkdir(`${driver.home}/.lamina-create-NEW`);
+    await Deno.mkdir(`${driver.home}/.lamina-remove-NEW`);
+    const before = await listTree(`${driver.home}/base`);
+    {
+      using _living = lockNewDirectory(await makeOld(".lamina-create-LOCKED"));
+      const swept = [".lamina-create-OLD", ".lamina-remap-OLD", ".lamina-remove-NEW", ".lamina-remove-OLD"];
+      assertEquals(await driver.sweep(), swept);
+    }
+    assertEquals(await driver.sweep(), [".lamina-create-LOCKED"]);
+    const left = (await namesIn(driver.home)).filter((name) => name.startsWith(".lamina-"));
+    assertEquals(left, [".lamina-create-NEW", ".lamina-other"]);
+    assertEquals(await listTree(`${driver.home}/base`), before);
+    assert((await Deno.stat(directory.path)).isDirectory);
+  });
+
   testWriting("cleanup() unmounts everything", async (store) => {
     const { driver } = store;
     await withBase(store);
@@ -484,4 +518,6 @@ export function driverSuite(
     assertEquals((await driver.getMetadata("base")).lowerDirs, []);
     assertEquals((await driver.getMetadata("child")).lowerDirs, [(await driver.getMetadata("base")).upperDir]);
   });
+
+  if (views) viewTests({ test, testWriting, testOwnBase, withBase });
 }

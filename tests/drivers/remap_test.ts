@@ -4,7 +4,7 @@
 
 import "../_helpers/warm_libc.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import type { GraphDriver } from "../../lib/drivers/driver.ts";
+import type { GraphDriver, Progress } from "../../lib/drivers/driver.ts";
 import { DRIVER_NAMES, openDriver, type OpenOptions } from "../../lib/drivers/registry.ts";
 import type { IdMaps } from "../../lib/id_map.ts";
 import { assertFails } from "../_helpers/assert_fails.ts";
@@ -175,6 +175,44 @@ testNeeding(NEEDS, "updateLayerIdMap() that fails leaves the layer as it was", a
   assertEquals(await list(), before);
   assertEquals(await namesIn(driver.home), ["base", "child", "l"]);
 });
+
+testNeeding(
+  NEEDS,
+  "updateLayerIdMap() that is aborted on the way leaves the layer as it was; the next one finishes",
+  async () => {
+    await using directory = await TempDir.make();
+    await using driver = await open(directory, { work: "worker" });
+    const items = Array.from({ length: 1000 }, (_, i) => ({ path: `file-${i}`, data: "x", uid: 10_001, gid: 10_001 }));
+    await driver.create("base");
+    await driver.applyDiff("base", streamOf(tarOf(items)));
+    const ownersOf = async (id: string): Promise<string[]> => {
+      await using layer = await driver.get(id, { readOnly: true });
+      const { stdout } = await runOk("find", [".", "-type", "f", "-printf", "%U\\n"], { cwd: layer.path });
+      const lines = stdout.trim().split("\n");
+      assertEquals(lines.length, items.length);
+      return [...new Set(lines)];
+    };
+    for (const delayMs of [0, 5, 20, 40, 80]) {
+      const id = `job-${delayMs}`;
+      await driver.create(id, { parent: "base" });
+      const work = { signal: AbortSignal.timeout(delayMs) };
+      const isDone = await driver.updateLayerIdMap(id, FROM, TO, work).then(() => true, (error) => {
+        assertEquals(error.code, "aborted", error.message);
+        return false;
+      });
+      assertEquals(await ownersOf(id), [isDone ? "50001" : "10001"]);
+      assertEquals((await namesIn(driver.home)).filter((name) => name.startsWith(".")), []);
+      if (!isDone) await driver.updateLayerIdMap(id, FROM, TO);
+      assertEquals(await ownersOf(id), ["50001"]);
+    }
+    assertEquals(mountPointsBelow(directory.path), []);
+    await using inPlace = await open(directory);
+    await inPlace.create("told", { parent: "base" });
+    const told: Progress[] = [];
+    await inPlace.updateLayerIdMap("told", FROM, TO, { onProgress: (progress) => void told.push(progress) });
+    assert(told.some(({ entries }) => entries > 0));
+  },
+);
 
 testNeeding(NEEDS, "updateLayerIdMap() is not_supported where owners are not the files' own", async () => {
   await using directory = await TempDir.make();

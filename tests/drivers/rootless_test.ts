@@ -64,5 +64,5 @@ testNeeding(NEEDS, "who may not mount is told of user namespaces", async () => {
   const dropped = ["--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"];
   const { stdout } = await runOk("setpriv", [...dropped, Deno.execPath(), "eval", script]);
   assertStringIncludes(stdout, "permission_denied");
-  assertStringIncludes(stdout, "unshare --user");
+  assertStringIncludes(stdout, "lamina unshare");
 });

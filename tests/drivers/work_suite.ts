@@ -251,7 +251,6 @@ export function workSuite(
 
   test("a layer that is not there has no ids to change, and no files", async ({ driver }) => {
     await assertFails(driver.updateLayerIdMap("no-such-layer", undefined, undefined), "layer_not_found");
-    assertEquals(await driver.supportsShifting(), false);
     await assertFails(driver.diffGetter("no-such-layer"), "layer_not_found");
   });
 }

@@ -2,7 +2,8 @@
 
 import "../_helpers/warm_libc.ts";
 import { ERRNO } from "../../ffi/errno.ts";
-import { AT_FDCWD, Fd, O_DIRECTORY, O_PATH, openat } from "../../ffi/file.ts";
+import { CLONE_NEWUSER, endSleeper, startSleeper } from "../../ffi/child.ts";
+import { AT_FDCWD, Fd, O_DIRECTORY, O_PATH, O_RDONLY, openat } from "../../ffi/file.ts";
 import { umount2 } from "../../ffi/mount.ts";
 import {
   fsContextMessages,
@@ -10,6 +11,7 @@ import {
   LONGEST_FSCONFIG_STRING,
   MOUNT_ATTR_NODEV,
   MOUNT_ATTR_RDONLY,
+  mount_setattr_idmap,
   move_mount,
   open_tree,
   tryFsconfigCreate,
@@ -17,7 +19,9 @@ import {
   tryFsconfigFlag,
   tryFsconfigString,
   tryFsopen,
+  tryMountSetattr,
 } from "../../ffi/mount_api.ts";
+import { statfs } from "../../ffi/statfs.ts";
 import { assertErrno } from "../_helpers/assert_errno.ts";
 import { isMountPoint } from "../_helpers/mount_points.ts";
 import { needsOverlay, needsRoot, type Requirement, testNeeding } from "../_helpers/requires.ts";
@@ -162,6 +166,17 @@ testNeeding(NEEDS, "open_tree() copies a mount, and answers ENOENT", async () =>
   assertErrno(() => open_tree(directory.join("missing")), "ENOENT");
 });
 
+testNeeding(NEEDS, "tryMountSetattr() sets flags of a mount that nobody sees yet, and answers EBADF", async () => {
+  await using directory = await TempDir.make();
+  await directory.mkdir("from", "to");
+  using tree = new Fd(open_tree(directory.join("from")));
+  assertEquals(tryMountSetattr(tree.fd, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV), 0);
+  move_mount(tree.fd, directory.join("to"));
+  assertEquals(statfs(directory.join("to")).mountFlags & 0xf, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV);
+  await Deno.writeTextFile(directory.join("from/file"), "x");
+  assertEquals(tryMountSetattr(1_000_000, MOUNT_ATTR_RDONLY), -ERRNO.EBADF);
+});
+
 Deno.test("the mount calls refuse NUL in every string", () => {
   const calls = [
     () => tryFsopen("tmp\0fs"),
@@ -173,4 +188,26 @@ Deno.test("the mount calls refuse NUL in every string", () => {
     () => open_tree("a\0b"),
   ];
   for (const call of calls) assertThrows(call, TypeError, "contains NUL");
+});
+
+testNeeding(NEEDS, "mount_setattr_idmap() has a clone show the ids of a user namespace", async () => {
+  await using directory = await TempDir.make();
+  await directory.mkdir("from", "to");
+  await Deno.chown(directory.join("from"), 3, 4);
+  const pid = startSleeper(CLONE_NEWUSER, 60);
+  try {
+    for (const kind of ["uid", "gid"]) await Deno.writeTextFile(`/proc/${pid}/${kind}_map`, "0 5000 10");
+    using namespace = new Fd(openat(AT_FDCWD, `/proc/${pid}/ns/user`, O_RDONLY));
+    using tree = new Fd(open_tree(directory.join("from")));
+    mount_setattr_idmap(tree.fd, namespace.fd);
+    move_mount(tree.fd, directory.join("to"));
+    const { uid, gid } = await Deno.stat(directory.join("to"));
+    assertEquals([uid, gid], [5003, 5004]);
+    // What is mapped once is not mapped again, and a file is no namespace.
+    assertErrno(() => mount_setattr_idmap(tree.fd, namespace.fd), "EPERM");
+    using other = new Fd(open_tree(directory.join("from")));
+    assertErrno(() => mount_setattr_idmap(other.fd, tree.fd), "EBADF");
+  } finally {
+    endSleeper(pid);
+  }
 });

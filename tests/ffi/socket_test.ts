@@ -3,7 +3,16 @@
 import "../_helpers/warm_libc.ts";
 import { ERRNO } from "../../ffi/errno.ts";
 import { Fd } from "../../ffi/file.ts";
-import { AF_UNIX, peerPid, SOCK_CLOEXEC, SOCK_STREAM, socket, tryConnectUnix } from "../../ffi/socket.ts";
+import {
+  AF_UNIX,
+  peerPid,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_STREAM,
+  socket,
+  tryConnectUnix,
+  trySendToUnix,
+} from "../../ffi/socket.ts";
 import { assertErrno } from "../_helpers/assert_errno.ts";
 import { assertEquals, assertThrows } from "../_helpers/std_assert.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
@@ -41,4 +50,15 @@ Deno.test("tryConnectUnix() takes a path of 107 bytes, and refuses a longer one 
 Deno.test("socket() and peerPid() answer errno", () => {
   assertErrno(() => socket(AF_UNIX, 99), "EINVAL");
   assertErrno(() => peerPid(1_000_000), "EBADF");
+});
+
+Deno.test("trySendToUnix() answers errno for names where nobody receives, and refuses those that are too long", () => {
+  using directory = TempDir.makeSync();
+  using sender = new Fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC));
+  const send = (name: string): number => trySendToUnix(sender.fd, new Uint8Array(1), name);
+  assertEquals(send(directory.join("socket")), -ERRNO.ENOENT);
+  assertEquals(send(`@${directory.path}`), -ERRNO.ECONNREFUSED);
+  assertEquals(send(`@${"x".repeat(107)}`), -ERRNO.ECONNREFUSED);
+  assertThrows(() => send(`@${"x".repeat(108)}`), TypeError, "too long");
+  assertThrows(() => send(`/${"x".repeat(107)}`), TypeError, "too long");
 });

@@ -2,6 +2,7 @@
 
 import "../_helpers/warm_libc.ts";
 import { AT_FDCWD, Fd, O_RDONLY, openat } from "../../ffi/file.ts";
+import { MS_NODEV, MS_RDONLY } from "../../ffi/mount.ts";
 import { fstatfs, OVERLAYFS_SUPER_MAGIC, statfs, TMPFS_MAGIC } from "../../ffi/statfs.ts";
 import { assertErrno } from "../_helpers/assert_errno.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
@@ -20,11 +21,19 @@ Deno.test("statfs() and fstatfs() give the magic number that stat(1) gives", asy
   assertEquals(statfs("/sys").name, "<unknown>");
 });
 
-testNeeding([needsRoot], "statfs() tells the space of a tmpfs of known size, and its name", async () => {
-  await using directory = await TempDir.make();
-  await runOk("mount", ["-t", "tmpfs", "-o", "size=8m", "tmpfs", directory.path]);
-  assertEquals(statfs(directory.path), { type: TMPFS_MAGIC, name: "tmpfs", availableBytes: 8 << 20 });
-});
+testNeeding(
+  [needsRoot],
+  "statfs() tells the space of a tmpfs of known size, its name, and how it is mounted",
+  async () => {
+    await using directory = await TempDir.make();
+    await runOk("mount", ["-t", "tmpfs", "-o", "size=8m", "tmpfs", directory.path]);
+    const { mountFlags, ...space } = statfs(directory.path);
+    assertEquals(space, { type: TMPFS_MAGIC, name: "tmpfs", availableBytes: 8 << 20 });
+    assertEquals(mountFlags & (MS_RDONLY | MS_NODEV), 0);
+    await runOk("mount", ["-o", "remount,bind,ro,nodev", directory.path]);
+    assertEquals(statfs(directory.path).mountFlags & (MS_RDONLY | MS_NODEV), MS_RDONLY | MS_NODEV);
+  },
+);
 
 testNeeding([needsRoot, needsOverlay], "statfs() recognises an overlay", async () => {
   await using directory = await TempDir.make();

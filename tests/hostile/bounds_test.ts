@@ -144,10 +144,11 @@ testNeeding(NEEDS, "unpack() of extended headers that never end is invalid_archi
   const { error, milliseconds } = await unpackStream(
     "timeout 5 bash -c 'while cat head; do :; done'",
     head,
-    new AbortAfter(300),
+    // Only if it is not refused: on a busy machine the source may be slow to begin.
+    new AbortAfter(4000),
   );
   assertEquals(error?.code, "invalid_archive", error?.message);
-  assertLess(milliseconds, 2000);
+  assertLess(milliseconds, 4000);
 });
 
 for (const size of [2 ** 33, 2 ** 62]) {

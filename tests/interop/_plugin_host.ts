@@ -11,13 +11,12 @@ import { mountPointsBelow } from "../_helpers/mount_points.ts";
 import { namesIn } from "../_helpers/names_in.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 import { Agent } from "../agent/_agent.ts";
+import { until } from "../agent/_until.ts";
 import { TestStore } from "../cli/_run_lamina.ts";
 import { Dockerd } from "./_dockerd.ts";
 
 /** Where each dockerd of a machine looks for plugins, whatever its own directories are. */
 const PLUGIN_DIR = "/run/docker/plugins";
-const SETTLE_MS = 20_000;
-const POLL_MS = 50;
 
 /** How both are started. */
 export interface PluginHostOptions {
@@ -134,12 +133,10 @@ export class PluginHost implements AsyncDisposable {
    * dockerd does behind the end of a command may take its time.
    */
   async assertNothingLeft(mounted: readonly string[] = []): Promise<void> {
-    const settled = async (): Promise<boolean> =>
+    await until(async () =>
       String(this.mountedLayers()) === String(mounted) &&
-      String(await this.layers()) === String(await this.layersInBooks());
-    for (const end = Date.now() + SETTLE_MS; Date.now() < end && !await settled();) {
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    }
+      String(await this.layers()) === String(await this.layersInBooks())
+    ).catch(() => {});
     assertEquals(this.mountedLayers(), [...mounted]);
     assertEquals(await this.layers(), await this.layersInBooks());
     // What was begun and not finished lies under such names.

@@ -5,10 +5,12 @@
  * wrong on hosts. All opinions on contents come from `docker` and from programs in containers.
  */
 
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
+import { namesIn } from "../_helpers/names_in.ts";
 import { needsOverlay, needsProgram, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { runOk } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
+import { until } from "../agent/_until.ts";
 import { containerLayer, makeImages } from "./_docker_images.ts";
 import { NEEDS_DOCKERD } from "./_dockerd.ts";
 import { PluginHost } from "./_plugin_host.ts";
@@ -51,10 +53,7 @@ async function importHalf(host: PluginHost, strike: () => Promise<void>): Promis
   const writer = importing.stdin.getWriter();
   // A client whose dockerd is gone reads no more.
   const half = writer.write(archive.subarray(0, archive.length >> 1)).catch(() => {});
-  for (const end = Date.now() + 20_000; (await host.layers()).length === before.length;) {
-    assert(Date.now() < end, "dockerd has not begun to import");
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+  await until(async () => (await host.layers()).length > before.length);
   await strike();
   await half;
   await writer.close().catch(() => {});
@@ -177,7 +176,10 @@ testNeeding(NEEDS, "a dockerd keeps its layers in lamina", async (test) => {
     const books = await host.layersInBooks();
     const orphans = (await host.layers()).filter((id) => !books.includes(id));
     // dockerd forgets the layers that it had no time to write down: so it does with its own drivers.
-    for (const id of orphans) assertEquals(await host.store.json(["size", id]), { id, sizeBytes: 0 });
+    for (const id of orphans) {
+      await until(async () => !(await namesIn(`${host.home}/${id}`)).includes(".lamina-applying"));
+      assertEquals(await host.store.json(["size", id]), { id, sizeBytes: 0 });
+    }
     if (orphans.length > 0) await host.store.ok(["rm", ...orphans]);
     await host.assertNothingLeft();
   });
@@ -239,4 +241,10 @@ testNeeding(NEEDS, "with --userns-remap the files of layers belong to the ids of
   await host.assertNothingLeft();
   await host.docker("rm", "web");
   await host.assertNothingLeft();
+});
+
+testNeeding(NEEDS, "a dockerd whose --storage-opt lamina refuses says why in its log", async () => {
+  const starting = PluginHost.start({ dockerd: ["--storage-opt=overlay2.colour=red"] });
+  const { message } = await assertRejects(() => starting, Error, "unknown option overlay2.colour");
+  assertStringIncludes(message, "Failed to GetDriver graph");
 });

@@ -15,9 +15,18 @@ Deno.test("parseMountInfo() reads lines with any number of optional fields", () 
 40 22 0:40 / /merged rw - overlay overlay rw,lowerdir=/a:/b,upperdir=/c,workdir=/d
 `;
   assertEquals(parseMountInfo(text), [
-    { mountPoint: "/", root: "/", fileSystemType: "ext4", superOptions: "rw,errors=remount-ro" },
-    { mountPoint: "/mnt2", root: "/mnt1", fileSystemType: "ext3", superOptions: "rw,errors=continue" },
+    { id: 22, device: "8:1", mountPoint: "/", root: "/", fileSystemType: "ext4", superOptions: "rw,errors=remount-ro" },
     {
+      id: 36,
+      device: "98:0",
+      mountPoint: "/mnt2",
+      root: "/mnt1",
+      fileSystemType: "ext3",
+      superOptions: "rw,errors=continue",
+    },
+    {
+      id: 40,
+      device: "0:40",
       mountPoint: "/merged",
       root: "/",
       fileSystemType: "overlay",
@@ -29,7 +38,14 @@ Deno.test("parseMountInfo() reads lines with any number of optional fields", () 
 Deno.test("parseMountInfo() undoes the kernel's octal escapes, each once", () => {
   const text = String.raw`1 2 0:1 / /a\040b\011c\012d\134040e rw - tmpfs none rw,x=\134y` + "\n";
   assertEquals(parseMountInfo(text), [
-    { mountPoint: "/a b\tc\nd\\040e", root: "/", fileSystemType: "tmpfs", superOptions: "rw,x=\\y" },
+    {
+      id: 1,
+      device: "0:1",
+      mountPoint: "/a b\tc\nd\\040e",
+      root: "/",
+      fileSystemType: "tmpfs",
+      superOptions: "rw,x=\\y",
+    },
   ]);
 });
 

@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import "../_helpers/warm_libc.ts";
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { lockDirectory, tryLockDirectory } from "../../lib/util/directory_lock.ts";
+import { lockHolderOf } from "../../lib/util/lock_holder.ts";
+import { assertFails } from "../_helpers/assert_fails.ts";
 import { needsProgram, testNeeding } from "../_helpers/requires.ts";
 import { runOk } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
+
+/** In one go, so that nobody who waits in this thread finds no directory. */
+function replaceDirectory(path: string, aside: string): void {
+  Deno.renameSync(path, aside);
+  Deno.mkdirSync(path);
+}
 
 Deno.test("lockDirectory() excludes others of the same process until it is disposed", async () => {
   await using directory = await TempDir.make();
@@ -61,8 +69,7 @@ Deno.test("lockDirectory() takes the directory that has the name, not one that w
   const path = await directory.mkdir("layer");
   const old = await lockDirectory(path, "exclusive");
   const waiting = lockDirectory(path, "exclusive");
-  await Deno.rename(path, directory.join("aside"));
-  await Deno.mkdir(path);
+  replaceDirectory(path, directory.join("aside"));
   // The old lock is on what lies aside: whoever has the new directory need not wait for it.
   using lock = await waiting;
   assert(lock !== undefined);
@@ -82,3 +89,23 @@ Deno.test("lockDirectory() that waits for a directory that goes away finds none"
   await Deno.rename(path, directory.join("aside"));
   assertEquals(await waiting, undefined);
 });
+
+testNeeding(
+  [needsProgram("flock")],
+  "lockDirectory() gives up on a lock that is held long, and says who holds it",
+  async () => {
+    await using directory = await TempDir.make();
+    const holder = new Deno.Command("flock", { args: ["-F", directory.path, "cat"], stdin: "piped" }).spawn();
+    try {
+      // Looked at, and not taken: it is the holder's.
+      while (lockHolderOf(directory.path) === undefined) await new Promise((resolve) => setTimeout(resolve, 5));
+      const error = await assertFails(lockDirectory(directory.path, "exclusive", 30), "layer_in_use");
+      assertMatch(error.message, new RegExp(`process ${holder.pid} \\((cat|flock)\\)`));
+    } finally {
+      await holder.stdin.close();
+      await holder.status;
+    }
+    assertEquals(lockHolderOf(directory.path), undefined);
+    assertEquals(lockHolderOf(directory.join("none")), undefined);
+  },
+);

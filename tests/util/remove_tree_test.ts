@@ -52,3 +52,25 @@ testNeeding([needsRoot], "removeTree() does not enter a file system that is moun
   assert(["EBUSY", "EXDEV"].includes(error.code), error.code);
   assertEquals(await namesIn(mounted), ["precious"]);
 });
+
+Deno.test("removeTree() of a tree that others remove at the same time succeeds for all", async () => {
+  await using directory = await TempDir.make();
+  await runOk("bash", ["-ec", "mkdir -p tree/{1..40}/{1..20}/deep"], { cwd: directory.path });
+  const script = `import { removeTree } from "${new URL("../../lib/util/remove_tree.ts", import.meta.url)}";
+    import { AT_FDCWD, openat } from "${new URL("../../ffi/file.ts", import.meta.url)}";
+    const fd = openat(AT_FDCWD, ${JSON.stringify(directory.path)}, 0);
+    await Deno.stdout.write(new Uint8Array(1));
+    await Deno.stdin.read(new Uint8Array(1));
+    removeTree(fd, "tree");`;
+  await Deno.writeTextFile(directory.join("remove.ts"), script);
+  const args = ["run", "--no-lock", "--allow-all", directory.join("remove.ts")];
+  const removers = [1, 2, 3].map(() =>
+    new Deno.Command(Deno.execPath(), { args, stdin: "piped", stdout: "piped" }).spawn()
+  );
+  const ready = removers.map(({ stdout }) => stdout.getReader());
+  for (const reader of ready) await reader.read();
+  await Promise.all(removers.map(({ stdin }) => stdin.close()));
+  for (const reader of ready) await reader.cancel();
+  assertEquals((await Promise.all(removers.map(({ status }) => status))).map(({ code }) => code), [0, 0, 0]);
+  assertEquals(await namesIn(directory.path), ["remove.ts"]);
+});

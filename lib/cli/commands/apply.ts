@@ -40,11 +40,11 @@ export async function apply(command: CommandOf<"apply">, context: Context): Prom
 }
 
 async function applyFrom(fd: number, command: CommandOf<"apply">, { output, openDriver }: Context): Promise<void> {
-  const { id, allowMissingEnd, digest, xattrs, limits } = command;
+  const { id, allowMissingEnd, digest, manifest, xattrs, limits } = command;
   const driver = await openDriver();
   const isNew = await makeLayer(driver, command);
   try {
-    const options = { allowMissingEnd, digest, xattrs, limits };
+    const options = { allowMissingEnd, digest, manifest, xattrs, limits };
     const result = await withProgress(output, (work) => driver.applyDiff(id, { fd }, { ...options, ...work }));
     tell(id, result, output);
   } catch (error) {

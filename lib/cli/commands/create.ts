@@ -9,13 +9,14 @@
 import type { CreateOptions } from "../../drivers/driver.ts";
 import type { CommandOf } from "../args.ts";
 import type { Context } from "../context.ts";
+import { idMapsOption } from "../id_map_options.ts";
 
 /** Makes a layer. */
 export async function create(command: CommandOf<"create">, context: Context): Promise<void> {
   const { id, parent, readWrite, template, size, idMaps } = command;
   const options: CreateOptions = {
     ...(parent === undefined ? {} : { parent }),
-    ...(idMaps === undefined ? {} : { idMaps }),
+    ...idMapsOption(idMaps),
     ...(size === undefined ? {} : { storageOptions: { size } }),
   };
   const driver = await context.openDriver();

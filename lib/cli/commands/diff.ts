@@ -11,6 +11,7 @@ import { formatSize } from "../../units.ts";
 import { OutputFile } from "../../util/open_file.ts";
 import type { CommandOf } from "../args.ts";
 import type { Context } from "../context.ts";
+import { idMapsOption } from "../id_map_options.ts";
 import { withProgress } from "../progress.ts";
 import { UsageError } from "../usage_error.ts";
 import { digestLines } from "../digest_lines.ts";
@@ -41,7 +42,7 @@ export async function diff(command: CommandOf<"diff">, context: Context): Promis
 }
 
 async function diffTo(fd: number, command: CommandOf<"diff">, { output, openDriver }: Context): Promise<DiffResult> {
-  const { id, comparedWith, compression, times, xattrs, compareContent, skipErrors, digest } = command;
+  const { id, comparedWith, compression, times, xattrs, compareContent, skipErrors, digest, idMaps } = command;
   const options: DiffOptions = {
     digest,
     skipErrors,
@@ -50,6 +51,7 @@ async function diffTo(fd: number, command: CommandOf<"diff">, { output, openDriv
     ...(compression === undefined ? {} : { compression }),
     ...(times === undefined ? {} : { times }),
     ...(xattrs === undefined ? {} : { xattrs }),
+    ...idMapsOption(idMaps),
   };
   const driver = await openDriver();
   const result = await withProgress(output, (work) => driver.diffTo(id, { fd }, { ...options, ...work }));

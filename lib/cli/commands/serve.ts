@@ -10,7 +10,8 @@ import { StoreApi } from "../../agent/api.ts";
 import { DockerPlugin } from "../../agent/docker_plugin.ts";
 import { Observation } from "../../agent/observation.ts";
 import { AgentServer, type Face } from "../../agent/server.ts";
-import { WorkQueue, type WorkQueues } from "../../agent/work_queue.ts";
+import { refusePassedSockets, Systemd } from "../../agent/systemd.ts";
+import { WorkQueues } from "../../agent/work_queue.ts";
 import type { GraphDriver } from "../../drivers/driver.ts";
 import { DEFAULT_RUN_ROOT, openDriver, type OpenOptions } from "../../drivers/registry.ts";
 import type { Logger } from "../../log.ts";
@@ -21,14 +22,19 @@ import { EXIT, type ExitNumber } from "../exit_code.ts";
 
 /** Serves until SIGTERM or SIGINT. Layers stay mounted and counted: containers live on, and the next agent goes on. */
 export async function serve(command: CommandOf<"serve">, { output, settings }: Context): Promise<ExitNumber> {
+  refusePassedSockets(Deno.env);
+  using systemd = Systemd.fromEnvironment(Deno.env, output.logger);
   const runRoot = absolutePath(settings.runRoot ?? DEFAULT_RUN_ROOT);
   using signals = new EndSignals();
   const faces = facesOf(command, settings, runRoot, output.logger);
   const server = await AgentServer.listen(faces);
   for (const { name, socket } of faces) output.note(`lamina: serving ${name} on ${socket}`);
+  void systemd.ready(server);
   await signals.next();
   output.logger.info("stopping; mounts stay");
-  const hasEnded = await Promise.race([server.stop(command.graceMs), signals.next().then(() => false)]);
+  const stopped = server.stop(command.graceMs);
+  void systemd.stopping(server, AgentServer.longestStopMs(command.graceMs));
+  const hasEnded = await Promise.race([stopped, signals.next().then(() => false)]);
   return hasEnded ? EXIT.ok : EXIT.aborted;
 }
 
@@ -36,7 +42,7 @@ function facesOf(command: CommandOf<"serve">, settings: Settings, runRoot: strin
   const { dockerPlugin: name, dockerPluginDir, mostJobs = navigator.hardwareConcurrency } = command;
   const { root, home, driver, mountApi, sync, storageOptions } = settings;
   const observation = new Observation();
-  const queues: WorkQueues = { diffs: new WorkQueue(mostJobs), others: new WorkQueue(mostJobs) };
+  const queues = new WorkQueues(mostJobs);
   const open = async (options: OpenOptions): Promise<GraphDriver> =>
     observation.watched(
       await openDriver({

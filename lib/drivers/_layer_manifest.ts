@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * A layer's manifest: what was in it once, as lib/archive/manifest.ts describes. It lies beside the content, in
+ * `HOME/<id>/.lamina-manifest`, where Docker and containers/storage neither look nor mind.
+ *
+ * @module
+ */
+
+import { AT_FDCWD } from "../../ffi/file.ts";
+import type { ManifestDifference } from "../archive/manifest.ts";
+import { isStorageError, StorageError } from "../errors.ts";
+import { replaceFile } from "../util/atomic_write.ts";
+import { readTextFileIfExists } from "../util/read_file.ts";
+import type { DriverHome } from "./_driver_home.ts";
+import type { WorkOptions } from "./work_options.ts";
+
+/** Its name. */
+export const MANIFEST = ".lamina-manifest";
+const MODE = 0o600;
+
+/** Writes down what is in the layer `id` now. */
+export async function recordManifest(home: DriverHome, id: string, work: WorkOptions): Promise<void> {
+  home.requireLayer(id);
+  home.requireWhole(id);
+  const text = await home.runner.run("manifest", { directory: home.layout.contentDir(id) }, work);
+  using _lock = await home.lock(id);
+  replaceFile(`${home.layout.dir(id)}/${MANIFEST}`, text, MODE, home.syncsFiles);
+}
+
+/**
+ * What is not as the layer's manifest says; undefined where it has none.
+ *
+ * @throws {StorageError} `layer_not_found`, `store_damaged`: the manifest is not whole.
+ */
+export async function verifyLayer(
+  home: DriverHome,
+  id: string,
+  work: WorkOptions,
+): Promise<ManifestDifference[] | undefined> {
+  home.requireLayer(id);
+  const path = `${home.layout.dir(id)}/${MANIFEST}`;
+  const manifest = readTextFileIfExists(path, AT_FDCWD);
+  if (manifest === undefined) return undefined;
+  home.requireWhole(id);
+  try {
+    return await home.runner.run("verify", { directory: home.layout.contentDir(id), manifest }, work);
+  } catch (error) {
+    if (!isStorageError(error, "store_damaged")) throw error;
+    throw new StorageError("store_damaged", `Cannot verify layer "${id}": ${path} is no whole manifest`, {
+      cause: error,
+      hint: `if its content is right, make a new one: lamina verify --record ${id}`,
+    });
+  }
+}

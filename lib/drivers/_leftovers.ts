@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * What interrupted calls left in a home. A layer that is being made, or given to other ids, is locked all the while, so that
+ * what is not locked is nobody's; what is being removed is nobody's from the beginning.
+ *
+ * @module
+ */
+
+import { readDirectory } from "../../ffi/directory.ts";
+import { isErrno } from "../../ffi/errno.ts";
+import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, Fd, O_DIRECTORY, O_RDONLY, openat } from "../../ffi/file.ts";
+import { Stat, tryStatx } from "../../ffi/stat.ts";
+import { tryLockDirectory } from "../util/directory_lock.ts";
+import { textOf } from "../util/text.ts";
+import type { DriverHome } from "./_driver_home.ts";
+
+/** Names of work in progress. */
+const IN_PROGRESS_REGEXP = /^\.lamina-(create|remap)-/;
+const REMOVED_REGEXP = /^\.lamina-remove-/;
+
+/** A directory is made a moment before it is locked. */
+const SETTLED_AFTER_MS = 10_000;
+
+/**
+ * The names of all that is left over in the directory `home`.
+ *
+ * @param now Milliseconds since 1970.
+ */
+export function leftoversIn(home: string, now: number = Date.now()): string[] {
+  const names: string[] = [];
+  try {
+    using directory = new Fd(openat(AT_FDCWD, home, O_RDONLY | O_DIRECTORY));
+    readDirectory(directory.fd, (buffer, start, end) => {
+      const name = textOf(buffer.subarray(start, end));
+      if (REMOVED_REGEXP.test(name) || IN_PROGRESS_REGEXP.test(name)) names.push(name);
+    });
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw error;
+  }
+  return names.filter((name) => REMOVED_REGEXP.test(name) || isAbandoned(`${home}/${name}`, now)).sort();
+}
+
+function isAbandoned(path: string, now: number): boolean {
+  const stat = new Stat();
+  if (tryStatx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, stat) !== 0) return false;
+  // Also one from the future: a clock that was set back must not keep it for ever.
+  if (Math.abs(now - stat.mtimeSeconds * 1000) < SETTLED_AFTER_MS) return false;
+  const lock = tryLockDirectory(path, "exclusive");
+  if (lock === "busy") return false;
+  lock?.[Symbol.dispose]();
+  return true;
+}
+
+/** Removes all that is left over, and returns the names. What cannot be removed is told to the log, and stays. */
+export async function sweepLeftovers(home: DriverHome): Promise<string[]> {
+  const directory = home.layout.home;
+  const swept: string[] = [];
+  for (const name of leftoversIn(directory)) {
+    try {
+      await home.runner.run("remove", { directory, name });
+      swept.push(name);
+      home.logger.info(`removed ${directory}/${name}, which an interrupted call left`);
+    } catch (error) {
+      home.logger.warn(`cannot remove ${directory}/${name}: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+  return swept;
+}
