@@ -7,9 +7,7 @@
  * @module
  */
 
-import { AT_FDCWD, AT_SYMLINK_NOFOLLOW } from "../../ffi/file.ts";
 import { isErrno } from "../../ffi/errno.ts";
-import { Stat, tryStatx } from "../../ffi/stat.ts";
 import { DirectoryWatch } from "../util/directory_watch.ts";
 import { readTextFileIfExists } from "../util/read_file.ts";
 import type { LayerLayout } from "./_layer_layout.ts";
@@ -24,13 +22,13 @@ export class ChildIndex implements Disposable {
   /** The uppermost lower layer of each layer that has any, as its `lower` file spells it. */
   readonly #lowers = new Map<string, string>();
   readonly #children = new Map<string, Set<string>>();
-  /** Layers that have yet to be looked at, or at which there was nothing to see. */
-  readonly #unknown: Set<string>;
+  /** Layers that have yet to be looked at, or at which there was nothing to see: since when, by a clock that nobody sets. */
+  readonly #unknown: Map<string, number>;
 
   private constructor(layout: LayerLayout, watch: DirectoryWatch) {
     this.#layout = layout;
     this.#watch = watch;
-    this.#unknown = new Set(layout.layerIds());
+    this.#unknown = new Map(layout.layerIds().map((id) => [id, performance.now()]));
   }
 
   /** Undefined where the home cannot be watched. */
@@ -50,9 +48,9 @@ export class ChildIndex implements Disposable {
     if (changed === undefined) return null;
     for (const id of changed) {
       this.#forget(id);
-      this.#unknown.add(id);
+      this.#unknown.set(id, performance.now());
     }
-    for (const id of this.#unknown) this.#look(id);
+    for (const [id, since] of this.#unknown) this.#look(id, since);
     const [child] = this.#children.get(link) ?? [];
     return child;
   }
@@ -64,21 +62,16 @@ export class ChildIndex implements Disposable {
     this.#children.get(lower)?.delete(id);
   }
 
-  #look(id: string): void {
+  #look(id: string, since: number): void {
     const lower = readTextFileIfExists(this.#layout.lowerFile(id))?.split(":", 1)[0];
-    if (lower === undefined && this.#mayGrow(id)) return;
+    const mayCome = performance.now() - since < SETTLED_AFTER_MS && this.#layout.exists(id);
+    if (lower === undefined && mayCome) return;
     this.#unknown.delete(id);
     if (lower === undefined) return;
     this.#lowers.set(id, lower);
     const children = this.#children.get(lower);
     if (children === undefined) this.#children.set(lower, new Set([id]));
     else children.add(id);
-  }
-
-  #mayGrow(id: string): boolean {
-    const stat = new Stat();
-    if (tryStatx(AT_FDCWD, this.#layout.dir(id), AT_SYMLINK_NOFOLLOW, stat) !== 0) return false;
-    return Date.now() - stat.mtimeSeconds * 1000 < SETTLED_AFTER_MS;
   }
 
   [Symbol.dispose](): void {

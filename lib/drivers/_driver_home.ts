@@ -203,7 +203,13 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
         this.makeShared(home, this.homeMode, this.homeOwner());
       }
       this.#settings.checkHome?.(home);
-      return featuresOf(home, this.#runFile("features"), this.mounter, this.kernelOptions);
+      try {
+        return featuresOf(home, this.#runFile("features"), this.mounter, this.kernelOptions);
+      } catch (error) {
+        if (!isErrno(error, "EROFS")) throw error;
+        // For those who only look: found out elsewhere, and not noted, since the home may be writable the next time.
+        return this.mounter.probe(this.asideDir, this.kernelOptions);
+      }
     } catch (error) {
       throw asStorageError(error, `Cannot keep overlay layers in ${home}`);
     }

@@ -11,6 +11,7 @@ import { readDirectory } from "../../ffi/directory.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import {
   AT_FDCWD,
+  AT_REMOVEDIR,
   existsat,
   Fd,
   O_DIRECTORY,
@@ -175,11 +176,16 @@ export async function beginApply(home: DriverHome, id: string, place: ApplyPlace
     home.logger.info(`clearing away an apply to layer "${id}" that was interrupted`);
     await place.clear();
   }
-  place.make(path);
-  const lock = tryLockDirectory(path, "exclusive");
-  if (lock === undefined || lock === "busy") {
-    throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": ${path} is locked by somebody else`);
-  }
+  // Whoever sees it must see its lock: without one it is what an interrupted apply left.
+  const aside = `${path}-new`;
+  const removeAside = (): void => void tryUnlinkat(AT_FDCWD, aside, AT_REMOVEDIR);
+  removeAside();
+  using undo = new DisposableStack();
+  undo.defer(removeAside);
+  place.make(aside);
+  const lock = undo.use(lockNewDirectory(aside));
+  renameat2(AT_FDCWD, aside, AT_FDCWD, path, RENAME_NOREPLACE);
+  undo.move();
   return lock;
 }
 

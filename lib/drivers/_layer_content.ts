@@ -14,6 +14,7 @@ import { warnOfOwners } from "./_content_rules.ts";
 import { parentToCompare, requireOwnParent } from "./_graph_driver.ts";
 import { beginLayerApply, finishApply, giveUpApply } from "./_layer_apply.ts";
 import type { LayerHome } from "./_layer_home.ts";
+import { LayerPin } from "./_layer_pin.ts";
 import type { WorkRunner } from "./_work_runner.ts";
 import type {
   ApplyOptions,
@@ -59,14 +60,15 @@ export async function diffTo(
   return await packTo(home, id, output.fd, options, home.runner);
 }
 
-function packTo(
+async function packTo(
   home: LayerHome,
   id: string,
   archiveFd: number,
   { compression, digest, idMaps = home.idMaps, skipErrors, times, xattrs, ...work }: DiffOptions,
   runner: WorkRunner,
 ): Promise<DiffResult> {
-  return runner.run("pack", {
+  using pin = new LayerPin(home.layout, id);
+  return await pin.whole(runner.run("pack", {
     directory: home.layout.diffDir(id),
     archiveFd,
     overlayXattrs: overlayXattrs(home.features),
@@ -80,14 +82,15 @@ function packTo(
     skipErrors,
     times,
     xattrs,
-  }, work);
+  }, work));
 }
 
 /** `changes` of the interface. */
 export async function changesOf({ home, naiveDiff }: Layers, id: string, options: CompareOptions): Promise<Change[]> {
   const base = baseOf(home, id, options.parent);
   if (base !== "native") return await naiveDiff.changes(id, base.parent, options);
-  return await home.runner.run("changes", {
+  using pin = new LayerPin(home.layout, id);
+  return await pin.whole(home.runner.run("changes", {
     upperDir: home.layout.diffDir(id),
     lowerDirs: home.layout.lowerDirs(id),
     overlayXattrs: overlayXattrs(home.features),
@@ -96,14 +99,15 @@ export async function changesOf({ home, naiveDiff }: Layers, id: string, options
     xattrs: options.compareXattrs,
     content: options.compareContent,
     idMaps: options.idMaps,
-  }, options);
+  }, options));
 }
 
 /** `diffSize` of the interface. */
 export async function sizeOf({ home, naiveDiff }: Layers, id: string, options: CompareOptions): Promise<number> {
   const base = baseOf(home, id, options.parent);
   if (base !== "native") return await naiveDiff.diffSize(id, base.parent, options);
-  return await home.runner.run("size", { directory: home.layout.diffDir(id) }, options);
+  using pin = new LayerPin(home.layout, id);
+  return await pin.whole(home.runner.run("size", { directory: home.layout.diffDir(id) }, options));
 }
 
 /**

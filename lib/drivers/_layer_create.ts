@@ -15,19 +15,24 @@ import { writeNewFile } from "../util/atomic_write.ts";
 import { contentRootAt, makeContentRoot } from "./_content_rules.ts";
 import { buildLayer, removeLayer as removeWhole } from "./_layer_aside.ts";
 import type { LayerHome } from "./_layer_home.ts";
+import { LayerPin } from "./_layer_pin.ts";
 import { LINK_DIR } from "./_layer_layout.ts";
 import type { RemoveOptions } from "./driver.ts";
 
 const LINK_MODE = 0o644;
 const LOWER_MODE = 0o644;
 
-/** Makes the layer `id`, empty, on `parent`; with a limit on its size unless `sizeBytes` is 0. */
+/**
+ * Makes the layer `id` on `parent`; with a limit on its size unless `sizeBytes` is 0. It is empty, or has the content of the
+ * layer `template`.
+ */
 export async function createLayer(
   home: LayerHome,
   id: string,
   parent: string | undefined,
   idMaps: IdMaps | undefined,
   sizeBytes: number,
+  template?: string,
 ): Promise<void> {
   home.prepare();
   let lowers: readonly string[] = [];
@@ -44,8 +49,16 @@ export async function createLayer(
       const link = home.layout.makeLink(id);
       undo.defer(() => void tryUnlinkat(AT_FDCWD, `${home.layout.home}/${LINK_DIR}/${link}`));
       fill(home, staging, link, lowers, parent, idMaps);
+      if (template !== undefined) await copyContent(home, template, `${staging}/diff`);
     },
   });
+}
+
+async function copyContent(home: LayerHome, template: string, target: string): Promise<void> {
+  home.requireWhole(template);
+  using pin = new LayerPin(home.layout, template);
+  const source = home.layout.diffDir(template);
+  await pin.whole(home.runner.run("copy", { source, target, mode: "copy" }));
 }
 
 function lowersOn(home: LayerHome, parent: string): string[] {

@@ -132,6 +132,8 @@ export class LayerHome extends DriverHome<LayerLayout> {
   /** @throws {StorageError} `store_damaged`: the directory of the layer's content is missing. */
   requireContent(id: string): void {
     if (existsat(AT_FDCWD, `${this.layout.diffDir(id)}/.`)) return;
+    // It may have been removed since it was looked for.
+    this.requireLayer(id);
     throw new StorageError("store_damaged", `Cannot use layer "${id}": ${this.layout.diffDir(id)} is missing`);
   }
 

@@ -86,7 +86,7 @@ export class LayerMounts {
     const counter = this.#counter(id);
     const count = counter.read(state === "mounted");
     if (count > 1 || isNeeded()) {
-      counter.write(Math.max(count - 1, 0));
+      counter.lower(Math.max(count - 1, 0));
       return false;
     }
     await this.#unmount(counter, id, mergedDir);

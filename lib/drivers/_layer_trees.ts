@@ -14,6 +14,7 @@ import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { removeTree } from "../util/remove_tree.ts";
 import { beginLayerApply, finishApply, giveUpApply } from "./_layer_apply.ts";
 import type { LayerHome } from "./_layer_home.ts";
+import { LayerPin } from "./_layer_pin.ts";
 import type { NaiveDiffHost, SeenTree, StagedTree } from "./naive_diff.ts";
 
 /** Tells what mount shows a layer, under `idMaps` if there are any, without letting anybody write to it. */
@@ -51,14 +52,12 @@ async function seeTree(
   using _lock = await home.lock(id);
   home.requireWhole(id);
   const mergedDir = layout.mergedDir(id);
-  const root = await mountAside(home.asideDir, (target) => home.mounter.show(overlayOf(id, idMaps), mergedDir, target));
-  return {
-    path: pathOf(root),
-    [Symbol.asyncDispose](): Promise<void> {
-      root[Symbol.dispose]();
-      return Promise.resolve();
-    },
-  };
+  using undo = new DisposableStack();
+  const pin = undo.use(new LayerPin(layout, id));
+  const show = (target: string): void | Promise<void> => home.mounter.show(overlayOf(id, idMaps), mergedDir, target);
+  const root = undo.use(await mountAside(home.asideDir, show));
+  const both = undo.move();
+  return { path: pathOf(root), pin, [Symbol.asyncDispose]: () => Promise.resolve(both.dispose()) };
 }
 
 /** Mounts `overlay` where nobody else sees it. */

@@ -16,9 +16,9 @@ import { statat } from "../../ffi/stat.ts";
 import type { IdMaps } from "../id_map.ts";
 import { mountAside, pathOf } from "../mount/mount_aside.ts";
 import { overlayXattrs } from "../mount/overlay_features.ts";
-import { isOverlayMounted, unmountLazily } from "../mount/unmount.ts";
 import { replaceFile } from "../util/atomic_write.ts";
 import { beginApply, isEmptyDirectory, notEmpty, requireUnmounted } from "./_layer_aside.ts";
+import { LayerPin } from "./_layer_pin.ts";
 import type { LegacyHome } from "./_legacy_home.ts";
 import { makeOwnedDirectory } from "./_owner.ts";
 import type { WorkOptions } from "./driver.ts";
@@ -51,14 +51,20 @@ async function see(home: LegacyHome, id: string, idMaps: IdMaps | undefined): Pr
   using _lock = await home.lock(id);
   home.requireWhole(id);
   const { layout } = home;
+  using undo = new DisposableStack();
+  const pin = undo.use(new LayerPin(layout, id));
+  const seen = (path: string): SeenTree => {
+    const all = undo.move();
+    return { path, pin, [Symbol.asyncDispose]: () => Promise.resolve(all.dispose()) };
+  };
   const isImage = layout.isImage(id);
-  if (isImage && idMaps === undefined) return { path: layout.rootDir(id), [Symbol.asyncDispose]: nothingToDo };
+  if (isImage && idMaps === undefined) return seen(layout.rootDir(id));
   const lowerDirs = isImage
     ? [layout.rootDir(id), home.emptyDir]
     : [layout.upperDir(id), layout.rootDir(layout.lowerId(id))];
   const overlay = { lowerDirs, upper: undefined, options: home.features.mountOptions, idMaps };
-  const root = await mountAside(home.asideDir, (target) => home.mounter.show(overlay, layout.mergedDir(id), target));
-  return { path: pathOf(root), [Symbol.asyncDispose]: () => Promise.resolve(root[Symbol.dispose]()) };
+  const show = (target: string): void | Promise<void> => home.mounter.show(overlay, layout.mergedDir(id), target);
+  return seen(pathOf(undo.use(await mountAside(home.asideDir, show))));
 }
 
 /** Begins new content for the layer `id`. */
@@ -73,7 +79,7 @@ async function stage(home: LegacyHome, id: string, work: WorkOptions): Promise<S
   undo.defer(() => clearStaged(home, id));
   const { layout } = home;
   const isCopy = layout.copiedFrom(id) !== undefined;
-  const staged = isCopy ? await stageUpper(home, id, work) : await stageRoot(home, id, work);
+  const staged = isCopy ? await stageUpper(home, id, work, undo) : await stageRoot(home, id, work);
   const all = undo.move();
   return {
     path: staged.path,
@@ -135,19 +141,24 @@ async function stageRoot(home: LegacyHome, id: string, work: WorkOptions): Promi
   };
 }
 
-async function stageUpper(home: LegacyHome, id: string, work: WorkOptions): Promise<Staged> {
+async function stageUpper(
+  home: LegacyHome,
+  id: string,
+  work: WorkOptions,
+  undo: AsyncDisposableStack,
+): Promise<Staged> {
   const { layout } = home;
   const applying = layout.applyingDir(id);
-  for (const name of ["upper", "work", "merged"]) mkdirat(AT_FDCWD, `${applying}/${name}`, PRIVATE_MODE);
-  const [upperDir, workDir, mergedDir] = [`${applying}/upper`, `${applying}/work`, `${applying}/merged`];
+  const [upperDir, workDir] = [`${applying}/upper`, `${applying}/work`];
+  for (const path of [upperDir, workDir]) mkdirat(AT_FDCWD, path, PRIVATE_MODE);
   await home.runner.run("copy", { source: layout.upperDir(id), target: upperDir, mode: "copy" }, work);
   const lowerDirs = [layout.rootDir(layout.lowerId(id))];
-  const options = home.features.mountOptions;
-  await home.mounter.mount({ lowerDirs, upper: { upperDir, workDir }, options }, mergedDir);
+  const overlay = { lowerDirs, upper: { upperDir, workDir }, options: home.features.mountOptions };
+  const root = undo.use(await mountAside(home.asideDir, (target) => home.mounter.mount(overlay, target)));
   return {
-    path: mergedDir,
+    path: pathOf(root),
     async commit(): Promise<void> {
-      unmountStaged(home, id);
+      root[Symbol.dispose]();
       const replaced = `${layout.dir(id)}/${REPLACED}`;
       renameat2(AT_FDCWD, upperDir, AT_FDCWD, replaced);
       renameat2(AT_FDCWD, replaced, AT_FDCWD, layout.upperDir(id), RENAME_EXCHANGE);
@@ -156,16 +167,9 @@ async function stageUpper(home: LegacyHome, id: string, work: WorkOptions): Prom
   };
 }
 
-/** Takes the mount down in which a diff is, or was, applied. */
-export function unmountStaged(home: LegacyHome, id: string): void {
-  const mergedDir = `${home.layout.applyingDir(id)}/merged`;
-  if (isOverlayMounted(mergedDir)) unmountLazily(mergedDir);
-}
-
 async function clearStaged(home: LegacyHome, id: string): Promise<void> {
   const { layout } = home;
   try {
-    unmountStaged(home, id);
     for (const path of [layout.applyingDir(id), `${layout.dir(id)}/${REPLACED}`]) {
       if (!existsat(AT_FDCWD, path)) continue;
       await home.runner.run("remove", { directory: layout.dir(id), name: path.slice(layout.dir(id).length + 1) });
@@ -174,8 +178,4 @@ async function clearStaged(home: LegacyHome, id: string): Promise<void> {
     // The failure that led here is the one to be told.
     home.logger.warn(`cannot clear ${layout.applyingDir(id)} away: ${error instanceof Error ? error.message : error}`);
   }
-}
-
-function nothingToDo(): Promise<void> {
-  return Promise.resolve();
 }

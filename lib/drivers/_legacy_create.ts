@@ -13,7 +13,7 @@ import { statat } from "../../ffi/stat.ts";
 import type { IdMaps } from "../id_map.ts";
 import { writeNewFile } from "../util/atomic_write.ts";
 import { buildLayer, removeLayer as removeWhole } from "./_layer_aside.ts";
-import { unmountStaged } from "./_legacy_content.ts";
+import { LayerPin } from "./_layer_pin.ts";
 import type { LegacyHome } from "./_legacy_home.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
 import type { RemoveOptions } from "./driver.ts";
@@ -58,8 +58,9 @@ export async function copyLayer(
   const { layout } = home;
   home.requireLayer(template);
   home.requireWhole(template);
+  using pin = new LayerPin(layout, template);
   const parent = layout.parentOf(template);
-  await build(home, id, parent, idMaps, async (staging, owner) => {
+  const copy = async (staging: string, owner: Owner): Promise<void> => {
     if (!layout.isImage(template)) {
       return await copyMounted(home, staging, template, layout.recordedParent(template), owner);
     }
@@ -68,7 +69,8 @@ export async function copyLayer(
     const mode = parent === undefined ? "copy" : "link";
     await home.runner.run("copy", { source: layout.rootDir(template), target: `${staging}/root`, mode });
     if (parent !== undefined) writeNewFile(`${staging}/.lamina-parent`, parent, OUR_FILE_MODE, home.syncsFiles);
-  });
+  };
+  await build(home, id, parent, idMaps, (staging, owner) => pin.whole(copy(staging, owner)));
 }
 
 async function build(
@@ -132,8 +134,5 @@ export function restoreMountPoint(home: LegacyHome, id: string): void {
 
 /** Removes the layer `id`, if there is one. */
 export async function removeLayer(home: LegacyHome, id: string, options: RemoveOptions): Promise<void> {
-  await removeWhole(home, id, options, () => {
-    unmountStaged(home, id);
-    return Promise.resolve(() => {});
-  });
+  await removeWhole(home, id, options, () => Promise.resolve(() => {}));
 }

@@ -39,6 +39,8 @@ export class LegacyHome extends DriverHome<LegacyLayout> {
     const { layout } = this;
     const missing = layout.missingDirectory(id);
     if (missing === undefined) return;
+    // It may have been removed since it was looked for.
+    this.requireLayer(id);
     const why = missing.startsWith(`${layout.dir(id)}/`) ? "" : ` (${layout.lowerIdFile(id)} names it)`;
     throw new StorageError("store_damaged", `Cannot use layer "${id}": ${missing} is missing${why}`, {
       hint: `put it back, or remove the layer: lamina rm ${id}`,

@@ -13,6 +13,7 @@ import type { IdMaps } from "../id_map.ts";
 import type { Logger } from "../log.ts";
 import { diffWrittenBy, feed } from "./_archive_streams.ts";
 import { type ContentRules, PLAIN, warnOfOwners } from "./_content_rules.ts";
+import type { LayerPin } from "./_layer_pin.ts";
 import type { TaskName, Tasks } from "./_work.ts";
 import type { WorkRunner } from "./_work_runner.ts";
 import type {
@@ -28,13 +29,16 @@ import type {
 /** A layer's whole tree, to be read until this is disposed: usually a mount that was made for it. */
 export interface SeenTree extends AsyncDisposable {
   readonly path: string;
+  /** Tells whether the layer was there all the while. */
+  readonly pin: LayerPin;
 }
 
 /**
  * New content of a layer, in the making: a tree that shows what the layers below show, and takes what is written. It
  * becomes the layer's by `commit`, as a whole; disposed before, nothing is left of it.
  */
-export interface StagedTree extends SeenTree {
+export interface StagedTree extends AsyncDisposable {
+  readonly path: string;
   /** Where the layer's own files lie meanwhile, in a driver that keeps them apart. */
   readonly contentDir: string | undefined;
   commit(): Promise<void>;
@@ -101,20 +105,23 @@ export class NaiveDiff {
 
   #pack(trees: SeenTrees, archiveFd: number, options: DiffOptions, runner: WorkRunner): Promise<DiffResult> {
     const { compression, digest, skipErrors, times, xattrs, compareContent: content } = options;
-    return runner.run("packChanges", {
-      ...pathsOf(trees),
-      archiveFd,
-      overlayXattrs: this.host.overlayXattrs,
-      idMaps: options.idMaps ?? this.host.idMaps,
-      overrideStat: this.#isMasked,
-      newRootMode: this.host.newRootMode,
-      compression,
-      digest,
-      skipErrors,
-      times,
-      xattrs,
-      content,
-    }, options);
+    return whole(
+      trees,
+      runner.run("packChanges", {
+        ...pathsOf(trees),
+        archiveFd,
+        overlayXattrs: this.host.overlayXattrs,
+        idMaps: options.idMaps ?? this.host.idMaps,
+        overrideStat: this.#isMasked,
+        newRootMode: this.host.newRootMode,
+        compression,
+        digest,
+        skipErrors,
+        times,
+        xattrs,
+        content,
+      }, options),
+    );
   }
 
   /** `changes` of a driver. */
@@ -137,7 +144,7 @@ export class NaiveDiff {
     const { compareXattrs: xattrs, compareContent: content } = options;
     const { overlayXattrs } = this.host;
     const args = { ...pathsOf(trees), overlayXattrs, overrideStat: this.#isMasked, xattrs, content };
-    return await this.host.runner.run(task, args, options);
+    return await whole(trees, this.host.runner.run(task, args, options));
   }
 
   /** `applyDiff` of a driver, all or nothing. */
@@ -187,6 +194,12 @@ export class NaiveDiff {
 interface SeenTrees extends AsyncDisposable {
   newer: SeenTree;
   older: SeenTree | undefined;
+}
+
+/** What `work` made of two layers that were there to its end. */
+async function whole<T>({ newer, older }: SeenTrees, work: Promise<T>): Promise<T> {
+  const result = newer.pin.whole(work);
+  return await (older === undefined ? result : older.pin.whole(result));
 }
 
 function pathsOf({ newer, older }: SeenTrees): { newer: string; older: string | undefined } {

@@ -7,13 +7,13 @@
  * @module
  */
 
-import { AT_FDCWD, Fd, O_DIRECTORY, O_RDWR, O_TMPFILE, openat, tryLseek } from "../../ffi/file.ts";
 import { StorageError } from "../errors.ts";
 import { parseLayerId } from "../layer_id.ts";
 import { MOST_LOWER_DIRS, type OverlayMount, readOnlyView } from "../mount/overlay.ts";
 import type { HomeSettings } from "./_driver_home.ts";
 import { sizeLimitOf } from "./_driver_options.ts";
 import { attempt } from "./_graph_driver.ts";
+import { createLayer } from "./_layer_create.ts";
 import type { LayerFormat } from "./_layer_format.ts";
 import { LayerHome } from "./_layer_home.ts";
 import { LayerLayout } from "./_layer_layout.ts";
@@ -70,20 +70,12 @@ export class Overlay2Driver extends OverlayDriver {
     return attempt(`Cannot copy layer "${template}"`, () => this.#createFrom(template, id, options));
   }
 
-  async #createFrom(template: string, id: string, options: CreateOptions): Promise<void> {
-    const from = parseLayerId(template);
-    this.layerHome.requireLayer(from);
-    const parent = this.layerHome.layout.parentOf(from);
-    await this.createReadWrite(id, parent === undefined ? options : { ...options, parent });
-    try {
-      using file = new Fd(openat(AT_FDCWD, this.home, O_TMPFILE | O_DIRECTORY | O_RDWR, 0o600));
-      await this.diffTo(from, file);
-      tryLseek(file.fd, 0, 0);
-      await this.applyDiff(id, file);
-    } catch (error) {
-      await this.remove(id);
-      throw error;
-    }
+  async #createFrom(unsafeTemplate: string, unsafeId: string, options: CreateOptions): Promise<void> {
+    const [template, id] = [parseLayerId(unsafeTemplate), parseLayerId(unsafeId)];
+    this.layerHome.requireLayer(template);
+    const parent = this.layerHome.layout.parentOf(template);
+    const sizeBytes = this.checkNewLayer(id, options, true);
+    await createLayer(this.layerHome, id, parent, options.idMaps ?? this.layerHome.idMaps, sizeBytes, template);
   }
 
   protected isShownAsItLies(id: string, { readOnly, idMaps }: GetOptions): boolean {

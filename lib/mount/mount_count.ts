@@ -20,8 +20,9 @@
  * @module
  */
 
-import { ERRNO, failure } from "../../ffi/errno.ts";
+import { ERRNO, failure, isErrno } from "../../ffi/errno.ts";
 import { AT_FDCWD, renameat2, symlinkat, tryReadlinkat, trySymlinkat, tryUnlinkat } from "../../ffi/file.ts";
+import { makeRunDirectory } from "../util/run_file.ts";
 
 const decoder = new TextDecoder();
 /** Filled and read within one call. */
@@ -50,16 +51,35 @@ export class MountCount {
 
   /** Notes the number of users. */
   write(count: number): void {
-    const made = trySymlinkat(String(count), AT_FDCWD, this.file);
+    let made = trySymlinkat(String(count), AT_FDCWD, this.file);
+    if (made === -ERRNO.ENOENT) {
+      // Somebody cleared the run root away.
+      makeRunDirectory(this.file.slice(0, this.file.lastIndexOf("/")));
+      made = trySymlinkat(String(count), AT_FDCWD, this.file);
+    }
     if (made === 0) return;
     if (made !== -ERRNO.EEXIST) throw failure(-made, "symlinkat", count, AT_FDCWD, this.file);
     const aside = `${this.file}.new`;
-    // Somebody was killed before he could rename it.
-    if (trySymlinkat(String(count), AT_FDCWD, aside) === -ERRNO.EEXIST) {
+    let result = trySymlinkat(String(count), AT_FDCWD, aside);
+    if (result === -ERRNO.EEXIST) {
+      // Somebody was killed before he could rename it.
       tryUnlinkat(AT_FDCWD, aside);
-      symlinkat(String(count), AT_FDCWD, aside);
+      result = trySymlinkat(String(count), AT_FDCWD, aside);
     }
+    if (result < 0) throw failure(-result, "symlinkat", count, AT_FDCWD, aside);
     renameat2(AT_FDCWD, aside, AT_FDCWD, this.file);
+  }
+
+  /** Notes that one user is gone and `count` of them are left: also where not one inode is free. */
+  lower(count: number): void {
+    try {
+      this.write(count);
+    } catch (error) {
+      if (!isErrno(error, "ENOSPC", "EDQUOT")) throw error;
+      // The link gives its own inode back. Who dies before there is a new one leaves a mount of one user.
+      this.clear();
+      if (count !== 1) symlinkat(String(count), AT_FDCWD, this.file);
+    }
   }
 
   /** Notes that the mount is gone. */

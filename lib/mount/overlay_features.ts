@@ -153,7 +153,7 @@ class Probe implements Disposable {
   readonly #name = `.lamina-probe-${randomId(10)}`;
   readonly #dir: string;
   #namespace = "trusted";
-  #isMounted = false;
+  #merged: Fd | undefined;
 
   constructor(home: string) {
     this.#home = home;
@@ -166,7 +166,7 @@ class Probe implements Disposable {
     for (const name of ["lower", "lower/kept", "lower/moved", "middle", "middle/kept", "upper", "work", "merged"]) {
       mkdirat(AT_FDCWD, `${this.#dir}/${name}`, 0o755);
     }
-    this.#touch("lower/file");
+    touch(AT_FDCWD, `${this.#dir}/lower/file`);
     lsetxattr(`${this.#dir}/middle/kept`, `${this.#namespace}.overlay.opaque`, new Uint8Array([0x79]));
   }
 
@@ -207,16 +207,27 @@ class Probe implements Disposable {
 
   #mount(options: string[], api: MountApi): void {
     const upper = { upperDir: `${this.#dir}/upper`, workDir: `${this.#dir}/work` };
-    mountOverlay({ lowerDirs: this.#lowerDirs, upper, options }, `${this.#dir}/merged`, asProbed(api));
-    this.#isMounted = true;
+    const merged = `${this.#dir}/merged`;
+    mountOverlay({ lowerDirs: this.#lowerDirs, upper, options }, merged, asProbed(api));
+    // From here on it ends with this process: one that is killed must not leave a mount that nobody knows.
+    try {
+      this.#merged = new Fd(openat(AT_FDCWD, merged, O_RDONLY | O_DIRECTORY));
+    } finally {
+      unmountLazily(merged);
+    }
+  }
+
+  get #mergedFd(): number {
+    if (this.#merged === undefined) throw new Error("nothing is mounted yet");
+    return this.#merged.fd;
   }
 
   /** Linux before 4.8 copied an opaque mark up with its directory; with redirect_dir a moved one points to its old place. */
   nativeDiffRefusal(): string | undefined {
-    this.#touch("merged/kept/file");
+    touch(this.#mergedFd, "kept/file");
     if (this.#hasMark("kept", "opaque")) return "the kernel copies opaque marks up (Linux 4.8 or newer does not)";
     try {
-      renameat2(AT_FDCWD, `${this.#dir}/merged/moved`, AT_FDCWD, `${this.#dir}/merged/moved-away`);
+      renameat2(this.#mergedFd, "moved", this.#mergedFd, "moved-away");
     } catch (error) {
       if (isErrno(error, "EXDEV")) return undefined;
       throw error;
@@ -225,7 +236,7 @@ class Probe implements Disposable {
   }
 
   usesMetacopy(): boolean {
-    fchmodat(AT_FDCWD, `${this.#dir}/merged/file`, 0o600);
+    fchmodat(this.#mergedFd, "file", 0o600);
     return this.#hasMark("file", "metacopy");
   }
 
@@ -251,13 +262,13 @@ class Probe implements Disposable {
     return lgetxattr(`${this.#dir}/upper/${name}`, `${this.#namespace}.overlay.${mark}`) !== undefined;
   }
 
-  #touch(name: string): void {
-    using _file = new Fd(openat(AT_FDCWD, `${this.#dir}/${name}`, O_WRONLY | O_CREAT | O_EXCL, 0o644));
-  }
-
   [Symbol.dispose](): void {
-    if (this.#isMounted) unmountLazily(`${this.#dir}/merged`);
+    this.#merged?.[Symbol.dispose]();
     using home = new Fd(openat(AT_FDCWD, this.#home, O_RDONLY | O_DIRECTORY));
     removeTree(home.fd, this.#name);
   }
+}
+
+function touch(dirfd: number, path: string): void {
+  using _file = new Fd(openat(dirfd, path, O_WRONLY | O_CREAT | O_EXCL, 0o644));
 }

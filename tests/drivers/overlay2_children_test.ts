@@ -72,3 +72,19 @@ testNeeding(NEEDS, "a child whose lower file comes after its directory, as Docke
   await Deno.writeTextFile(`${child}/lower`, `l/${await Deno.readTextFile(`${driver.home}/base/link`)}`);
   await assertFails(driver.remove("base"), "layer_in_use");
 });
+
+testNeeding(NEEDS, "a child is known whose maker paused while the clock was set", async () => {
+  await using directory = await TempDir.make();
+  await using driver = await open(directory);
+  await driver.create("base");
+  await driver.create("child", { parent: "base" });
+  const lower = await Deno.readTextFile(`${driver.home}/child/lower`);
+  await driver.remove("child");
+  await askOften(driver);
+  // Docker makes the directory first, and then what is in it.
+  await Deno.mkdir(`${driver.home}/foreign`);
+  await Deno.utime(`${driver.home}/foreign`, new Date(0), new Date(0));
+  await askOften(driver);
+  await Deno.writeTextFile(`${driver.home}/foreign/lower`, lower);
+  await assertFails(driver.remove("base"), "layer_in_use");
+});

@@ -5,6 +5,7 @@ import { assert, assertEquals } from "@std/assert";
 import { fileURLToPath } from "node:url";
 import { MountCount } from "../../lib/mount/mount_count.ts";
 import { openDriver } from "../../mod.ts";
+import { assertErrno } from "../_helpers/assert_errno.ts";
 import { isMountPoint } from "../_helpers/mount_points.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { runOk } from "../_helpers/run.ts";
@@ -102,5 +103,20 @@ testNeeding(NEEDS, "counts are right again after kill -9", async () => {
     assert(!isMountPoint(mergedDir), `after kill ${i}`);
     await runOk(Deno.execPath(), userArgs(directory, "get", "put"));
     assert(!isMountPoint(mergedDir), `after kill ${i} and another user`);
+  }
+});
+
+testNeeding(NEEDS, "the count goes down to the last user where no inode is free", async () => {
+  await using directory = await TempDir.make();
+  const place = await directory.mkdir("full");
+  await runOk("mount", ["-t", "tmpfs", "-o", "nr_inodes=4", "tmpfs", place]);
+  const count = new MountCount(`${place}/count`);
+  count.write(3);
+  for (const name of ["a", "b"]) await Deno.writeTextFile(`${place}/${name}`, "");
+  assertErrno(() => count.write(4), "ENOSPC");
+  assertEquals(count.read(true), 3);
+  for (const users of [2, 1]) {
+    count.lower(users);
+    assertEquals(count.read(true), users);
   }
 });
