@@ -32,6 +32,7 @@
  * @module
  */
 
+export { connect, type ConnectOptions, DEFAULT_SOCKET } from "./lib/agent/client.ts";
 export * from "./lib/drivers/driver.ts";
 export {
   DEFAULT_ROOT,

@@ -42,6 +42,8 @@ export interface Contestant {
 const ENGINE = fileURLToPath(new URL("./_engine_process.ts", import.meta.url));
 /** The driver, timed likewise. */
 const LAYERS = fileURLToPath(new URL("./_layers_process.ts", import.meta.url));
+/** The driver in an agent, timed likewise. */
+const AGENT = fileURLToPath(new URL("./_agent_process.ts", import.meta.url));
 const CLI = fileURLToPath(new URL("../cli.ts", import.meta.url));
 const BINARY = fileURLToPath(new URL("../build/lamina", import.meta.url));
 
@@ -295,6 +297,18 @@ export function layersContestants(operation: "create" | "remove", peers: Peers, 
     ...goDrivers(peers, () => [operation, "--n", count, "--depth", depth], false),
     ...laminaLayers(operation, many.count, many.depth),
   ];
+}
+
+/** A store in this process, which the others are compared with, and one in an agent. */
+export function agentContestants(operation: "calls" | "apply" | "diff", count: number): Contestant[] {
+  return [["a store in the process", "in-process"], ["lamina's agent", "agent"]].map(([name, where]): Contestant => ({
+    name: name!,
+    clock: "own",
+    run: (place) => {
+      const what = operation === "calls" ? String(count) : place.archive;
+      return [Deno.execPath(), "run", "--allow-all", "--quiet", AGENT, operation, where!, place.directory, what];
+    },
+  }));
 }
 
 /** The driver in a process of its own; warm: it has done so in another store before. */

@@ -7,6 +7,7 @@
  */
 
 import {
+  agentContestants,
   applyCompressedContestants,
   applyContestants,
   changesContestants,
@@ -80,6 +81,19 @@ export const JOBS: readonly Job[] = [
     makesFiles: true,
     emptyLayers: "1000 layers, 100 deep",
     contestants: (peers) => layersContestants(operation, peers, { count: 1000, depth: 100 }),
+  })),
+  {
+    name: "agent-calls",
+    title: "exists() by the agent, 2000 times",
+    makesFiles: true,
+    emptyLayers: "one layer",
+    contestants: () => agentContestants("calls", 2000),
+  },
+  ...(["apply", "diff"] as const).map((operation): Job => ({
+    name: `agent-${operation}`,
+    title: `${operation} by the agent, as a stream`,
+    makesFiles: true,
+    contestants: () => agentContestants(operation, 1),
   })),
   {
     name: "id-maps",

@@ -11,6 +11,7 @@ import { isErrno } from "../ffi/errno.ts";
 /** Why an operation failed. Codes are only ever added. */
 export type StorageErrorCode =
   | "aborted" //                 the caller's signal ended it
+  | "agent_unreachable" //       nobody answers on its socket, or the connection broke
   | "incompatible_filesystem" // the home's file system cannot carry overlay layers
   | "invalid_archive" //         damaged, cut short, or not a tar at all
   | "invalid_argument" //        an option, id or number that can never be right

@@ -110,7 +110,8 @@ export class DockerPlugin implements Face {
   }
 
   #failed(method: string, error: unknown): Response {
-    const { status, code, message } = failureOf(error, `Cannot carry out ${method}`);
+    const { status, code, hint, ...failure } = failureOf(error, `Cannot carry out ${method}`);
+    const message = hint === undefined ? failure.message : `${failure.message} (${hint})`;
     if (status >= 500) this.#logger.warn(`${method}: ${message}`);
     else this.#logger.debug(`${method}: ${message}`);
     return jsonResponse({ Err: message, Code: code }, status);

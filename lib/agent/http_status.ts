@@ -12,6 +12,8 @@ import type { StorageErrorCode } from "../errors.ts";
 const STATUS_OF_CODE: Readonly<Record<StorageErrorCode, number>> = {
   // Nobody but the agent's own end aborts what a client still waits for.
   aborted: 503,
+  // Only its client says so.
+  agent_unreachable: 502,
   incompatible_filesystem: 501,
   invalid_archive: 400,
   invalid_argument: 400,
@@ -39,4 +41,9 @@ const STATUS_OF_CODE: Readonly<Record<StorageErrorCode, number>> = {
 /** The status for a failure with this code. */
 export function httpStatusOf(code: StorageErrorCode): number {
   return STATUS_OF_CODE[code];
+}
+
+/** Whether `code` is one that a failure of the library can have. */
+export function isErrorCode(code: unknown): code is StorageErrorCode {
+  return typeof code === "string" && Object.hasOwn(STATUS_OF_CODE, code);
 }

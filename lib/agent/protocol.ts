@@ -14,16 +14,22 @@ import { httpStatusOf } from "./http_status.ts";
 export type RequestErrorCode =
   | "body_too_large"
   | "body_too_slow"
+  | "job_exists"
+  | "job_not_found"
   | "malformed_request"
   | "not_initialized"
+  | "pipe_not_found"
   | "unknown_method"
   | "wrong_verb";
 
 const STATUS_OF_CODE: Readonly<Record<RequestErrorCode, number>> = {
   "body_too_large": 413,
   "body_too_slow": 408,
+  "job_exists": 409,
+  "job_not_found": 404,
   "malformed_request": 400,
   "not_initialized": 409,
+  "pipe_not_found": 404,
   "unknown_method": 404,
   "wrong_verb": 405,
 };
@@ -41,8 +47,10 @@ export interface Failure {
   /** Of HTTP. */
   status: number;
   code: string;
-  /** What was tried on what, why it failed, and what can be done about it. */
+  /** What was tried on what, and why it failed. */
   message: string;
+  /** What can be done about it, where that is known. */
+  hint?: string;
 }
 
 /** `error` for the one who asked; `action` is how the message of a failed system call begins. */
@@ -51,7 +59,7 @@ export function failureOf(error: unknown, action: string): Failure {
     return { status: STATUS_OF_CODE[error.code], code: error.code, message: error.message };
   }
   const { code, message, hint } = asStorageError(error, action);
-  return { status: httpStatusOf(code), code, message: hint === undefined ? message : `${message} (${hint})` };
+  return { status: httpStatusOf(code), code, message, ...(hint === undefined ? {} : { hint }) };
 }
 
 /** How much of a request is read, and how long it may take to come. */

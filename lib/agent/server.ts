@@ -23,6 +23,8 @@ export interface Face {
    * @param end Ends the work: the agent can wait for it no longer. That a client went away, `request.signal` tells.
    */
   answer(request: Request, end: AbortSignal): Promise<Response>;
+  /** Ends answers that have no end of their own: the agent takes no more callers. */
+  leave?(): void;
 }
 
 /** How long cancelled work may take to clear away what it made. */
@@ -129,7 +131,10 @@ export class AgentServer {
    */
   async stop(graceMs: number): Promise<boolean> {
     this.#isStopping = true;
-    for (const { place } of this.#listeners) await place.leave();
+    for (const { face, place } of this.#listeners) {
+      await place.leave();
+      face.leave?.();
+    }
     if (!await this.#isIdleWithin(graceMs)) this.#end.abort();
     const hasEnded = await this.#isIdleWithin(CLEAR_AWAY_MS);
     // Not awaited for ever: a caller may not have sent all of what he was refused.

@@ -13,8 +13,13 @@ export class WorkQueue {
   #free: number;
   readonly #waiting: (() => void)[] = [];
 
-  constructor(mostAtOnce: number) {
+  constructor(readonly mostAtOnce: number) {
     this.#free = mostAtOnce;
+  }
+
+  /** How many have their turn. */
+  get running(): number {
+    return this.mostAtOnce - this.#free;
   }
 
   /** How many wait. */

@@ -12,6 +12,7 @@ import { StorageError } from "../errors.ts";
 import { parseSize } from "../units.ts";
 import { readLimits, readXattrNamespaces, readXattrPolicies } from "./archive_options.ts";
 import { type IdMapWords, readIdMaps } from "./id_map_options.ts";
+import { readSocket } from "./socket_option.ts";
 import { readServeOptions, type ServeOptions } from "./serve_options.ts";
 import {
   COMMAND_NAMES,
@@ -38,6 +39,7 @@ export interface Settings {
   root: string | undefined;
   runRoot: string | undefined;
   home: string | undefined;
+  socket: string | undefined;
   driver: DriverName | undefined;
   /** Where dockerd keeps its books; names of images and containers stand for layers then. */
   dockerRoot: string | undefined;
@@ -187,6 +189,7 @@ function readSettings(
     root: root ?? (home === undefined ? dockerRoot ?? (env("LAMINA_ROOT") || undefined) : undefined),
     runRoot: words.value("run-root") ?? (env("LAMINA_RUN_ROOT") || undefined),
     home,
+    socket: readSocket(words, command),
     driver: chosen(driver, DRIVER_CHOICES, "--driver", command) as DriverName | undefined,
     dockerRoot,
     storageOptions: words.values("storage-opt"),

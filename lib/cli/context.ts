@@ -48,6 +48,8 @@ async function readDocker(
 }
 
 async function openDriver(settings: Settings, output: Output): Promise<GraphDriver> {
+  const { socket } = settings;
+  if (socket !== undefined) return await (await import("../agent/client.ts")).connect({ socket });
   const registry = await import("../drivers/registry.ts");
   const { root, home, runRoot, driver, mountApi, sync, storageOptions } = settings;
   return await registry.openDriver({

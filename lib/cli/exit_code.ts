@@ -50,6 +50,7 @@ export const EXIT_MEANINGS: Readonly<Record<ExitNumber, string>> = {
 
 const EXIT_OF_CODE: Readonly<Record<StorageErrorCode, ExitNumber>> = {
   aborted: EXIT.aborted,
+  agent_unreachable: EXIT.failed,
   incompatible_filesystem: EXIT.notSupported,
   invalid_archive: EXIT.badInput,
   invalid_argument: EXIT.badInput,

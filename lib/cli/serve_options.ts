@@ -12,8 +12,8 @@ import type { Words } from "./words.ts";
 
 /** What is served, and how. */
 export interface ServeOptions {
-  /** As dockerd's `-s` has it. */
-  dockerPlugin: string;
+  /** As dockerd's `-s` has it; left out, there is none. */
+  dockerPlugin: string | undefined;
   /** Where dockerd looks for its socket. */
   dockerPluginDir: string;
   /** Left out: as many as there are processors. */
@@ -28,12 +28,7 @@ const GRACE_SECONDS = 10;
 /** @throws {UsageError} */
 export function readServeOptions(words: Words): ServeOptions {
   const dockerPlugin = words.value("docker-plugin");
-  if (dockerPlugin === undefined) {
-    throw new UsageError('"lamina serve" needs --docker-plugin NAME: there is nothing else to serve', {
-      command: "serve",
-    });
-  }
-  if (!isLayerId(dockerPlugin)) {
+  if (dockerPlugin !== undefined && !isLayerId(dockerPlugin)) {
     throw new UsageError(`--docker-plugin does not take ${JSON.stringify(dockerPlugin)}`, {
       command: "serve",
       hint: "it takes letters, digits, '_', '.' and '-', the first one a letter or digit",

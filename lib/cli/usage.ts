@@ -53,6 +53,13 @@ export const GLOBAL_OPTIONS = [
     completion: "directory",
     isRare: true,
   },
+  {
+    name: "socket",
+    value: "PATH",
+    help: "have the agent that listens there do it",
+    completion: "file",
+    isRare: true,
+  },
   { name: "driver", value: "NAME", help: "LAMINA_DRIVER, or what the store says", completion: DRIVER_CHOICES },
   {
     name: "docker-root",
@@ -312,7 +319,7 @@ export const COMMANDS = {
       { name: "grace", value: "SECONDS", help: "how long SIGTERM lets work go on (10)" },
     ],
     example: "lamina serve --docker-plugin lamina",
-    notes:
+    notes: "Commands with --socket have it do their work. " +
       "dockerd --experimental -s NAME keeps its layers in it, below its own data-root: --root and --home do not count. " +
       "Start lamina first. Docker 27 needs DOCKERD_DEPRECATED_GRAPHDRIVER_PLUGINS=1 in dockerd's environment; Docker 28 " +
       "and later have no such plugins. After SIGTERM running work may end, and layers stay mounted: containers do not " +

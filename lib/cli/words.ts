@@ -29,6 +29,11 @@ export class Words {
     return this.#values[name] === true;
   }
 
+  /** Whether an option was given, with a value or without. */
+  names(name: string): boolean {
+    return this.has(name) || this.value(name) !== undefined || this.values(name).length > 0;
+  }
+
   /** The value of an option that counts once; the last one given. */
   value(name: string): string | undefined {
     const value = this.#values[name];

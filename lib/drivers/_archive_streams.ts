@@ -8,7 +8,7 @@
 
 import { close } from "../../ffi/file.ts";
 import { StorageError } from "../errors.ts";
-import { isSourceFailure, pipeFromStream, pipeToStream, pump, streamOf } from "../util/pipe_stream.ts";
+import { isSourceFailure, pipeFromStream, pump, streamWrittenBy } from "../util/pipe_stream.ts";
 import { JoinedSignal } from "../util/joined_signal.ts";
 import type { Logger } from "../log.ts";
 import type { DiffResult, FileDescriptor, WorkOptions } from "./driver.ts";
@@ -17,23 +17,16 @@ import type { DiffResult, FileDescriptor, WorkOptions } from "./driver.ts";
  * What `write` writes to its descriptor, as a stream. `write` runs in another thread, and ends when its signal says so.
  * A stream has no place for the files that were left out: who wants them as data writes to a descriptor.
  */
-export async function streamWrittenBy(
+export async function diffWrittenBy(
   write: (archiveFd: number, signal: AbortSignal) => Promise<DiffResult>,
   { signal }: WorkOptions,
   logger: Logger,
 ): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
-  const { writeFd, reader } = await pipeToStream();
-  const abort = new AbortController();
-  const either = new JoinedSignal(abort.signal, signal);
-  const work = write(writeFd, either.signal).finally(() => {
-    either[Symbol.dispose]();
-    // The writing end closes with the work: that is the end the reader sees.
-    close(writeFd);
-  });
-  work.then(({ skipped }) => {
+  const { stream, result } = await streamWrittenBy(write, signal);
+  result.then(({ skipped }) => {
     for (const { path, reason } of skipped) logger.warn(`left out ${path}: ${reason}`);
   }, () => {});
-  return streamOf(reader, work, () => abort.abort());
+  return stream;
 }
 
 /** Gives `diff` to `use` as a descriptor. A stream goes through a pipe, whose other end is filled meanwhile. */

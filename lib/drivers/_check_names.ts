@@ -9,7 +9,7 @@
 
 import { textOfBytes } from "../util/byte_string.ts";
 import type { LayerBooks } from "./_layer_books.ts";
-import { LINK_DIR } from "./_layer_layout.ts";
+import { LINK_DIR, LINK_LENGTH } from "./_layer_layout.ts";
 import type { Problem } from "./_problem.ts";
 import { isShortName, type NameTarget, type ShortNameRepair, type ShortNameSurvey } from "./_short_name_survey.ts";
 import type { FindingCode } from "./store_check.ts";
@@ -52,11 +52,13 @@ export class NamePlanner {
   #noted: ReadonlyMap<string, Choice> | undefined;
   #matching: Unmatched | undefined;
 
+  /** @param isElsewhere Whether a short name is that of a layer in an image store. */
   constructor(
     readonly survey: ShortNameSurvey,
     readonly repair: ShortNameRepair,
     readonly makeNewName: (id: string) => string,
     readonly hasParents: HasParents,
+    readonly isElsewhere: (name: string) => boolean,
     readonly books: LayerBooks | undefined,
   ) {
     this.#targets = survey.names ?? new Map();
@@ -148,10 +150,11 @@ export class NamePlanner {
     const below = this.#below(id);
     const fitting = below === undefined
       ? [...free].flatMap(([tail, names]) => tail === "" ? [] : names)
-      : free.get(below) ?? [];
+      : [...free.get(below) ?? [], ...free.get(UNKNOWN) ?? []];
     const [name] = fitting;
     if (name === undefined) return "new";
-    const tail = this.#tails.get(name)!;
+    const tail = this.#tails.get(name);
+    if (tail === undefined) return "unknown";
     const rivals = [...nameless.get(tail) ?? [], ...tail === "" ? [] : nameless.get(UNKNOWN) ?? []];
     if (fitting.length > 1 || rivals.length > 1) return "unknown";
     return { name, from: "the lower files of the layers above it" };
@@ -172,7 +175,7 @@ export class NamePlanner {
     if (this.#matching !== undefined) return this.#matching;
     const free = new Map<string, string[]>();
     const nameless = new Map<string, string[]>();
-    for (const [name, tail] of this.#tails) if (tail !== undefined && this.#isFree(name)) add(free, tail, name);
+    for (const [name, tail] of this.#tails) if (this.#isFree(name)) add(free, tail ?? UNKNOWN, name);
     for (const id of this.survey.layers.keys()) {
       if (this.#isNameless(id)) add(nameless, this.#below(id) ?? UNKNOWN, id);
     }
@@ -188,7 +191,10 @@ export class NamePlanner {
 
   /** Whether the name is in use, and nothing says whose it is. */
   #isFree(name: string): boolean {
-    return this.#isUsed(name) && !this.#targets.has(name) && !this.#claims.has(name);
+    // The beginning of a name is what a torn file holds.
+    const isWhole = name.length === LINK_LENGTH;
+    return isWhole && this.#isUsed(name) && !this.#targets.has(name) && !this.#claims.has(name) &&
+      !this.isElsewhere(name);
   }
 
   #isNameless(id: string): boolean {

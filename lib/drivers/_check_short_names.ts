@@ -51,8 +51,9 @@ export async function findShortNameProblems(
   const ids = [...survey.layers.keys()];
   const repair = new ShortNameRepair(path);
   const hasParents = (id: string): boolean => rules.hasParents(id, survey.layers.get(id)!.directory, books);
-  const names = new NamePlanner(survey, repair, (id) => home.layout.makeLink(id), hasParents, books).plan();
   const isElsewhere = (name: string): boolean => rules.isElsewhere(name);
+  const names = new NamePlanner(survey, repair, (id) => home.layout.makeLink(id), hasParents, isElsewhere, books)
+    .plan();
   const lowers = new LowerPlanner(survey, repair, names, hasParents, isElsewhere, books).plan();
   const problems = [
     ...checkLinkDirectory(home, survey, rules.linkDirMode),

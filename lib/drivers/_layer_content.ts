@@ -9,7 +9,7 @@
 
 import { asStorageError, StorageError } from "../errors.ts";
 import { overlayXattrs } from "../mount/overlay_features.ts";
-import { feed, streamWrittenBy } from "./_archive_streams.ts";
+import { diffWrittenBy, feed } from "./_archive_streams.ts";
 import { warnOfOwners } from "./_content_rules.ts";
 import { parentToCompare, requireOwnParent } from "./_graph_driver.ts";
 import { beginLayerApply, finishApply, giveUpApply } from "./_layer_apply.ts";
@@ -41,7 +41,7 @@ export async function diffStream(
 ): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
   const base = baseOf(home, id, options.parent);
   if (base !== "native") return await naiveDiff.diff(id, base.parent, options);
-  return await streamWrittenBy(
+  return await diffWrittenBy(
     (archiveFd, signal) => packTo(home, id, archiveFd, { ...options, signal }, home.workers),
     options,
     home.logger,

@@ -42,7 +42,7 @@ import { readTextFileIfExists } from "../util/read_file.ts";
 /** The directory of short names. */
 export const LINK_DIR = "l";
 /** Characters of a short name: with `l/` and a colon, 128 of them fit a page of 4096 bytes. */
-const LINK_LENGTH = 26;
+export const LINK_LENGTH = 26;
 /** An entry of a `lower` file. */
 export const LINK_REGEXP = /^l\/[A-Z2-7]+$/;
 const LINK_ATTEMPTS = 10;

@@ -11,7 +11,7 @@
 import type { OverlayXattrNamespace } from "../archive/whiteout.ts";
 import type { IdMaps } from "../id_map.ts";
 import type { Logger } from "../log.ts";
-import { feed, streamWrittenBy } from "./_archive_streams.ts";
+import { diffWrittenBy, feed } from "./_archive_streams.ts";
 import { type ContentRules, PLAIN, warnOfOwners } from "./_content_rules.ts";
 import type { LayerPin } from "./_layer_pin.ts";
 import type { TaskName, Tasks } from "./_work.ts";
@@ -82,7 +82,7 @@ export class NaiveDiff {
     options: DiffOptions,
   ): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
     const trees = await this.#see(id, parent, options);
-    return await streamWrittenBy(
+    return await diffWrittenBy(
       async (archiveFd, signal) => {
         await using _trees = trees;
         return await this.#pack(trees, archiveFd, { ...options, signal }, this.host.workers);

@@ -8,6 +8,7 @@
  */
 
 import { close, pipe2, trySetPipeSize } from "../../ffi/file.ts";
+import { JoinedSignal } from "./joined_signal.ts";
 
 const PIPE_SIZE = 1024 * 1024;
 const CHUNK_SIZE = 256 * 1024;
@@ -48,6 +49,32 @@ export async function pump(
 export function isSourceFailure(error: unknown): boolean {
   if (error === undefined || error instanceof Deno.errors.BrokenPipe) return false;
   return !(error instanceof DOMException && error.name === "AbortError");
+}
+
+/** A stream, and how the work ends that writes it. */
+export interface WrittenStream<T> {
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>;
+  /** Settles before the stream ends. */
+  result: Promise<T>;
+}
+
+/**
+ * What `write` writes to its descriptor, as a stream. `write` runs in another thread, and ends when its signal says so:
+ * when `signal` does, or when nobody wants the rest.
+ */
+export async function streamWrittenBy<T>(
+  write: (writeFd: number, signal: AbortSignal) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<WrittenStream<T>> {
+  const { writeFd, reader } = await pipeToStream();
+  const abort = new AbortController();
+  const either = new JoinedSignal(abort.signal, signal);
+  const result = write(writeFd, either.signal).finally(() => {
+    either[Symbol.dispose]();
+    // The writing end closes with the work: that is the end the reader sees.
+    close(writeFd);
+  });
+  return { stream: streamOf(reader, result, () => abort.abort()), result };
 }
 
 /**

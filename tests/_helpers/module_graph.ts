@@ -87,7 +87,7 @@ const MAY_SEE: Readonly<Record<string, readonly string[]>> = {
 
 /** What mod.ts and cli.ts may import. */
 const TOP_MAY_SEE: Readonly<Record<string, readonly string[]>> = {
-  "mod.ts": [...DRIVER_INTERFACE, "lib"],
+  "mod.ts": [...DRIVER_INTERFACE, "lib", "lib/agent/client.ts"],
   "cli.ts": ["cli", "lib", "lib/mount/mount_from_child.ts"],
 };
 

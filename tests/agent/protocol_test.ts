@@ -56,7 +56,8 @@ Deno.test("failureOf() tells what went wrong, on what, and what to do", () => {
   assertEquals(failureOf(known, "Cannot"), {
     status: 409,
     code: "layer_in_use",
-    message: "Cannot remove it (unmount it)",
+    message: "Cannot remove it",
+    hint: "unmount it",
   });
   assertEquals(failureOf(new TypeError("no"), "Cannot do"), {
     status: 500,

@@ -7,6 +7,7 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import { openDriver } from "../../lib/drivers/registry.ts";
 import { SILENT } from "../../lib/log.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
+import { runOk } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 import { type Damage, fillStore, findingsOf, openIn, testDamage } from "./_damaged_store.ts";
 
@@ -200,6 +201,19 @@ const DAMAGES: readonly Damage[] = [
     finds: ["link_empty", "lower_empty", "name_missing"],
   },
   {
+    name: "a layer without a name is none of which a torn file holds the beginning",
+    script: "truncate -s 10 mid/lower; rm l/$(cat other/link) other/link",
+    finds: ["link_missing", "lower_gone"],
+    moves: [/^mid-lower$/],
+  },
+  {
+    name: "a layer without a name could be one of two",
+    script: "for l in base other; do rm l/$(cat $l/link) $l/link; done",
+    finds: ["link_missing", "link_missing", "lower_gone"],
+    leaves: ["link_missing", "link_missing", "lower_gone"],
+    restores: false,
+  },
+  {
     name: "a layer has no content",
     script: "rm -r mid/diff",
     finds: ["content_missing"],
@@ -264,5 +278,34 @@ testNeeding(
     assertEquals(findings.map(({ code, layer, sizeBytes }) => [code, layer, sizeBytes]), [
       ["layer_unreferenced", "other", 10],
     ]);
+  },
+);
+
+testNeeding(
+  NEEDS,
+  "check() of containers-overlay takes no name of an image store for a layer without one",
+  async () => {
+    await using directory = await TempDir.make();
+    await using store = await openDriver({
+      root: directory.join("store"),
+      runRoot: directory.join("run"),
+      driver: "containers-overlay",
+    });
+    await store.create("image");
+    await using driver = await openDriver({
+      root: directory.join("root"),
+      runRoot: directory.join("run"),
+      driver: "containers-overlay",
+      options: [`imagestore=${directory.join("store")}`],
+      work: "in-place",
+    });
+    await driver.createReadWrite("job", { parent: "image" });
+    await driver.create("own");
+    await runOk("bash", ["-ec", "rm l/$(cat own/link) own/link"], { cwd: driver.home });
+    assertEquals((await findingsOf(driver, { repair: true })).map(({ code, repaired }) => [code, repaired]), [
+      ["link_missing", true],
+    ]);
+    assertEquals(await findingsOf(driver), []);
+    assertEquals((await Array.fromAsync(driver.layers())).find(({ id }) => id === "job")?.parent, "image");
   },
 );

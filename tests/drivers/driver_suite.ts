@@ -50,6 +50,13 @@ function mountsOutside(driver: GraphDriver): string[] {
   return mountPointsBelow(driver.home.slice(0, driver.home.lastIndexOf("/root")));
 }
 
+/** Waits until an apply has taken the layer: somebody else may be at work on it, and take what he is sent before. */
+export async function untilApplying(driver: GraphDriver, id: string): Promise<void> {
+  while (!(await namesIn(`${driver.home}/${id}`)).includes(".lamina-applying")) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
 /** In what drivers differ. */
 export interface Expectations {
   /** Whether a layer made from a template is its child, or has a copy of its content. */
@@ -63,6 +70,8 @@ export interface Expectations {
   baseInImageStore?: boolean;
   /** Whether no layer can be written in: only what images need is tested. */
   imagesOnly?: boolean;
+  /** How a store is opened, if not by this process. */
+  open?: (options: OpenOptions) => Promise<GraphDriver>;
   /** Whether views are tested: not where another row has them in the same way. */
   views?: boolean;
 }
@@ -71,8 +80,14 @@ export interface Expectations {
 export function driverSuite(
   name: string,
   options: OpenOptions,
-  { templates, seesLinks = false, baseInImageStore = false, imagesOnly = false, views = options.work === "in-place" }:
-    Expectations,
+  {
+    templates,
+    seesLinks = false,
+    baseInImageStore = false,
+    imagesOnly = false,
+    views = options.work === "in-place",
+    open = openDriver,
+  }: Expectations,
 ): void {
   function test(title: string, body: (store: TestStore) => Promise<void>): void {
     testNeeding([needsRoot, needsOverlay], `${name}: ${title}`, async () => {
@@ -80,7 +95,7 @@ export function driverSuite(
       const places = { root: directory.join("root"), runRoot: directory.join("run") };
       const imageStores = baseInImageStore ? [`imagestore=${await directory.mkdir("store")}`] : [];
       const all = [...options.options ?? [], ...imageStores];
-      await using driver = await openDriver({ ...options, ...places, options: all });
+      await using driver = await open({ ...options, ...places, options: all });
       await body({ driver, directory });
     });
   }
@@ -461,14 +476,13 @@ export function driverSuite(
     await driver.create("slow", { parent: "base" });
     await driver.createReadWrite("other", { parent: "base" });
     const abort = new AbortController();
-    const started = Promise.withResolvers<void>();
     const bytes = tarOf(BASE);
     const endless = new ReadableStream<Uint8Array>({
       start: (controller) => controller.enqueue(bytes.slice(0, 1024)),
-      pull: () => new Promise<void>(() => started.resolve()),
+      pull: () => new Promise<void>(() => {}),
     }, { highWaterMark: 0 });
     const applying = driver.applyDiff("slow", endless, { signal: abort.signal });
-    await started.promise;
+    await untilApplying(driver, "slow");
     await assertFails(driver.get("slow"), "layer_in_use");
     await assertFails(driver.applyDiff("slow", streamOf(bytes)), "layer_in_use");
     await assertFails(driver.remove("slow", { force: true }), "layer_in_use");

@@ -19,7 +19,7 @@ import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 import { tarOf } from "../archive/_tar_of.ts";
 import { layersLeft } from "./_layers_left.ts";
-import { streamOf } from "./driver_suite.ts";
+import { streamOf, untilApplying } from "./driver_suite.ts";
 
 interface TestStore {
   driver: GraphDriver;
@@ -44,12 +44,16 @@ async function gzip(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuf
 }
 
 /** Adds the tests to the run, under `name`. */
-export function workSuite(name: string, options: OpenOptions): void {
+export function workSuite(
+  name: string,
+  options: OpenOptions,
+  open: (options: OpenOptions) => Promise<GraphDriver> = openDriver,
+): void {
   function test(title: string, body: (store: TestStore) => Promise<void>): void {
     testNeeding([needsRoot, needsOverlay], `${name}: ${title}`, async () => {
       await using directory = await TempDir.make();
       const places = { root: directory.join("root"), runRoot: directory.join("run") };
-      await using driver = await openDriver({ ...options, ...places });
+      await using driver = await open({ ...options, ...places });
       await body({ driver, directory });
     });
   }
@@ -153,13 +157,12 @@ export function workSuite(name: string, options: OpenOptions): void {
   test("a layer that is being filled has no diff, no child and no copy yet", async ({ driver }) => {
     await driver.create("slow");
     const abort = new AbortController();
-    const started = Promise.withResolvers<void>();
     const endless = new ReadableStream<Uint8Array>({
       start: (controller) => controller.enqueue(SMALL.slice(0, 512)),
-      pull: () => new Promise<void>(() => started.resolve()),
+      pull: () => new Promise<void>(() => {}),
     }, { highWaterMark: 0 });
     const applying = driver.applyDiff("slow", endless, { signal: abort.signal });
-    await started.promise;
+    await untilApplying(driver, "slow");
     await assertFails(driver.diff("slow"), "layer_in_use");
     await assertFails(driver.changes("slow"), "layer_in_use");
     await assertFails(driver.diffSize("slow"), "layer_in_use");
@@ -204,6 +207,9 @@ export function workSuite(name: string, options: OpenOptions): void {
     const before = lsFds();
     for (const id of ["second", "third"]) await round(id);
     // Those of Workers that wait for their next task come and go by themselves, so the number is what counts.
+    for (let i = 0; i < 100 && lsFds().length > before.length + 2; i++) {
+      await new Promise((done) => setTimeout(done, 20));
+    }
     assert(lsFds().length <= before.length + 2, `${before.length} descriptors before, ${lsFds().length} after`);
     assertEquals(mountPointsBelow(directory.path), []);
     assertEquals((await layersLeft(driver.home)).directories, []);

@@ -6,52 +6,82 @@
  * @module
  */
 
+import { StoreApi } from "../../agent/api.ts";
 import { DockerPlugin } from "../../agent/docker_plugin.ts";
-import { AgentServer } from "../../agent/server.ts";
+import { Observation } from "../../agent/observation.ts";
+import { AgentServer, type Face } from "../../agent/server.ts";
 import { refusePassedSockets, Systemd } from "../../agent/systemd.ts";
 import { WorkQueues } from "../../agent/work_queue.ts";
-import { DEFAULT_RUN_ROOT, openDriver } from "../../drivers/registry.ts";
+import type { GraphDriver } from "../../drivers/driver.ts";
+import { DEFAULT_RUN_ROOT, openDriver, type OpenOptions } from "../../drivers/registry.ts";
+import type { Logger } from "../../log.ts";
 import { absolutePath } from "../../util/absolute_path.ts";
-import type { CommandOf } from "../args.ts";
+import type { CommandOf, Settings } from "../args.ts";
 import type { Context } from "../context.ts";
 import { EXIT, type ExitNumber } from "../exit_code.ts";
 
 /** Serves until SIGTERM or SIGINT. Layers stay mounted and counted: containers live on, and the next agent goes on. */
 export async function serve(command: CommandOf<"serve">, { output, settings }: Context): Promise<ExitNumber> {
-  const { dockerPlugin: name, dockerPluginDir, mostJobs, graceMs } = command;
-  const { driver, mountApi, sync, storageOptions } = settings;
   refusePassedSockets(Deno.env);
   using systemd = Systemd.fromEnvironment(Deno.env, output.logger);
   const runRoot = absolutePath(settings.runRoot ?? DEFAULT_RUN_ROOT);
+  using signals = new EndSignals();
+  const faces = facesOf(command, settings, runRoot, output.logger);
+  const server = await AgentServer.listen(faces);
+  for (const { name, socket } of faces) output.note(`lamina: serving ${name} on ${socket}`);
+  void systemd.ready(server);
+  await signals.next();
+  output.logger.info("stopping; mounts stay");
+  const stopped = server.stop(command.graceMs);
+  void systemd.stopping(server, AgentServer.longestStopMs(command.graceMs));
+  const hasEnded = await Promise.race([stopped, signals.next().then(() => false)]);
+  return hasEnded ? EXIT.ok : EXIT.aborted;
+}
+
+function facesOf(command: CommandOf<"serve">, settings: Settings, runRoot: string, logger: Logger): Face[] {
+  const { dockerPlugin: name, dockerPluginDir, mostJobs = navigator.hardwareConcurrency } = command;
+  const { root, home, driver, mountApi, sync, storageOptions } = settings;
+  const observation = new Observation();
+  const queues = new WorkQueues(mostJobs);
+  const open = async (options: OpenOptions): Promise<GraphDriver> =>
+    observation.watched(
+      await openDriver({
+        runRoot,
+        logger,
+        ...(driver === undefined ? {} : { driver }),
+        ...(mountApi === undefined ? {} : { mountApi }),
+        ...(sync === undefined ? {} : { sync }),
+        ...options,
+      }),
+    );
+  const api = new StoreApi({
+    socket: absolutePath(settings.socket ?? `${runRoot}/lamina.sock`),
+    open: () =>
+      open({
+        options: storageOptions,
+        ...(root === undefined ? {} : { root }),
+        ...(home === undefined ? {} : { home }),
+      }),
+    queues,
+    observation,
+    logger,
+  });
+  if (name === undefined) return [api];
   const plugin = new DockerPlugin({
     name,
     socket: `${absolutePath(dockerPluginDir)}/${name}.sock`,
     stateFile: `${runRoot}/docker-plugin/${name}.json`,
-    queues: new WorkQueues(mostJobs ?? navigator.hardwareConcurrency),
-    logger: output.logger,
+    queues,
+    logger,
     open: ({ home, options, idMaps }) =>
-      openDriver({
+      open({
         home: absolutePath(home),
-        runRoot,
         // dockerd's own options count more.
         options: [...storageOptions, ...options],
-        logger: output.logger,
-        ...(driver === undefined ? {} : { driver }),
-        ...(mountApi === undefined ? {} : { mountApi }),
-        ...(sync === undefined ? {} : { sync }),
         ...(idMaps === undefined ? {} : { idMaps }),
       }),
   });
-  using signals = new EndSignals();
-  const server = await AgentServer.listen([plugin]);
-  output.note(`lamina: serving ${plugin.name} on ${plugin.socket}`);
-  void systemd.ready(server);
-  await signals.next();
-  output.logger.info("stopping; mounts stay");
-  const stopped = server.stop(graceMs);
-  void systemd.stopping(server, AgentServer.longestStopMs(graceMs));
-  const hasEnded = await Promise.race([stopped, signals.next().then(() => false)]);
-  return hasEnded ? EXIT.ok : EXIT.aborted;
+  return [api, plugin];
 }
 
 /** SIGTERM and SIGINT, one after the other. */

@@ -58,7 +58,7 @@ complete -F _lamina lamina
 `;
 }
 
-const STORE_OPTIONS = ["--root", "--run-root", "--home", "--driver"];
+const STORE_OPTIONS = ["--root", "--run-root", "--home", "--driver", "--socket"];
 
 function names({ name, short }: OptionSpec): string[] {
   return short === undefined ? [`--${name}`] : [`--${name}`, `-${short}`];
