@@ -18,16 +18,13 @@ import type { Budget, Fault, Tally } from "./fault.ts";
 import { archiveOf, firstDifference, readTree, REMAPPED, treeOf } from "./layer_content.ts";
 import type { Layer } from "./layer_model.ts";
 
-/**
- * One group of blocks, so that what describes files lies before all of them, and nothing written behind our back: writing
- * behind its end makes the file longer again.
- */
+/** One group of blocks, so that what describes files lies before all of them. */
 const DISK: Image = {
   size: "32M",
   mkfs: ["mkfs.ext4", "-q", "-b", "4096", "-m", "0", "-O", "^has_journal", "-E", "lazy_itable_init=0"],
 };
 const BLOCK = 4096;
-/** Of the big file, how much is left where the disk is cut. All that is free lies before that. */
+/** Of the big file, how much can be read where the disk is cut: less than a copy finds room for. */
 const KEPT = 1 << 20;
 /** Left when the big file takes the rest. */
 const SPARE = 1 << 20;
@@ -175,11 +172,14 @@ async function expectAllWorks(disk: BrokenDisk, driver: GraphDriver): Promise<vo
 
 async function cutShort(directory: TempDir, driverName: DriverName): Promise<string[]> {
   await using disk = await BrokenDisk.make(directory, `cut-short-${driverName}`, driverName);
-  const cut = await offsetOf(await findFile(disk.path, "big")) + KEPT;
+  const cut = await placeOf(await findFile(disk.path, "big"), KEPT);
   await disk.unmount();
   await disk.mountAgain();
   const whole = await Deno.readFile(disk.imageFile);
   await Deno.truncate(disk.imageFile, cut);
+  // Told of its new size the device refuses what lies behind it; else a write there would make the file longer again.
+  const { stdout: device } = await runOk("losetup", ["-n", "-O", "NAME", "-j", disk.imageFile]);
+  await runOk("losetup", ["-c", device.trim()]);
   {
     await using driver = await disk.open();
     const failed = (what: string, call: () => Promise<unknown>): Promise<void> =>
@@ -211,13 +211,15 @@ async function findFile(directory: string, name: string): Promise<string> {
   return stdout.trim();
 }
 
-/** Where the file begins on its disk, in bytes. */
-async function offsetOf(file: string): Promise<number> {
+/** Where the byte `offset` of the file lies on its disk. */
+async function placeOf(file: string, offset: number): Promise<number> {
   await runOk("sync", [file]);
   const { stdout } = await runOk("filefrag", ["-e", file]);
-  const block = /^ +0: +0\.\. *\d+: +(\d+)\.\./m.exec(stdout)?.[1];
-  if (block === undefined) throw new Error(`cannot tell where ${file} lies:\n${stdout}`);
-  return Number(block) * BLOCK;
+  const block = offset / BLOCK;
+  for (const [, first, last, place] of stdout.matchAll(/^ *\d+: +(\d+)\.\. *(\d+): +(\d+)\.\./gm)) {
+    if (Number(first) <= block && block <= Number(last)) return (Number(place) + block - Number(first)) * BLOCK;
+  }
+  throw new Error(`cannot tell where ${file} lies:\n${stdout}`);
 }
 
 async function run({ onProgress }: Budget): Promise<Tally> {
