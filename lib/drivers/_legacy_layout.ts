@@ -133,7 +133,15 @@ export class LegacyLayout {
 
   /** The layer right below `id`; undefined for a base layer, and for an image that Docker made. */
   parentOf(id: string): string | undefined {
-    return this.recordedParent(id) ?? (this.isImage(id) ? undefined : this.lowerId(id));
+    const recorded = this.recordedParent(id);
+    if (recorded !== undefined || this.isImage(id)) return recorded;
+    try {
+      return this.lowerId(id);
+    } catch (error) {
+      if (this.exists(id) && !this.isImage(id)) throw error;
+      // It is gone since, or an apply has just made an image of it, and recorded its parent before.
+      return this.recordedParent(id);
+    }
   }
 
   /** How many layers lie below `id`, as far as they are there. */

@@ -76,7 +76,8 @@ function tryChoose(
       return id === undefined ? undefined : { kind, id };
     }
     case "remove": {
-      const id = pick(idle);
+      // A parent is mounted read-only: when it is none any more, another get() would want to write.
+      const id = pick(idle.filter((id) => !mounts.has(layer(id).parent?.id ?? "")));
       return id === undefined ? undefined : { kind, id };
     }
   }
