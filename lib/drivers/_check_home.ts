@@ -100,7 +100,7 @@ export function moved(
 
 function checkLeftovers(home: DriverHome): Problem[] {
   const directory = home.layout.home;
-  return leftoversIn(directory).filter((name) => !isLocked(`${directory}/${name}`)).map((name): Problem => {
+  return leftoversIn(directory).map((name): Problem => {
     if (!name.startsWith(".lamina-remove-")) {
       return {
         ...moved(directory, "", bytesOfText(name), "left_over", "is a layer that was being made or changed"),
@@ -117,7 +117,7 @@ function checkLeftovers(home: DriverHome): Problem[] {
       problem: "is a layer that was being removed",
       action: "remove it",
       async repair(): Promise<boolean> {
-        if (isLocked(`${directory}/${name}`)) return false;
+        if (!leftoversIn(directory).includes(name)) return false;
         await home.runner.run("remove", { directory, name });
         return true;
       },

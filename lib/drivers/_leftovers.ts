@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * What interrupted calls left in a home. A layer that is being made, or given to other ids, is locked all the while, so that
- * what is not locked is nobody's; what is being removed is nobody's from the beginning.
+ * What interrupted calls left in a home. A layer that is being made, given to other ids or removed is locked all the while, so
+ * that what is not locked is nobody's.
  *
  * @module
  */
@@ -38,18 +38,25 @@ export function leftoversIn(home: string, now: number = Date.now()): string[] {
   } catch (error) {
     if (!isErrno(error, "ENOENT")) throw error;
   }
-  return names.filter((name) => REMOVED_REGEXP.test(name) || isAbandoned(`${home}/${name}`, now)).sort();
+  return names.filter((name) => {
+    const path = `${home}/${name}`;
+    // A removal has its lock from before it gets this name.
+    return (REMOVED_REGEXP.test(name) || isSettled(path, now)) && !isLocked(path);
+  }).sort();
 }
 
-function isAbandoned(path: string, now: number): boolean {
+function isSettled(path: string, now: number): boolean {
   const stat = new Stat();
   if (tryStatx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, stat) !== 0) return false;
   // Also one from the future: a clock that was set back must not keep it for ever.
-  if (Math.abs(now - stat.mtimeSeconds * 1000) < SETTLED_AFTER_MS) return false;
+  return Math.abs(now - stat.mtimeSeconds * 1000) >= SETTLED_AFTER_MS;
+}
+
+function isLocked(path: string): boolean {
   const lock = tryLockDirectory(path, "exclusive");
-  if (lock === "busy") return false;
+  if (lock === "busy") return true;
   lock?.[Symbol.dispose]();
-  return true;
+  return false;
 }
 
 /** Removes all that is left over, and returns the names. What cannot be removed is told to the log, and stays. */

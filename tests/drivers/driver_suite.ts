@@ -318,10 +318,11 @@ export function driverSuite(
     const before = await listTree(`${driver.home}/base`);
     {
       using _living = lockNewDirectory(await makeOld(".lamina-create-LOCKED"));
+      using _removing = lockNewDirectory(await makeOld(".lamina-remove-LOCKED"));
       const swept = [".lamina-create-OLD", ".lamina-remap-OLD", ".lamina-remove-NEW", ".lamina-remove-OLD"];
       assertEquals(await driver.sweep(), swept);
     }
-    assertEquals(await driver.sweep(), [".lamina-create-LOCKED"]);
+    assertEquals(await driver.sweep(), [".lamina-create-LOCKED", ".lamina-remove-LOCKED"]);
     const left = (await namesIn(driver.home)).filter((name) => name.startsWith(".lamina-"));
     assertEquals(left, [".lamina-create-NEW", ".lamina-other"]);
     assertEquals(await listTree(`${driver.home}/base`), before);
