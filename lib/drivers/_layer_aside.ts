@@ -22,7 +22,7 @@ import {
   tryUnlinkat,
 } from "../../ffi/file.ts";
 import { asStorageError, StorageError } from "../errors.ts";
-import { replaceFile } from "../util/atomic_write.ts";
+import { replaceFile, syncDirectory } from "../util/atomic_write.ts";
 import { lockDirectory, lockNewDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { randomId } from "../util/random_id.ts";
 import type { DriverHome } from "./_driver_home.ts";
@@ -72,6 +72,8 @@ export async function buildLayer(home: DriverHome, layer: NewLayer): Promise<voi
       replaceFile(layout.committedFile(parent), "", COMMITTED_MODE, false);
       undo.defer(() => void tryUnlinkat(AT_FDCWD, layout.committedFile(parent)));
     }
+    // btrfs brings back a directory without what was made in it, and files that were waited for come without their names.
+    if (home.syncsFiles) syncDirectory(staging);
     await home.syncContent(staging);
     renameat2(AT_FDCWD, staging, AT_FDCWD, layout.dir(id), RENAME_NOREPLACE);
     undo.move();

@@ -9,7 +9,7 @@
 import type { HelperRequest, RunningHelper } from "../archive/helper_thread.ts";
 import { asStorageError } from "../errors.ts";
 import { SharedControl } from "../util/work_control.ts";
-import { runTask } from "./_work.ts";
+import { runTask, type TaskName } from "./_work.ts";
 import {
   type HelperAsked,
   type HelperStarted,
@@ -24,6 +24,24 @@ interface WorkerScope {
   onmessage?: (event: MessageEvent<TaskRequest | HelperStarted>) => void;
   postMessage(message: TaskReply | HelperAsked): void;
 }
+
+/** What a task does to a layer's files, for the message of a failure that says no more. */
+const VERBS: Readonly<Record<TaskName, string>> = {
+  unpack: "unpack",
+  pack: "pack",
+  changes: "compare",
+  packChanges: "pack",
+  compare: "compare",
+  changedSize: "measure",
+  shiftOwners: "change the owners of",
+  size: "measure",
+  copy: "copy",
+  manifest: "read",
+  verify: "verify",
+  findWhiteouts: "read",
+  sync: "write out",
+  remove: "remove",
+};
 
 const scope = globalThis as unknown as WorkerScope;
 const started: (() => void)[] = [];
@@ -41,7 +59,7 @@ async function reply({ name, args, control }: TaskRequest): Promise<TaskReply> {
   try {
     return { result: await runTask(name, args, new SharedControl(control), askForHelper) };
   } catch (error) {
-    return { error: sendable(asStorageError(error, `Cannot ${name} the layer's files`)) };
+    return { error: sendable(asStorageError(error, `Cannot ${VERBS[name]} the layer's files`)) };
   }
 }
 
