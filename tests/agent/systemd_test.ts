@@ -19,7 +19,8 @@ import { RawConnection } from "./_raw_http.ts";
 import { until } from "./_until.ts";
 
 const NEEDS = [needsProgram("python3")];
-const READY = 'READY=1\nSTATUS=Serving graph driver plugin "lamina"; 0 requests at work';
+const FACES = `lamina's API, graph driver plugin "lamina"`;
+const READY = `READY=1\nSTATUS=Serving ${FACES}; 0 requests at work`;
 
 /** A command that runs the agent as systemd would. */
 function underSystemd(socket: string, ...more: readonly string[]): { wrapper: string[] } {
@@ -106,7 +107,7 @@ testNeeding([...NEEDS, needsRoot], "STATUS follows the work, and WATCHDOG goes o
   await connection.beginChunked("GraphDriver.ApplyDiff?id=half&parent=");
   await connection.chunk(new Uint8Array(512).fill(120));
   await until(() =>
-    systemd.count('STATUS=Serving graph driver plugin "lamina"; 1 request at work') === 1 &&
+    systemd.count(`STATUS=Serving ${FACES}; 1 request at work`) === 1 &&
     systemd.count("WATCHDOG=1") > 0
   );
   assertEquals(await client.agent.stop(), EXIT.ok);
