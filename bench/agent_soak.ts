@@ -7,6 +7,7 @@
  *
  *     --clients N    default 32
  *     --seconds N    default 60
+ *     --pause MS     how long each client waits after a call; default 0: the agent always has as many calls as clients
  *
  * Ends with 1 where a call failed or a layer is left. The clients are in one process beside the agent, and share the
  * machine's processors with it; the run root is on a tmpfs, as `/run` is on hosts.
@@ -42,20 +43,26 @@ interface Tally {
 interface Options {
   clients: number;
   seconds: number;
+  pauseMs: number;
 }
 
 function parseOptions(args: string[]): Options {
-  const { values } = parseArgs({ args, options: { clients: { type: "string" }, seconds: { type: "string" } } });
-  const read = (name: "clients" | "seconds", usual: number): number => {
+  const text = { type: "string" } as const;
+  const { values } = parseArgs({ args, options: { clients: text, seconds: text, pause: text } });
+  const read = (name: "clients" | "seconds" | "pause", usual: number, least: number): number => {
     const number = Number(values[name] ?? usual);
-    if (Number.isInteger(number) && number > 0) return number;
-    throw new Refusal(EXIT.usage, `--${name} ${values[name]} is no number`);
+    if (Number.isInteger(number) && number >= least) return number;
+    throw new Refusal(EXIT.usage, `--${name} ${values[name]} is no number, or too small`);
   };
-  return { clients: read("clients", 32), seconds: read("seconds", 60) };
+  return { clients: read("clients", 32, 1), seconds: read("seconds", 60, 1), pauseMs: read("pause", 0, 0) };
 }
 
 /** One client: its layers come and go until `end`. */
-async function useAgent(driver: GraphDriver, name: string, end: AbortSignal, tally: Tally): Promise<void> {
+async function useAgent(
+  driver: GraphDriver,
+  name: string,
+  { pauseMs, end, tally }: { pauseMs: number; end: AbortSignal; tally: Tally },
+): Promise<void> {
   for (let i = 0; !end.aborted; i++) {
     const id = `${name}-${i}`;
     const calls: Record<Operation, () => Promise<unknown>> = {
@@ -72,16 +79,19 @@ async function useAgent(driver: GraphDriver, name: string, end: AbortSignal, tal
       } catch (error) {
         tally.errors.push(error);
       }
+      if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
   }
 }
 
-async function load(socket: string, { clients, seconds }: Options, signal: AbortSignal): Promise<Tally> {
+async function load(socket: string, { clients, seconds, pauseMs }: Options, signal: AbortSignal): Promise<Tally> {
   const tally: Tally = { seconds: { create: [], get: [], put: [], remove: [] }, errors: [] };
   const end = AbortSignal.any([signal, AbortSignal.timeout(seconds * 1000)]);
   const client = async (_: unknown, i: number): Promise<void> => {
     await using driver = await connect({ socket });
-    await useAgent(driver, `client${i}`, end, tally);
+    // Not all at the same moment.
+    if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs * i / clients));
+    await useAgent(driver, `client${i}`, { pauseMs, end, tally });
   };
   await Promise.all(Array.from({ length: clients }, client));
   signal.throwIfAborted();
