@@ -12,42 +12,17 @@
  * @module
  */
 
-import { fileURLToPath } from "node:url";
-import { connect, type GraphDriver, isStorageError, openDriver } from "../mod.ts";
+import { connect, type GraphDriver, openDriver } from "../mod.ts";
+import { type Places, startAgent } from "./_agent.ts";
 
-const CLI = fileURLToPath(new URL("../cli.ts", import.meta.url));
-const START_MS = 30_000;
 /** Calls before those that count: V8 compiles what is called often. */
 const WARM_UP_CALLS = 500;
 
 const CHUNK_SIZE = 256 * 1024;
 
-/** Where a store is. */
-interface Places {
-  root: string;
-  runRoot: string;
-}
-
-async function openStore(where: string, { root, runRoot }: Places, undo: AsyncDisposableStack): Promise<GraphDriver> {
-  if (where === "in-process") return undo.use(await openDriver({ root, runRoot, driver: "overlay2" }));
-  const args = ["run", "--allow-all", "--quiet", CLI, "--root", root, "--run-root", runRoot, "--driver", "overlay2"];
-  const agent = new Deno.Command(Deno.execPath(), { args: [...args, "--quiet", "serve"], stdin: "null" }).spawn();
-  undo.defer(async () => {
-    agent.kill("SIGTERM");
-    await agent.status;
-  });
-  return undo.use(await connectWhenThere(`${runRoot}/lamina.sock`));
-}
-
-async function connectWhenThere(socket: string): Promise<GraphDriver> {
-  for (const end = performance.now() + START_MS;;) {
-    try {
-      return await connect({ socket });
-    } catch (error) {
-      if (!isStorageError(error, "agent_unreachable") || performance.now() > end) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
+async function openStore(where: string, places: Places, undo: AsyncDisposableStack): Promise<GraphDriver> {
+  if (where === "in-process") return undo.use(await openDriver({ ...places, driver: "overlay2" }));
+  return undo.use(await connect(await startAgent(places, undo)));
 }
 
 async function call(driver: GraphDriver, count: number): Promise<void> {

@@ -216,9 +216,11 @@ export class StoreApi implements Face {
     throw new StorageError("layer_not_found", `Cannot inspect layer ${JSON.stringify(id)}: there is no such layer`);
   }
 
-  async #remove({ word: id, query }: Call): Promise<Response> {
+  async #remove({ word: id, query, end }: Call): Promise<Response> {
     const force = queryFields(query, (fields) => fields.flag("force")) ?? false;
-    await (await this.#driver()).remove(id, { force });
+    const driver = await this.#driver();
+    using _turn = await this.#queues.removals.enter(end);
+    await driver.remove(id, { force });
     return Response.json({ id });
   }
 

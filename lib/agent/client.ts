@@ -151,22 +151,30 @@ class RemoteDriver implements GraphDriver {
 
   async mountAt(target: string, ids: readonly string[], options: ViewOptions = {}): Promise<MountedView> {
     const before = await this.views();
-    const json = { target: absolutePath(target), ids, ...options };
+    const json = { target: fromRoot(target), ids, ...options };
     const view = await this.connection.json<ViewInfo>({ verb: "POST", path: "/v1/views", json });
     const isOurs = !before.some(({ path }) => path === view.path);
     if (isOurs) this.#views.add(view.path);
+    let isHeld = isOurs;
     const release = async (): Promise<void> => {
-      if (this.#views.has(view.path)) await this.unmountAt(view.path);
+      if (!isHeld) return;
+      isHeld = false;
+      await this.unmountAt(view.path);
     };
-    return { ...view, [Symbol.asyncDispose]: isOurs ? release : (): Promise<void> => Promise.resolve() };
+    return { ...view, [Symbol.asyncDispose]: release };
   }
 
   async unmountAt(target: string): Promise<boolean> {
-    const path = absolutePath(target);
-    const query = new URLSearchParams({ path });
+    const query = new URLSearchParams({ path: fromRoot(target) });
     const answer = await this.connection.json<{ unmounted: boolean }>({ verb: "DELETE", path: "/v1/views", query });
-    this.#views.delete(path);
+    if (answer.unmounted) await this.#forgetViews();
     return answer.unmounted;
+  }
+
+  /** A view may have been taken down by another name of its place. */
+  async #forgetViews(): Promise<void> {
+    const paths = new Set((await this.views()).map(({ path }) => path));
+    for (const path of this.#views) if (!paths.has(path)) this.#views.delete(path);
   }
 
   async views(): Promise<ViewInfo[]> {
@@ -178,7 +186,7 @@ class RemoteDriver implements GraphDriver {
   }
 
   async *check({ signal, dockerRoot, ...options }: CheckOptions = {}): AsyncGenerator<Finding> {
-    const json = { ...options, ...(dockerRoot === undefined ? {} : { dockerRoot: absolutePath(dockerRoot) }) };
+    const json = { ...options, ...(dockerRoot === undefined ? {} : { dockerRoot: fromRoot(dockerRoot) }) };
     const work = signal === undefined ? {} : { signal };
     yield* await this.connection.long<Finding[]>({ verb: "POST", path: "/v1/check", json }, work);
   }
@@ -321,7 +329,7 @@ class RemoteDriver implements GraphDriver {
 
   async [Symbol.asyncDispose](): Promise<void> {
     try {
-      for (const path of [...this.#views]) await this.unmountAt(path);
+      for (const path of [...this.#views].reverse()) await this.unmountAt(path);
       for (const [id, paths] of [...this.#held]) {
         for (const path of [...paths]) await this.#release(id, path);
       }
@@ -335,4 +343,9 @@ class RemoteDriver implements GraphDriver {
 function pathOf(id: string, what?: string): string {
   const path = `/v1/layers/${parseLayerId(id)}`;
   return what === undefined ? path : `${path}/${what}`;
+}
+
+/** `path` for an agent, whose working directory is another one. What `..` means past a symbolic link, the kernel says. */
+function fromRoot(path: string): string {
+  return path === "" || path.startsWith("/") ? path : `${Deno.cwd()}/${path}`;
 }

@@ -30,12 +30,15 @@ const RETRY_MS = 5;
 /** A socket on which an agent listens. */
 export class ClientConnection implements Disposable {
   readonly #client: Deno.HttpClient;
+  #isOpen = true;
 
   constructor(readonly socket: string) {
     this.#client = Deno.createHttpClient({ proxy: { transport: "unix", path: socket } });
   }
 
   [Symbol.dispose](): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
     this.#client.close();
   }
 

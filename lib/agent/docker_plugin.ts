@@ -133,7 +133,7 @@ export class DockerPlugin implements Face {
     "GraphDriver.Capabilities": () => Promise.resolve({ Capabilities: { ReproducesExactDiffs: false } }),
     "GraphDriver.Create": ({ fields }) => this.#create(fields, false),
     "GraphDriver.CreateReadWrite": ({ fields }) => this.#create(fields, true),
-    "GraphDriver.Remove": ({ fields }) => this.#remove(fields),
+    "GraphDriver.Remove": (call) => this.#remove(call),
     "GraphDriver.Get": ({ fields }) => this.#get(fields),
     "GraphDriver.Put": ({ fields }) => this.#put(fields),
     "GraphDriver.Exists": ({ fields }) => this.#exists(fields),
@@ -166,13 +166,14 @@ export class DockerPlugin implements Face {
     return {};
   }
 
-  async #remove(fields: UnsafeFields): Promise<Answer> {
-    const id = requiredField(fields, "ID");
+  async #remove({ fields, signal: watch }: Call): Promise<Answer> {
+    const [id, signal] = [requiredField(fields, "ID"), watch()];
     const { driver } = await this.#homes.current();
     // dockerd has given up an apply to a layer that it removes, whether we have noticed or not.
     const apply = this.#applies.get(id);
     apply?.cancel();
     await apply?.over;
+    using _turn = await this.#queues.removals.enter(signal);
     // As Docker's own drivers do: a mount that a killed dockerd left behind must not keep its layer for ever.
     await driver.remove(id, { force: true });
     return {};

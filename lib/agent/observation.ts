@@ -38,7 +38,7 @@ export class Observation {
   }
 
   /** All metrics, in Prometheus's text format. */
-  async metrics({ diffs, others }: WorkQueues): Promise<string> {
+  async metrics({ diffs, others, removals }: WorkQueues): Promise<string> {
     const layers: [{ home: string }, number][] = [];
     const mounted: [{ home: string }, number][] = [];
     for (const [home, driver] of this.#homes) {
@@ -46,7 +46,7 @@ export class Observation {
       layers.push([{ home }, all.length]);
       mounted.push([{ home }, all.filter((layer) => layer.mounted).length]);
     }
-    const queues = [["diff", diffs], ["other", others]] as const;
+    const queues = [["diff", diffs], ["other", others], ["remove", removals]] as const;
     return metricsText([
       new Gauge("lamina_info", "Which lamina this is.", [[{ version: VERSION }, 1]]),
       this.#operations,

@@ -74,16 +74,20 @@ export class WorkQueue {
  *
  * A job that reads what another one writes must not take its turn before that one has: the two could otherwise wait for
  * each other. So diffs have a queue of their own, and an apply takes its turn when the first bytes of its archive are there.
+ * Removals have one as well: most are short, and must not wait for applies.
  */
 export class WorkQueues {
   /** What writes archives. */
   readonly diffs: WorkQueue;
   /** What reads archives or layers, and answers at its end. */
   readonly others: WorkQueue;
+  /** What takes layers away. */
+  readonly removals: WorkQueue;
 
   /** @param mostAtOnce In each of them. */
   constructor(mostAtOnce: number) {
     this.diffs = new WorkQueue(mostAtOnce);
     this.others = new WorkQueue(mostAtOnce);
+    this.removals = new WorkQueue(mostAtOnce);
   }
 }

@@ -8,6 +8,14 @@ import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { runOk } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 import { tarOf } from "../archive/_tar_of.ts";
+import { StoreApi } from "../../lib/agent/api.ts";
+import { Observation } from "../../lib/agent/observation.ts";
+import { ObservedDriver } from "../../lib/agent/observed_driver.ts";
+import { AgentServer } from "../../lib/agent/server.ts";
+import { WorkQueues } from "../../lib/agent/work_queue.ts";
+import type { RemoveOptions } from "../../lib/drivers/driver.ts";
+import { SILENT } from "../../lib/log.ts";
+import { connect, openDriver } from "../../mod.ts";
 import { ApiAgent } from "./_api_agent.ts";
 import { RawConnection } from "./_raw_http.ts";
 
@@ -79,4 +87,41 @@ testNeeding(NEEDS, "a job tells how it is, is ended by its name, and by a client
     const whole = await api.call("GET", "/v1/layers/large/diff");
     assert(whole?.isWhole && whole.body.length > 64 * 1024 * 1024);
   });
+});
+
+/** Counts how many removals run at once. */
+class CountingDriver extends ObservedDriver {
+  #running = 0;
+  most = 0;
+
+  override async remove(id: string, options?: RemoveOptions): Promise<void> {
+    this.most = Math.max(this.most, ++this.#running);
+    await super.remove(id, options);
+    this.#running--;
+  }
+}
+
+testNeeding(NEEDS, "removals take turns with each other, and wait for no other job", async () => {
+  await using directory = await TempDir.make();
+  const runRoot = directory.join("run");
+  await using store = await openDriver({ root: directory.join("root"), runRoot });
+  const driver = new CountingDriver(store, () => {});
+  const queues = new WorkQueues(2);
+  const socket = `${runRoot}/lamina.sock`;
+  const open = (): Promise<CountingDriver> => Promise.resolve(driver);
+  const api = new StoreApi({ socket, open, queues, observation: new Observation(), logger: SILENT });
+  await using undo = new AsyncDisposableStack();
+  const server = await AgentServer.listen([api]);
+  undo.defer(async () => void await server.stop(1000));
+  const client = undo.use(await connect({ socket }));
+  const ids = Array.from({ length: 10 }, (_, i) => `layer${i}`);
+  for (const id of ids) await client.create(id);
+
+  const { signal } = new AbortController();
+  using _first = await queues.others.enter(signal);
+  using _second = await queues.others.enter(signal);
+  await Promise.all(ids.map((id) => client.remove(id)));
+  assertEquals(await Array.fromAsync(client.layers()), []);
+  assert(driver.most <= 2, `${driver.most} at once`);
+  assertEquals(queues.removals.running, 0);
 });

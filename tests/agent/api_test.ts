@@ -98,6 +98,7 @@ testNeeding(NEEDS, "events and metrics hold what is done by each protocol, well 
       [`lamina_mounted_layers{home="${home}"}`, "0"],
       ['lamina_jobs_running{kind="diff"}', "0"],
       ['lamina_jobs_queued{kind="other"}', "0"],
+      ['lamina_jobs_queued{kind="remove"}', "0"],
     ] as const
   ) assertEquals(await metric(api, series), value, series);
   // Who listens keeps no agent from ending.

@@ -4,7 +4,7 @@
 
 import "../_helpers/warm_libc.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { isMountPoint } from "../_helpers/mount_points.ts";
+import { isMountPoint, mountPointsBelow } from "../_helpers/mount_points.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { runBytes } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
@@ -92,6 +92,59 @@ testNeeding(NEEDS, "each command answers by the agent as it does on the store it
     assertEquals(await ok(store, "rm", "piped"), "");
     assertEquals(await ok(agent, "ls"), "");
   });
+});
+
+testNeeding(NEEDS, "upkeep by the agent prints and ends as it does on the store itself", async () => {
+  await using directory = await TempDir.make();
+  await using api = await ApiAgent.start(directory);
+  const store = ["--root", directory.join("root"), "--run-root", directory.join("run")];
+  const [place, archive] = [await directory.mkdir("place"), directory.join("base.tar")];
+  await Deno.writeFile(archive, tarOf([{ path: "motd", data: "hello\n" }]));
+  const prepare = [["apply", "base", archive, "--manifest"], ["create", "job", "--parent", "base", "--read-write"]];
+  for (const args of prepare) assertEquals((await runLamina([...store, ...args])).code, EXIT.ok);
+
+  const tellOf = async (
+    where: readonly string[],
+  ): Promise<[args: string, code: number, out: string, err: string][]> => {
+    const told: [string, number, string, string][] = [];
+    const run = async (...args: string[]): Promise<void> => {
+      const { code, stdout, stderr } = await runLamina([...where, ...args]);
+      told.push([args.join(" "), code, stdout, stderr]);
+    };
+    await run("mount", "job", "--at", place);
+    await run("mount", "base", "--at", place);
+    await run("unmount", "--at", place);
+    await run("unmount", "--at", place);
+    await run("unmount", "--at", "/proc");
+    await Deno.writeTextFile(`${api.home}/base/link`, "");
+    await run("check");
+    await run("check", "--repair", "--json");
+    await Deno.writeTextFile(`${api.home}/base/diff/motd`, "bye\n", { append: true });
+    await run("verify");
+    await run("verify", "job");
+    await run("verify", "--record", "base");
+    await run("mount", "base", "job", "--at", place, "--json");
+    await Deno.mkdir(`${api.home}/.lamina-remove-OLD`);
+    await run("cleanup", "--json");
+    return told;
+  };
+  const told = await tellOf(store);
+  assertEquals(told.map(([, code]) => code), [
+    EXIT.ok,
+    EXIT.refused,
+    EXIT.ok,
+    EXIT.failed,
+    EXIT.badInput,
+    EXIT.damaged,
+    EXIT.ok,
+    EXIT.damaged,
+    EXIT.badInput,
+    EXIT.ok,
+    EXIT.ok,
+    EXIT.ok,
+  ]);
+  assertEquals(await tellOf(["--socket", api.socket]), told);
+  assertEquals(mountPointsBelow(directory.path), []);
 });
 
 Deno.test("without an agent, a command says where it looked", async () => {

@@ -7,5 +7,5 @@ import { workSuite } from "../drivers/work_suite.ts";
 import { openServedDriver } from "./_served_driver.ts";
 
 const options = { driver: "overlay2" } as const;
-driverSuite("overlay2 in an agent", options, { templates: "copied", open: openServedDriver });
+driverSuite("overlay2 in an agent", options, { templates: "copied", views: true, open: openServedDriver });
 workSuite("overlay2 in an agent", options, openServedDriver);
