@@ -86,7 +86,7 @@ testNeeding(
     assertEquals(await manager.property(unit, "ActiveState"), "active");
     assertMatch(
       await manager.property(unit, "StatusText"),
-      /^Serving graph driver plugin "lamina"; \d requests? at work$/,
+      /^Serving lamina's API, graph driver plugin "lamina"; \d requests? at work$/,
     );
 
     const names = ["bin", "bin/su", "bin/mail", "disk", "tty"].map((name) => manager.path(`${merged}/${name}`));
