@@ -13,10 +13,10 @@ import { geteuid } from "../../ffi/process.ts";
 import { Stat, tryStatx } from "../../ffi/stat.ts";
 import { isOverlayMounted, unmountLazily } from "../mount/unmount.ts";
 import { bytesOfText, type ByteString, textOfBytes } from "../util/byte_string.ts";
-import { tryLockDirectory } from "../util/directory_lock.ts";
+import { isLocked, tryLockDirectory } from "../util/directory_lock.ts";
 import type { DriverHome } from "./_driver_home.ts";
 import type { HomeSurvey, SurveyedDirectory, SurveyedLayer } from "./_home_survey.ts";
-import { leftoversIn } from "./_leftovers.ts";
+import { isSettled, leftoversIn } from "./_leftovers.ts";
 import { LOST_FOUND, lostFoundFault, moveToLostFound } from "./_lost_found.ts";
 import type { Problem } from "./_problem.ts";
 
@@ -128,15 +128,7 @@ function checkLeftovers(home: DriverHome): Problem[] {
 /** A probe's directory, or a file that was being replaced, of a process that is no more: those that live take moments. */
 function isOldFile(home: string, name: ByteString, isDirectory: boolean): boolean {
   if (isDirectory ? !PROBE_REGEXP.test(name) : !REPLACING_REGEXP.test(name)) return false;
-  return isOld(`${home}/${textOfBytes(name)}`);
-}
-
-const SETTLED_AFTER_MS = 10_000;
-
-function isOld(path: string): boolean {
-  const stat = new Stat();
-  return tryStatx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, stat) === 0 &&
-    Math.abs(Date.now() - stat.mtimeSeconds * 1000) > SETTLED_AFTER_MS;
+  return isSettled(`${home}/${textOfBytes(name)}`);
 }
 
 /** Who may write to a directory of the store's, and whose it is. */
@@ -206,13 +198,6 @@ function isBeingApplied(home: DriverHome, id: string): boolean {
   if (lock === "busy") return true;
   using _lock = lock;
   return isLocked(`${path}/${APPLYING}`);
-}
-
-function isLocked(path: string): boolean {
-  const lock = tryLockDirectory(path, "exclusive");
-  if (lock === "busy") return true;
-  lock?.[Symbol.dispose]();
-  return false;
 }
 
 /** The layer is locked, so that no apply begins; one that began before has its own lock. */

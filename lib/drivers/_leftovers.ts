@@ -11,7 +11,8 @@ import { readDirectory } from "../../ffi/directory.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, Fd, O_DIRECTORY, O_RDONLY, openat } from "../../ffi/file.ts";
 import { Stat, tryStatx } from "../../ffi/stat.ts";
-import { tryLockDirectory } from "../util/directory_lock.ts";
+import { sweepAside } from "../mount/mount_aside.ts";
+import { isLocked } from "../util/directory_lock.ts";
 import { textOf } from "../util/text.ts";
 import type { DriverHome } from "./_driver_home.ts";
 
@@ -45,22 +46,18 @@ export function leftoversIn(home: string, now: number = Date.now()): string[] {
   }).sort();
 }
 
-function isSettled(path: string, now: number): boolean {
+/** Whether nobody has changed anything in the file or directory `path` for so long that who made it is through, or dead. */
+export function isSettled(path: string, now: number = Date.now()): boolean {
   const stat = new Stat();
   if (tryStatx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, stat) !== 0) return false;
   // Also one from the future: a clock that was set back must not keep it for ever.
   return Math.abs(now - stat.mtimeSeconds * 1000) >= SETTLED_AFTER_MS;
 }
 
-function isLocked(path: string): boolean {
-  const lock = tryLockDirectory(path, "exclusive");
-  if (lock === "busy") return true;
-  lock?.[Symbol.dispose]();
-  return false;
-}
-
 /** Removes all that is left over, and returns the names. What cannot be removed is told to the log, and stays. */
 export async function sweepLeftovers(home: DriverHome): Promise<string[]> {
+  // They hold on to what is to be removed.
+  for (const place of sweepAside(home.asideDir)) home.logger.info(`unmounted ${place}, which an interrupted call left`);
   const directory = home.layout.home;
   const swept: string[] = [];
   for (const name of leftoversIn(directory)) {

@@ -64,6 +64,14 @@ export function tryLockDirectory(path: string, mode: "shared" | "exclusive"): Di
   return new Fd(directory.release());
 }
 
+/** Whether somebody has locked the directory `path`. */
+export function isLocked(path: string): boolean {
+  const lock = tryLockDirectory(path, "exclusive");
+  if (lock === "busy") return true;
+  lock?.[Symbol.dispose]();
+  return false;
+}
+
 /**
  * Locks the directory `path`, of which nobody else knows yet.
  *

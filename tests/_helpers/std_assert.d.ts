@@ -18,6 +18,9 @@ export function assertStrictEquals<T>(actual: unknown, expected: T, message?: st
 /** Fails unless `actual` contains `expected`. */
 export function assertStringIncludes(actual: string, expected: string, message?: string): void;
 
+/** Whether `actual` and `expected` are the same, as {@linkcode assertEquals} tells it. */
+export function equal(actual: unknown, expected: unknown): boolean;
+
 /** Fails unless `actual` matches `expected`. */
 export function assertMatch(actual: string, expected: RegExp, message?: string): void;
 

@@ -21,5 +21,6 @@ export {
   assertStrictEquals,
   assertStringIncludes,
   assertThrows,
+  equal,
   fail,
 } from "npm:deno-std@1.4.0/assert/mod.js";

@@ -18,6 +18,7 @@ import { SILENT } from "../../lib/log.ts";
 import { connect, openDriver } from "../../mod.ts";
 import { ApiAgent } from "./_api_agent.ts";
 import { RawConnection } from "./_raw_http.ts";
+import { until } from "./_until.ts";
 
 const NEEDS = [needsRoot, needsOverlay];
 const ARCHIVE = tarOf([{ path: "file", data: "x".repeat(100_000) }]);
@@ -34,10 +35,6 @@ async function begin(api: ApiAgent, verb: string, path: string, job: string, len
   const headers = ["Host: lamina", `Lamina-Job: ${job}`, `Content-Length: ${length}`];
   await connection.send(`${verb} ${path} HTTP/1.1\r\n${headers.join("\r\n")}\r\n\r\n`);
   return connection;
-}
-
-async function until(isSo: () => Promise<boolean>): Promise<void> {
-  while (!await isSo()) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
 testNeeding(NEEDS, "a job tells how it is, is ended by its name, and by a client that goes away", async (test) => {
