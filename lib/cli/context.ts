@@ -9,7 +9,7 @@
 import type { DockerMetadata } from "../drivers/docker_metadata.ts";
 import type { GraphDriver, LayerInfo } from "../drivers/driver.ts";
 import { StorageError } from "../errors.ts";
-import type { Settings } from "./args.ts";
+import type { Settings } from "./command.ts";
 import type { Output } from "./output.ts";
 
 /** The world of a command. */

@@ -9,7 +9,7 @@
 import type { DockerMetadata, DockerOwner } from "../drivers/docker_metadata.ts";
 import { StorageError } from "../errors.ts";
 import { isLayerId } from "../layer_id.ts";
-import type { Command } from "./args.ts";
+import type { Command } from "./command.ts";
 import type { Context } from "./context.ts";
 
 /** As many digits of an id as `docker` shows. */

@@ -7,7 +7,7 @@
  */
 
 import type { Logger } from "../log.ts";
-import type { Settings } from "./args.ts";
+import type { Settings } from "./command.ts";
 import { isBrokenPipe } from "./exit_code.ts";
 import { UsageError } from "./usage_error.ts";
 import { isStorageError } from "../errors.ts";

@@ -6,7 +6,8 @@
  * @module
  */
 
-import { type Command, type CommandLine, parseCommandLine, type Settings } from "./args.ts";
+import { parseCommandLine } from "./args.ts";
+import type { Command, CommandLine, Settings } from "./command.ts";
 import { type Context, makeContext } from "./context.ts";
 import { EXIT, exitNumberOf } from "./exit_code.ts";
 import { shortUsage } from "./help.ts";

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { assertEquals, assertThrows } from "@std/assert";
-import { type CommandLine, parseCommandLine, type Settings } from "../../lib/cli/args.ts";
+import { parseCommandLine } from "../../lib/cli/args.ts";
+import type { CommandLine, Settings } from "../../lib/cli/command.ts";
 import { DRIVER_CHOICES } from "../../lib/cli/usage.ts";
 import { UsageError } from "../../lib/cli/usage_error.ts";
 

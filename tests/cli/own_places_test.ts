@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { parseCommandLine, type Settings } from "../../lib/cli/args.ts";
+import { parseCommandLine } from "../../lib/cli/args.ts";
+import type { Settings } from "../../lib/cli/command.ts";
 import { placesAsEnvironment, withOwnPlaces } from "../../lib/cli/rootless/own_places.ts";
 import { StorageError } from "../../lib/errors.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";

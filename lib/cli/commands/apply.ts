@@ -10,7 +10,7 @@ import type { ApplyResult, GraphDriver } from "../../drivers/driver.ts";
 import { isStorageError, StorageError } from "../../errors.ts";
 import { formatSize } from "../../units.ts";
 import { openForReading } from "../../util/open_file.ts";
-import type { CommandOf } from "../args.ts";
+import type { CommandOf } from "../command.ts";
 import { type Context, findLayer } from "../context.ts";
 import type { Output } from "../output.ts";
 import { withProgress } from "../progress.ts";

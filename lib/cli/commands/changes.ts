@@ -7,7 +7,7 @@
  */
 
 import type { ChangeKind } from "../../drivers/driver.ts";
-import type { CommandOf } from "../args.ts";
+import type { CommandOf } from "../command.ts";
 import type { Context } from "../context.ts";
 import { idMapsOption } from "../id_map_options.ts";
 import { withProgress } from "../progress.ts";

@@ -8,7 +8,7 @@
 
 import type { Finding } from "../../drivers/driver.ts";
 import { formatSize } from "../../units.ts";
-import type { CommandOf } from "../args.ts";
+import type { CommandOf } from "../command.ts";
 import type { Context } from "../context.ts";
 import { EXIT, type ExitNumber } from "../exit_code.ts";
 

@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { CommandOf } from "../args.ts";
+import type { CommandOf } from "../command.ts";
 import type { Context } from "../context.ts";
 import { bashCompletion } from "../shells/bash.ts";
 import { fishCompletion } from "../shells/fish.ts";

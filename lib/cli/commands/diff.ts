@@ -9,7 +9,7 @@
 import type { DiffOptions, DiffResult } from "../../drivers/driver.ts";
 import { formatSize } from "../../units.ts";
 import { OutputFile } from "../../util/open_file.ts";
-import type { CommandOf } from "../args.ts";
+import type { CommandOf } from "../command.ts";
 import type { Context } from "../context.ts";
 import { idMapsOption } from "../id_map_options.ts";
 import { withProgress } from "../progress.ts";

@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { CommandOf } from "../args.ts";
+import type { CommandOf } from "../command.ts";
 import type { Context } from "../context.ts";
 import { findLayerId } from "../docker_names.ts";
 import { EXIT, type ExitNumber } from "../exit_code.ts";

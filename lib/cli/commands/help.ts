@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { CommandOf } from "../args.ts";
+import type { CommandOf } from "../command.ts";
 import type { Context } from "../context.ts";
 import { commandHelp, exitHelp, generalHelp, optionsHelp } from "../help.ts";
 

@@ -8,7 +8,7 @@
 
 import { formatSize } from "../../units.ts";
 import type { LayerQuota } from "../../drivers/driver.ts";
-import type { CommandOf } from "../args.ts";
+import type { CommandOf } from "../command.ts";
 import { type Context, findLayer, layerJson, layerNotFound } from "../context.ts";
 import { describeOwner } from "../docker_names.ts";
 

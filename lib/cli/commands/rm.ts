@@ -7,7 +7,7 @@
  */
 
 import type { GraphDriver } from "../../drivers/driver.ts";
-import type { CommandOf } from "../args.ts";
+import type { CommandOf } from "../command.ts";
 import { type Context, layerNotFound, listLayers } from "../context.ts";
 import { EXIT, type ExitNumber, exitNumberOf } from "../exit_code.ts";
 

@@ -16,7 +16,7 @@ import type { GraphDriver } from "../../drivers/driver.ts";
 import { DEFAULT_RUN_ROOT, openDriver, type OpenOptions } from "../../drivers/registry.ts";
 import type { Logger } from "../../log.ts";
 import { absolutePath } from "../../util/absolute_path.ts";
-import type { CommandOf, Settings } from "../args.ts";
+import type { CommandOf, Settings } from "../command.ts";
 import type { Context } from "../context.ts";
 import { EXIT, type ExitNumber } from "../exit_code.ts";
 

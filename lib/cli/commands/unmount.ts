@@ -8,7 +8,7 @@
 
 import type { GraphDriver, ViewInfo } from "../../drivers/driver.ts";
 import { StorageError } from "../../errors.ts";
-import type { CommandOf } from "../args.ts";
+import type { CommandOf } from "../command.ts";
 import { type Context, findLayer, layerNotFound } from "../context.ts";
 import { EXIT, type ExitNumber } from "../exit_code.ts";
 

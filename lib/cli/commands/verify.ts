@@ -8,7 +8,7 @@
 
 import type { GraphDriver, ManifestDifference } from "../../drivers/driver.ts";
 import { StorageError } from "../../errors.ts";
-import type { CommandOf } from "../args.ts";
+import type { CommandOf } from "../command.ts";
 import { type Context, listLayers } from "../context.ts";
 import { EXIT, type ExitNumber } from "../exit_code.ts";
 import { withProgress } from "../progress.ts";

@@ -13,7 +13,7 @@
 
 import { StorageError } from "../../errors.ts";
 import { CAP_SYS_ADMIN, hasCapability } from "../../util/capabilities.ts";
-import type { Command } from "../args.ts";
+import type { Command } from "../command.ts";
 import type { CommandName } from "../usage.ts";
 
 /** Whether this process needs no user namespace to mount: it is root, or has been given the capability. */

@@ -9,7 +9,7 @@
 
 import { StorageError } from "../../errors.ts";
 import { absolutePath } from "../../util/absolute_path.ts";
-import type { Settings } from "../args.ts";
+import type { Settings } from "../command.ts";
 
 /** Looks up an environment variable. */
 export type Environment = (name: string) => string | undefined;

@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { Command, CommandLine, Settings } from "../args.ts";
+import type { Command, CommandLine, Settings } from "../command.ts";
 import type { Output } from "../output.ts";
 import { needsNamespace, needsStore } from "./ordinary_user.ts";
 import { type Environment, placesAsEnvironment, withOwnPlaces } from "./own_places.ts";

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * What the words after the name of a command mean to it.
+ *
+ * @module
+ */
+
+import { StorageError } from "../errors.ts";
+import { parseSize } from "../units.ts";
+import { readLimits, readXattrNamespaces, readXattrPolicies } from "./archive_options.ts";
+import { chosen } from "./choice.ts";
+import type { Command } from "./command.ts";
+import { readIdMaps } from "./id_map_options.ts";
+import { readServeOptions } from "./serve_options.ts";
+import {
+  COMMAND_NAMES,
+  type CommandName,
+  COMPRESSIONS,
+  HELP_TOPICS,
+  type HelpTopic,
+  isCommandName,
+  SHELLS,
+  TIMES,
+} from "./usage.ts";
+import { didYouMean, UsageError } from "./usage_error.ts";
+import type { Words } from "./words.ts";
+
+/**
+ * Reads the words of the command `name`, of which there are as many as it takes.
+ *
+ * @throws {UsageError} With what is wrong.
+ */
+export function readCommand(name: CommandName, words: Words): Command {
+  const id = words.rest[0] ?? "";
+  switch (name) {
+    case "create":
+      return readCreate(id, words);
+    case "apply":
+      return {
+        kind: name,
+        id,
+        file: words.rest[1] ?? "-",
+        parent: words.value("parent") || undefined,
+        allowMissingEnd: words.has("allow-missing-end"),
+        digest: words.has("digest"),
+        manifest: words.has("manifest"),
+        xattrs: readXattrPolicies(words.values("xattrs")),
+        limits: readLimits(words.values("limit")),
+      };
+    case "diff":
+      return readDiff(id, words);
+    case "remap":
+      return readRemap(id, words);
+    case "rm":
+      return { kind: name, ids: words.rest, force: words.has("force") };
+    case "mount":
+      return {
+        kind: name,
+        ids: words.rest,
+        at: readPlace(words),
+        readOnly: words.has("read-only"),
+        label: words.value("label"),
+        options: words.values("option"),
+        idMaps: readIdMaps(words, name),
+      };
+    case "unmount":
+      return readUnmount(words);
+    case "changes":
+    case "size":
+      return {
+        kind: name,
+        id,
+        comparedWith: comparedWith(words),
+        compareXattrs: words.has("xattrs"),
+        compareContent: words.has("content"),
+        idMaps: readIdMaps(words, name),
+      };
+    case "inspect":
+    case "exists":
+      return { kind: name, id };
+    case "verify":
+      return { kind: name, ids: words.rest, record: words.has("record") };
+    case "check":
+      return { kind: name, repair: words.has("repair"), deep: words.has("deep") };
+    case "unshare":
+      return { kind: name, program: words.rest };
+    case "serve":
+      return { kind: name, ...readServeOptions(words) };
+    case "completions":
+      return { kind: name, shell: chosen(words.rest[0], SHELLS, '"lamina completions"', name)! };
+    case "help":
+      return { kind: name, about: readHelpTopic(words.rest[0]) };
+    case "mounts":
+    case "cleanup":
+    case "ls":
+    case "tree":
+    case "info":
+    case "version":
+      return { kind: name };
+  }
+}
+
+function readCreate(id: string, words: Words): Command {
+  const template = words.value("template");
+  const parent = words.value("parent") || undefined;
+  if (template !== undefined && parent !== undefined) {
+    throw new UsageError("--template and --parent exclude each other: the copy has the template's parent", {
+      command: "create",
+    });
+  }
+  if (template !== undefined && words.has("read-write")) {
+    throw new UsageError("--template and --read-write exclude each other", { command: "create" });
+  }
+  const size = words.value("size");
+  if (size !== undefined) wordsOf("--size", () => parseSize(size), "create");
+  return {
+    kind: "create",
+    id,
+    parent,
+    readWrite: words.has("read-write"),
+    template,
+    size,
+    idMaps: readIdMaps(words, "create"),
+  };
+}
+
+/** Where layers are to be shown; undefined for the layer's own place. */
+function readPlace(words: Words): string | undefined {
+  const at = words.value("at");
+  if (at === undefined && words.rest.length > 1) {
+    throw new UsageError("several layers need --at: they are joined at a place of your choice", {
+      command: "mount",
+      hint: "to mount each at its own place, call mount for each",
+    });
+  }
+  if (at !== undefined && readIdMaps(words, "mount") !== undefined) {
+    throw new UsageError("--at and id maps exclude each other: a view has the owners of the layer's own mount", {
+      command: "mount",
+      hint: "mount the layer with the maps first, and then --at DIR",
+    });
+  }
+  return at;
+}
+
+function readUnmount(words: Words): Command {
+  const [id] = words.rest;
+  const at = words.value("at");
+  const force = words.has("force");
+  if (at === undefined) {
+    if (id !== undefined) return { kind: "unmount", id, force };
+    throw new UsageError('"lamina unmount" needs ID, or --at DIR', { command: "unmount" });
+  }
+  if (id === undefined && !force) return { kind: "unmount", at };
+  const other = id === undefined ? "--force" : "ID";
+  throw new UsageError(`${other} and --at exclude each other: a view is taken down by its place alone`, {
+    command: "unmount",
+  });
+}
+
+function readRemap(id: string, words: Words): Command {
+  const [from, to] = [readIdMaps(words, "remap", "from-"), readIdMaps(words, "remap")];
+  if (from === undefined && to === undefined) {
+    throw new UsageError('"lamina remap" needs --uid-map, --gid-map, --map-user or one that begins with --from-', {
+      command: "remap",
+      hint: "--uid-map 0:100000:65536 gives the container's root the id 100000 on the host",
+    });
+  }
+  return { kind: "remap", id, from, to };
+}
+
+/** What `parse` returns; where the library finds the value wrong, the command line is. */
+function wordsOf<T>(option: string, parse: () => T, command: CommandName): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
+    throw new UsageError(`option ${option}: ${error.message}`, { command, hint: error.hint });
+  }
+}
+
+function readDiff(id: string, words: Words): Command {
+  const output = words.value("output") ?? "-";
+  if (output === "-" && words.has("json")) {
+    throw new UsageError("--json needs -o FILE: standard output holds the archive", { command: "diff" });
+  }
+  const compression = chosen(words.value("compress"), COMPRESSIONS, "--compress", "diff");
+  return {
+    kind: "diff",
+    id,
+    comparedWith: comparedWith(words),
+    output,
+    compression,
+    times: chosen(words.value("times"), TIMES, "--times", "diff"),
+    xattrs: readXattrNamespaces(words.value("xattrs")),
+    compareContent: words.has("content"),
+    skipErrors: words.has("skip-errors"),
+    digest: words.has("digest"),
+    idMaps: readIdMaps(words, "diff"),
+  };
+}
+
+function comparedWith(words: Words): string | null | undefined {
+  const parent = words.value("parent");
+  return parent === "" ? null : parent;
+}
+
+function readHelpTopic(word: string | undefined): CommandName | HelpTopic | undefined {
+  if (word === undefined || isCommandName(word)) return word;
+  const topic = HELP_TOPICS.find((name) => name === word);
+  if (topic !== undefined) return topic;
+  const hint = didYouMean(word, [...COMMAND_NAMES, ...HELP_TOPICS]);
+  throw new UsageError(`unknown command ${JSON.stringify(word)}`, { hint });
+}
