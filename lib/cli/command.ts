@@ -73,6 +73,14 @@ export type Command =
     digest: boolean;
     idMaps: IdMapWords | undefined;
   }
+  | {
+    kind: "export";
+    id: string;
+    output: string;
+    compression: typeof COMPRESSIONS[number] | undefined;
+    times: typeof TIMES[number] | undefined;
+    digest: boolean;
+  }
   | { kind: "remap"; id: string; from: IdMapWords | undefined; to: IdMapWords | undefined }
   | { kind: "rm"; ids: readonly string[]; force: boolean }
   | {

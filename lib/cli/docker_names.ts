@@ -52,6 +52,7 @@ export async function withLayerIds(command: Command, context: Context): Promise<
       return { ...command, ids: await Promise.all(command.ids.map(find)) };
     case "unmount":
       return "at" in command ? command : { ...command, id: await find(command.id) };
+    case "export":
     case "inspect":
       return { ...command, id: await find(command.id) };
     case "verify":

@@ -7,12 +7,15 @@
  */
 
 import type { CommandSpec, OptionSpec } from "./command_spec.ts";
-import { COMPRESSIONS, TIMES } from "./global_options.ts";
-import { COMPARE_CONTENT, COMPARED_WITH, LAYER, MOUNTED_WITH } from "./shared_options.ts";
-
-const PARENT: OptionSpec = { name: "parent", value: "ID", help: "the layer below", completion: "layer" };
-
-const DIGEST: OptionSpec = { name: "digest", help: "print SHA-256 of the plain archive, and of it as it is" };
+import {
+  ARCHIVE_OUTPUT,
+  COMPARE_CONTENT,
+  COMPARED_WITH,
+  DIGEST,
+  LAYER,
+  MOUNTED_WITH,
+  PARENT,
+} from "./shared_options.ts";
 
 const ID_MAPS: readonly OptionSpec[] = [
   { name: "uid-map", value: "C:H:N", repeatable: true, help: "N users from C inside are those from H outside" },
@@ -55,9 +58,7 @@ export const LAYER_COMMANDS = {
     words: [LAYER],
     options: [
       COMPARED_WITH,
-      { name: "output", short: "o", value: "FILE|-", help: "left out or -: standard output", completion: "file" },
-      { name: "compress", value: "NAME", help: "gzip or zstd", completion: COMPRESSIONS },
-      { name: "times", value: "NAME", help: "full (to the nanosecond) or seconds", completion: TIMES },
+      ...ARCHIVE_OUTPUT,
       { name: "xattrs", value: "NS,NS", help: "only attributes of user, security, trusted, system" },
       COMPARE_CONTENT,
       { name: "skip-errors", help: "leave out, and list, what cannot be archived" },

@@ -50,6 +50,15 @@ export function readCommand(name: CommandName, words: Words): Command {
       };
     case "diff":
       return readDiff(id, words);
+    case "export":
+      return {
+        kind: name,
+        id,
+        output: readOutput(words, name),
+        compression: chosen(words.value("compress"), COMPRESSIONS, "--compress", name),
+        times: chosen(words.value("times"), TIMES, "--times", name),
+        digest: words.has("digest"),
+      };
     case "remap":
       return readRemap(id, words);
     case "rm":
@@ -179,17 +188,20 @@ function wordsOf<T>(option: string, parse: () => T, command: CommandName): T {
   }
 }
 
-function readDiff(id: string, words: Words): Command {
+/** Where an archive goes: a file, or `-`. */
+function readOutput(words: Words, command: CommandName): string {
   const output = words.value("output") ?? "-";
-  if (output === "-" && words.has("json")) {
-    throw new UsageError("--json needs -o FILE: standard output holds the archive", { command: "diff" });
-  }
+  if (output !== "-" || !words.has("json")) return output;
+  throw new UsageError("--json needs -o FILE: standard output holds the archive", { command });
+}
+
+function readDiff(id: string, words: Words): Command {
   const compression = chosen(words.value("compress"), COMPRESSIONS, "--compress", "diff");
   return {
     kind: "diff",
     id,
     comparedWith: comparedWith(words),
-    output,
+    output: readOutput(words, "diff"),
     compression,
     times: chosen(words.value("times"), TIMES, "--times", "diff"),
     xattrs: readXattrNamespaces(words.value("xattrs")),

@@ -62,6 +62,8 @@ async function dispatch(command: Command, context: Context): Promise<number | vo
       return await (await import("./commands/apply.ts")).apply(command, context);
     case "diff":
       return await (await import("./commands/diff.ts")).diff(command, context);
+    case "export":
+      return await (await import("./commands/export.ts")).exportLayer(command, context);
     case "remap":
       return await (await import("./commands/remap.ts")).remap(command, context);
     case "rm":

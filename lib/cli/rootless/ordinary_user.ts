@@ -36,6 +36,7 @@ const NEEDS: Readonly<Record<CommandName, Need>> = {
   create: "namespace",
   apply: "namespace",
   diff: "namespace",
+  export: "namespace",
   remap: "namespace",
   rm: "namespace",
   mount: "lasting namespace",
