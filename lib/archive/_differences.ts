@@ -61,9 +61,10 @@ export class FileComparer {
     this.unmask(newer, older, name);
     if (this.#idMaps !== undefined) giveContainerIds(newer.stat, this.#idMaps);
     if (statDiffers(newer.stat, older.stat)) return true;
-    // Whatever changes an attribute changes this time, and nobody can set it back.
-    if (!newer.stat.isUnchangedSince(older.stat) && this.xattrsDiffer(newer.fd, older.fd, name)) return true;
-    return this.#comparesContent && !newer.stat.isSameFile(older.stat) && this.#contentDiffers(newer, older, name);
+    // Whatever changes a file or an attribute changes this time, and nobody can set it back.
+    if (newer.stat.isUnchangedSince(older.stat)) return false;
+    if (this.xattrsDiffer(newer.fd, older.fd, name)) return true;
+    return this.#comparesContent && this.#contentDiffers(newer, older, name);
   }
 
   /** Has both tell what they really are, if that is not what they are on disk. */

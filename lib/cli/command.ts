@@ -81,6 +81,16 @@ export type Command =
     times: typeof TIMES[number] | undefined;
     digest: boolean;
   }
+  | {
+    kind: "import";
+    id: string;
+    file: string;
+    parent: string | undefined;
+    digest: boolean;
+    manifest: boolean;
+    limits: NonNullable<ApplyOptions["limits"]>;
+  }
+  | { kind: "squash"; id: string; newId: string; parent: string | undefined }
   | { kind: "remap"; id: string; from: IdMapWords | undefined; to: IdMapWords | undefined }
   | { kind: "rm"; ids: readonly string[]; force: boolean }
   | {

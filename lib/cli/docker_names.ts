@@ -43,7 +43,10 @@ export async function withLayerIds(command: Command, context: Context): Promise<
     case "create":
       return { ...command, parent: await findAny(command.parent), template: await findAny(command.template) };
     case "apply":
+    case "import":
       return { ...command, parent: await findAny(command.parent) };
+    case "squash":
+      return { ...command, id: await find(command.id), parent: await findAny(command.parent) };
     case "diff":
     case "changes":
     case "size":

@@ -7,7 +7,7 @@
  */
 
 import type { CommandSpec } from "./command_spec.ts";
-import { ARCHIVE_OUTPUT, DIGEST, LAYER } from "./shared_options.ts";
+import { ARCHIVE_OUTPUT, DIGEST, LAYER, LIMIT, MANIFEST, PARENT } from "./shared_options.ts";
 
 /** Commands by name. */
 export const EVERYDAY_COMMANDS = {
@@ -20,5 +20,23 @@ export const EVERYDAY_COMMANDS = {
     notes:
       "The archive is a whole root file system without whiteouts, whatever the layer lies on; lamina import takes it, and so " +
       "does tar. lamina diff writes what the layer itself changes.",
+  },
+  import: {
+    group: "Everyday",
+    summary: "make a layer of a root file system tar",
+    words: [{ name: "ID" }, { name: "FILE|-", completion: "file" }],
+    options: [PARENT, DIGEST, MANIFEST, LIMIT],
+    example: "lamina import base rootfs.tar.gz",
+    notes:
+      "The layer must not be there yet, and is not there if it fails. lamina apply has more options, and also fills " +
+      "a layer that is there.",
+  },
+  squash: {
+    group: "Everyday",
+    summary: "make one layer of a layer and those below it",
+    words: [LAYER, { name: "NEW" }],
+    options: [{ ...PARENT, help: "only of those above this one, on which NEW is to lie" }],
+    example: "lamina squash job-1 release --parent base",
+    notes: "NEW shows what ID shows. ID and the layers below it stay as they are. Sockets are left out.",
   },
 } as const satisfies Readonly<Record<string, CommandSpec>>;

@@ -46,7 +46,7 @@ export function readCommand(name: CommandName, words: Words): Command {
         digest: words.has("digest"),
         manifest: words.has("manifest"),
         xattrs: readXattrPolicies(words.values("xattrs")),
-        limits: readLimits(words.values("limit")),
+        limits: readLimits(words.values("limit"), name),
       };
     case "diff":
       return readDiff(id, words);
@@ -59,6 +59,18 @@ export function readCommand(name: CommandName, words: Words): Command {
         times: chosen(words.value("times"), TIMES, "--times", name),
         digest: words.has("digest"),
       };
+    case "import":
+      return {
+        kind: name,
+        id,
+        file: words.rest[1]!,
+        parent: words.value("parent") || undefined,
+        digest: words.has("digest"),
+        manifest: words.has("manifest"),
+        limits: readLimits(words.values("limit"), name),
+      };
+    case "squash":
+      return { kind: name, id, newId: words.rest[1]!, parent: words.value("parent") || undefined };
     case "remap":
       return readRemap(id, words);
     case "rm":

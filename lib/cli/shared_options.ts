@@ -18,6 +18,17 @@ export const PARENT: OptionSpec = { name: "parent", value: "ID", help: "the laye
 /** Of commands that read or write an archive. */
 export const DIGEST: OptionSpec = { name: "digest", help: "print SHA-256 of the plain archive, and of it as it is" };
 
+/** Of commands that fill a layer. */
+export const MANIFEST: OptionSpec = { name: "manifest", help: "write down what is in it, for lamina verify" };
+
+/** Of commands that fill a layer. */
+export const LIMIT: OptionSpec = {
+  name: "limit",
+  value: "NAME=N",
+  repeatable: true,
+  help: "entries, bytes, …: what an archive may ask for",
+};
+
 /** Of commands that write an archive. */
 export const ARCHIVE_OUTPUT: readonly OptionSpec[] = [
   { name: "output", short: "o", value: "FILE|-", help: "left out or -: standard output", completion: "file" },

@@ -37,6 +37,8 @@ const NEEDS: Readonly<Record<CommandName, Need>> = {
   apply: "namespace",
   diff: "namespace",
   export: "namespace",
+  import: "namespace",
+  squash: "namespace",
   remap: "namespace",
   rm: "namespace",
   mount: "lasting namespace",

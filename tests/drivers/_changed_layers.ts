@@ -6,10 +6,11 @@
  * @module
  */
 
-import { type DriverName, type GraphDriver, openDriver } from "../../mod.ts";
+import type { GraphDriver } from "../../lib/drivers/driver.ts";
+import { needsProgram, type Requirement } from "../_helpers/requires.ts";
 import { runOk } from "../_helpers/run.ts";
-import { TempDir } from "../_helpers/temp_dir.ts";
-import { TestStore } from "./_run_lamina.ts";
+
+export const NEEDS_CHANGED_LAYERS: readonly Requirement[] = ["setfattr", "setcap", "getfattr"].map(needsProgram);
 
 /** What is done to each layer, in its mount. */
 const CHANGES: Readonly<Record<string, string>> = {
@@ -31,20 +32,14 @@ const CHANGES: Readonly<Record<string, string>> = {
     touch -d '2002-03-04 05:06:07.987654321 UTC' etc empty`,
 };
 
-/** Makes a store of `driver` with the three layers, the last of them to be written in. */
-export async function makeChangedLayers(driverName: DriverName): Promise<TestStore> {
-  await using undo = new AsyncDisposableStack();
-  const directory = undo.use(await TempDir.make());
-  const places = { root: directory.join("root"), runRoot: directory.join("run") };
-  await using driver = await openDriver({ ...places, driver: driverName, work: "in-place" });
+/** Makes the three layers. */
+export async function makeChangedLayers(driver: GraphDriver): Promise<void> {
   let parent: string | undefined;
   for (const [id, script] of Object.entries(CHANGES)) {
     await driver.createReadWrite(id, parent === undefined ? {} : { parent });
     await change(driver, id, script);
     parent = id;
   }
-  undo.move();
-  return TestStore.at(directory, ["--root", places.root, "--driver", driverName]);
 }
 
 /** Runs a script of a shell in the mount of a layer. */
