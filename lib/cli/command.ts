@@ -90,6 +90,17 @@ export type Command =
     manifest: boolean;
     limits: NonNullable<ApplyOptions["limits"]>;
   }
+  | {
+    kind: "run";
+    id: string;
+    program: readonly string[];
+    /** Neither of the two: the new layer is kept under a name that is made up. */
+    remove: boolean;
+    commit: string | undefined;
+    readOnly: boolean;
+    label: string | undefined;
+    options: readonly string[];
+  }
   | { kind: "squash"; id: string; newId: string; parent: string | undefined }
   | { kind: "remap"; id: string; from: IdMapWords | undefined; to: IdMapWords | undefined }
   | { kind: "rm"; ids: readonly string[]; force: boolean }

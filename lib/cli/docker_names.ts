@@ -56,6 +56,7 @@ export async function withLayerIds(command: Command, context: Context): Promise<
     case "unmount":
       return "at" in command ? command : { ...command, id: await find(command.id) };
     case "export":
+    case "run":
     case "inspect":
       return { ...command, id: await find(command.id) };
     case "verify":

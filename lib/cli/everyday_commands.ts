@@ -7,10 +7,27 @@
  */
 
 import type { CommandSpec } from "./command_spec.ts";
-import { ARCHIVE_OUTPUT, DIGEST, LAYER, LIMIT, MANIFEST, PARENT } from "./shared_options.ts";
+import { ARCHIVE_OUTPUT, DIGEST, LAYER, LIMIT, MANIFEST, MOUNT_OPTIONS, PARENT } from "./shared_options.ts";
 
 /** Commands by name. */
 export const EVERYDAY_COMMANDS = {
+  run: {
+    group: "Everyday",
+    summary: "run a program in a new layer on this one",
+    words: [LAYER, { name: "CMD", repeatable: true }],
+    options: [
+      { name: "rm", help: "remove the new layer when the program has ended" },
+      { name: "commit", value: "NEW", help: "call it NEW; it is kept if the program ends with 0" },
+      ...MOUNT_OPTIONS,
+    ],
+    example: "lamina run base --commit with-vim -- apt-get install -y vim",
+    notes:
+      "The layer is kept, and its id told, unless --rm says otherwise. ID is committed by it. With --read-only there is no " +
+      "new layer, and the program sees ID. It has mounts and processes of its own: what it leaves running is ended. /proc, a " +
+      "small /dev, /sys and the host's /etc/resolv.conf are shown to it, and made where they lack. All else is the host's: " +
+      "network, host name, user ids. It is no jail: root in it can do what root can. It ends with the program's number, 128 + " +
+      "N after signal N, 127 if there is no such program, 126 if it cannot be run.",
+  },
   export: {
     group: "Everyday",
     summary: "write all that is seen in a layer as a tar",

@@ -15,6 +15,7 @@ import {
   LAYER,
   LIMIT,
   MANIFEST,
+  MOUNT_OPTIONS,
   MOUNTED_WITH,
   PARENT,
 } from "./shared_options.ts";
@@ -94,15 +95,7 @@ export const LAYER_COMMANDS = {
     words: [{ ...LAYER, repeatable: true }],
     options: [
       { name: "at", value: "DIR", help: "show at DIR; several layers as one tree", completion: "directory" },
-      { name: "read-only", help: "nothing can be written" },
-      { name: "label", value: "LABEL", help: "SELinux context" },
-      {
-        name: "option",
-        short: "o",
-        value: "OPTION",
-        repeatable: true,
-        help: "an overlayfs option as the kernel has it",
-      },
+      ...MOUNT_OPTIONS,
       ...ID_MAPS,
     ],
     example: 'root=$(lamina mount job-1) && ls "$root"',

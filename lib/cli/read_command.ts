@@ -69,6 +69,8 @@ export function readCommand(name: CommandName, words: Words): Command {
         manifest: words.has("manifest"),
         limits: readLimits(words.values("limit"), name),
       };
+    case "run":
+      return readRun(words);
     case "squash":
       return { kind: name, id, newId: words.rest[1]!, parent: words.value("parent") || undefined };
     case "remap":
@@ -143,6 +145,25 @@ function readCreate(id: string, words: Words): Command {
     template,
     size,
     idMaps: readIdMaps(words, "create"),
+  };
+}
+
+function readRun(words: Words): Command {
+  const [id, ...program] = words.rest;
+  const commit = words.value("commit");
+  const given = ["rm", "commit", "read-only"].filter((name) => words.names(name));
+  if (given.length > 1) {
+    throw new UsageError(`${given.map((name) => `--${name}`).join(" and ")} exclude each other`, { command: "run" });
+  }
+  return {
+    kind: "run",
+    id: id!,
+    program,
+    remove: words.has("rm"),
+    commit,
+    readOnly: words.has("read-only"),
+    label: words.value("label"),
+    options: words.values("option"),
   };
 }
 

@@ -36,6 +36,13 @@ export const ARCHIVE_OUTPUT: readonly OptionSpec[] = [
   { name: "times", value: "NAME", help: "full (to the nanosecond) or seconds", completion: TIMES },
 ];
 
+/** Of commands that mount. */
+export const MOUNT_OPTIONS: readonly OptionSpec[] = [
+  { name: "read-only", help: "nothing can be written" },
+  { name: "label", value: "LABEL", help: "SELinux context" },
+  { name: "option", short: "o", value: "OPTION", repeatable: true, help: "an overlayfs option as the kernel has it" },
+];
+
 /** Of commands that compare. */
 export const COMPARED_WITH: OptionSpec = {
   name: "parent",

@@ -83,8 +83,8 @@ const MAY_SEE: Readonly<Record<string, readonly string[]>> = {
   mount: ["util", "ffi", "lib"],
   drivers: ["archive", "mount", "util", "ffi", "lib"],
   agent: [...DRIVER_INTERFACE, "util", "lib"],
-  // `lamina serve` starts the agent.
-  cli: [...DRIVER_INTERFACE, "agent", "util", "lib"],
+  // `lamina serve` starts the agent, and `lamina run` mounts for the program alone.
+  cli: [...DRIVER_INTERFACE, "agent", "lib/mount/enter_root.ts", "util", "lib"],
 };
 
 /** What mod.ts and cli.ts may import. */

@@ -38,6 +38,7 @@ const NEEDS: Readonly<Record<CommandName, Need>> = {
   diff: "namespace",
   export: "namespace",
   import: "namespace",
+  run: "namespace",
   squash: "namespace",
   remap: "namespace",
   rm: "namespace",
