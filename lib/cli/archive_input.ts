@@ -44,15 +44,16 @@ export async function readArchive(
   await read(STDIN);
 }
 
+/** Tells what attributes were left out, if any were. */
+export function tellDroppedXattrs(dropped: ApplyResult["droppedXattrs"], output: Output): void {
+  if (dropped.length === 0) return;
+  const told = dropped.map(({ name, reason }) => `${name} (${WHY[reason]})`).join(", ");
+  output.note(`left out extended attributes: ${told}`);
+}
+
 /** Tells what went into a layer; `done` is the word for it. */
 export function tellFilled(done: string, id: string, result: ApplyResult, output: Output): void {
-  if (result.droppedXattrs.length > 0) {
-    output.note(
-      `left out extended attributes: ${
-        result.droppedXattrs.map(({ name, reason }) => `${name} (${WHY[reason]})`).join(", ")
-      }`,
-    );
-  }
+  tellDroppedXattrs(result.droppedXattrs, output);
   if (output.json) return output.printJson({ id, ...result });
   output.printLines(digestLines(result));
   output.note(`${done} ${id}: ${result.entries} entries, ${formatSize(result.bytes)}`);

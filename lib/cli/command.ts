@@ -8,6 +8,7 @@
 
 import type { ApplyOptions, XattrNamespace } from "../drivers/driver.ts";
 import type { DriverName } from "../drivers/registry.ts";
+import type { CopyWords } from "./copy_place.ts";
 import type { IdMapWords } from "./id_map_options.ts";
 import type { ServeOptions } from "./serve_options.ts";
 import type { CommandName, COMPRESSIONS, HelpTopic, MOUNT_API_CHOICES, SHELLS, SYNC_CHOICES, TIMES } from "./usage.ts";
@@ -101,6 +102,7 @@ export type Command =
     label: string | undefined;
     options: readonly string[];
   }
+  | { kind: "cp" } & CopyWords
   | { kind: "squash"; id: string; newId: string; parent: string | undefined }
   | { kind: "remap"; id: string; from: IdMapWords | undefined; to: IdMapWords | undefined }
   | { kind: "rm"; ids: readonly string[]; force: boolean }

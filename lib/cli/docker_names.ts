@@ -45,6 +45,8 @@ export async function withLayerIds(command: Command, context: Context): Promise<
     case "apply":
     case "import":
       return { ...command, parent: await findAny(command.parent) };
+    case "cp":
+      return { ...command, layer: { ...command.layer, id: await find(command.layer.id) } };
     case "squash":
       return { ...command, id: await find(command.id), parent: await findAny(command.parent) };
     case "diff":

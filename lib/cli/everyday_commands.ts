@@ -28,6 +28,19 @@ export const EVERYDAY_COMMANDS = {
       "network, host name, user ids. It is no jail: root in it can do what root can. It ends with the program's number, 128 + " +
       "N after signal N, 127 if there is no such program, 126 if it cannot be run.",
   },
+  cp: {
+    group: "Everyday",
+    summary: "copy files out of a layer, or into one",
+    words: [{ name: "FROM", completion: "file" }, { name: "TO", completion: "file" }],
+    options: [],
+    example: "lamina cp job-1:/etc/hosts /tmp",
+    notes:
+      "One of the two is ID:PATH, the other a path of the host, or - for a tar on standard input or output. PATH is " +
+      "looked up with the layer as the root, so that no symbolic link and no .. leads out of it. A directory that is there " +
+      "gets what is copied in it, and keeps what else it has; DIR/. stands for what is in DIR. Owners, modes, times, " +
+      "attributes and links are kept. A layer on which another one lies is not copied into. In a tar, a name that begins with " +
+      ".wh. deletes.",
+  },
   export: {
     group: "Everyday",
     summary: "write all that is seen in a layer as a tar",

@@ -11,6 +11,7 @@ import { parseSize } from "../units.ts";
 import { readLimits, readXattrNamespaces, readXattrPolicies } from "./archive_options.ts";
 import { chosen } from "./choice.ts";
 import type { Command } from "./command.ts";
+import { readCopyPlaces } from "./copy_place.ts";
 import { readIdMaps } from "./id_map_options.ts";
 import { readServeOptions } from "./serve_options.ts";
 import {
@@ -71,6 +72,8 @@ export function readCommand(name: CommandName, words: Words): Command {
       };
     case "run":
       return readRun(words);
+    case "cp":
+      return { kind: name, ...readCopyPlaces(words) };
     case "squash":
       return { kind: name, id, newId: words.rest[1]!, parent: words.value("parent") || undefined };
     case "remap":

@@ -68,6 +68,8 @@ async function dispatch(command: Command, context: Context): Promise<number | vo
       return await (await import("./commands/import.ts")).importArchive(command, context);
     case "run":
       return await (await import("./commands/run.ts")).run(command, context);
+    case "cp":
+      return await (await import("./commands/cp.ts")).cp(command, context);
     case "squash":
       return await (await import("./commands/squash.ts")).squash(command, context);
     case "remap":

@@ -14,7 +14,7 @@ import type { Words } from "./words.ts";
 const STORE_OPTIONS = ["root", "run-root", "home", "driver", "storage-opt", "mount-api", "sync"] as const;
 
 /** Commands whose mounts this process has to see itself. An agent's may be in another mount namespace. */
-const WITHOUT_AGENT: readonly (CommandName | undefined)[] = ["run"];
+const WITHOUT_AGENT: readonly (CommandName | undefined)[] = ["run", "cp"];
 
 /** @throws {UsageError} For a command that no agent does; beside an option of a store that the agent has opened already. */
 export function readSocket(words: Words, command: CommandName | undefined): string | undefined {

@@ -70,7 +70,7 @@ export function partOf(file: string): string {
   return third === undefined ? "lib" : second;
 }
 
-const DRIVER_INTERFACE = ["driver", "registry", "docker_metadata", "whole_layers"].map((name) =>
+const DRIVER_INTERFACE = ["driver", "registry", "docker_metadata", "whole_layers", "layer_files"].map((name) =>
   `lib/drivers/${name}.ts`
 );
 

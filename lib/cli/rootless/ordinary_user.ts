@@ -39,6 +39,7 @@ const NEEDS: Readonly<Record<CommandName, Need>> = {
   export: "namespace",
   import: "namespace",
   run: "namespace",
+  cp: "namespace",
   squash: "namespace",
   remap: "namespace",
   rm: "namespace",
