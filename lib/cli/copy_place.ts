@@ -44,7 +44,10 @@ export function readCopyPlaces(words: Words): CopyWords {
   throw new UsageError("--json needs a path: standard output holds the archive", { command: "cp" });
 }
 
-/** Undefined for a path of the host. With names of dockerd's, which have colons, the id ends where `:/` is; a path without a slash begins at the first colon. */
+/**
+ * Undefined for a path of the host. Names of dockerd's have colons, so that the id ends where `:/` is; a path that does not
+ * begin with a slash begins behind the first colon.
+ */
 function readPlace(word: string): LayerPlace | undefined {
   const colon = word.indexOf(":");
   const slash = word.indexOf("/");

@@ -2,7 +2,7 @@
 
 /**
  * Files that are copied out of layers and into them, through their mounts. The rules are those of `docker cp`, but for owners
- * and attributes, which stay as they are.
+ * and attributes, which stay as they are. With the driver of an agent it takes a process that sees the agent's mounts.
  *
  * @module
  */
