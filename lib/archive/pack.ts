@@ -310,7 +310,8 @@ class Packer implements Disposable {
       this.#entry.deviceMajor = this.#stat.rdevMajor;
       this.#entry.deviceMinor = this.#stat.rdevMinor;
     }
-    this.#entry.xattrs = this.#real(this.#xattrs.ofName(parentFd, path));
+    const name = path === this.selection.as ? byteString(leaf, 0, leaf.indexOf(0)) : leafOf(path);
+    this.#entry.xattrs = this.#real(this.#xattrs.ofName(parentFd, path, name));
     this.#writer.writeHeader(this.#entry);
   }
 

@@ -85,7 +85,7 @@ for (const [line, command] of CASES) {
 
 const WRONG_CASES: readonly [line: string, message: string, hint?: string][] = [
   ["run a", '"lamina run" needs CMD'],
-  ["run a ls -l", 'unknown option "-l" for "lamina run"'],
+  ["run a ls -l", 'unknown option "-l" for "lamina run"', "a program with options of its own stands behind --"],
   ["run a --rm --commit b ls", "--rm and --commit exclude each other"],
   ["run a --commit b --read-only ls", "--commit and --read-only exclude each other"],
   [

@@ -64,6 +64,46 @@ for (const name of DRIVER_NAMES) {
   );
 }
 
+testNeeding(
+  NEEDS,
+  "what is copied goes into a directory that is there, and else by the name that it is given",
+  async () => {
+    const items = [{ path: "link", type: "2", link: "etc/motd" }, { path: "links", type: "2", link: "/etc" }];
+    await withJob(items, async (driver, directory) => {
+      const outwards: readonly [from: string, to: string, names: readonly string[]][] = [
+        ["etc", "a/", ["etc"]],
+        ["etc/", "b", ["etc"]],
+        ["etc/.", "c", ["motd", "secret"]],
+        ["links/", "d", ["links"]],
+        ["/", "e", ["etc", "link", "links", "root"]],
+        ["etc/motd", "f/.", ["motd"]],
+      ];
+      for (const [from, to, names] of outwards) {
+        const into = await directory.mkdir(to[0]!);
+        await copyFromLayer(driver, "job", from, directory.join(to));
+        assertEquals({ from, names: await namesIn(into) }, { from, names: [...names] });
+      }
+      assertEquals(await namesIn(directory.join("d/links")), ["motd", "secret"]);
+      await copyFromLayer(driver, "job", "link", directory.join("renamed"));
+      assertEquals(await Deno.readLink(directory.join("renamed")), "etc/motd");
+
+      const tree = directory.join("c");
+      await Deno.link(`${tree}/motd`, `${tree}/same`);
+      await Deno.writeTextFile(`${tree}/motd`, "new\n");
+      await copyToLayer(driver, `${tree}/motd`, "job", "/etc/renamed");
+      await copyToLayer(driver, `${tree}/.`, "job", "links");
+      await copyToLayer(driver, tree, "job", "/");
+      await copyToLayer(driver, tree, "job", "made");
+      await copyToLayer(driver, `${tree}/motd`, "job", "/link");
+      await using job = await driver.get("job");
+      assertEquals(await namesIn(job.path), ["c", "etc", "link", "links", "made", "root"]);
+      assertEquals(await namesIn(`${job.path}/etc`), ["motd", "renamed", "same", "secret"]);
+      assertEquals((await Deno.stat(`${job.path}/etc/motd`)).nlink, 2);
+      for (const path of ["link", "etc/motd"]) assertEquals(await Deno.readTextFile(`${job.path}/${path}`), "new\n");
+    });
+  },
+);
+
 testNeeding(NEEDS, "no link and no .. of a path leads out of a layer", async () => {
   await using outside = await TempDir.make();
   await Deno.writeTextFile(outside.join("secret"), "of the host\n");
