@@ -11,7 +11,7 @@
  */
 
 import { constants } from "node:os";
-import { asStorageError, StorageError } from "../errors.ts";
+import { StorageError } from "../errors.ts";
 import { enterRoot } from "../mount/enter_root.ts";
 import { readTextFileIfExists } from "../util/read_file.ts";
 import { programItself } from "./rootless/run_inside.ts";
@@ -91,11 +91,7 @@ export async function runAsFirst(
   tell: (error: StorageError) => void,
 ): Promise<number> {
   using signals = new SignalForwarder();
-  try {
-    enterRoot(root);
-  } catch (error) {
-    throw asStorageError(error, `Cannot make ${root} the root of a process`);
-  }
+  enterRoot(root);
   let child: Deno.ChildProcess;
   try {
     const term = Deno.env.get("TERM");

@@ -11,11 +11,12 @@
  * @module
  */
 
-import { failure } from "../../ffi/errno.ts";
+import { failure, isErrno } from "../../ffi/errno.ts";
 import { AT_RECURSIVE, Fd } from "../../ffi/file.ts";
 import { mount, MS_NODEV, MS_NOEXEC, MS_NOSUID } from "../../ffi/mount.ts";
 import { MOUNT_ATTR_RDONLY, move_mount, open_tree, tryMountSetattr } from "../../ffi/mount_api.ts";
 import { chroot } from "../../ffi/process.ts";
+import { asStorageError, StorageError } from "../errors.ts";
 
 /** Devices that do no harm, of which a program may count on finding them. */
 const DEVICES = ["null", "zero", "full", "random", "urandom", "tty"] as const;
@@ -29,12 +30,22 @@ const DEVICE_LINKS: Readonly<Record<string, string>> = {
 const RESOLV_CONF = "/etc/resolv.conf";
 
 /**
- * Makes `root` the root and the working directory of this process. A directory that lacks is made, empty; where it cannot
- * be made, since nothing can be written, what would be shown in it is left out.
+ * Makes `root` the root and the working directory of this process. `/proc`, `/dev`, `/sys` and the file in `/etc` are made,
+ * empty, where they lack; what has no place, since nothing can be written, is left out.
  *
- * @throws {SyscallError} EPERM; or ENOSYS: the kernel is older than Linux 5.12.
+ * @throws {StorageError} `not_supported`: the kernel is older than Linux 5.12; `permission_denied`, `system_error`.
  */
 export function enterRoot(root: string): void {
+  try {
+    enter(root);
+  } catch (error) {
+    const action = `Cannot make ${root} the root of a process`;
+    if (!isErrno(error, "ENOSYS")) throw asStorageError(error, action);
+    throw new StorageError("not_supported", `${action}: this needs Linux 5.12`, { cause: error });
+  }
+}
+
+function enter(root: string): void {
   using undo = new DisposableStack();
   const devices = DEVICES.map((name) => ({ name, tree: undo.use(new Fd(open_tree(`/dev/${name}`))) }));
   const sys = undo.use(readOnlyCopy("/sys"));
