@@ -20,7 +20,8 @@ const CHANGES: Readonly<Record<string, string>> = {
     echo 1 >gone/1; echo 2 >replaced/old/2; echo same-size >etc/content; echo linked >etc/one; ln etc/one etc/two;
     chmod 600 etc/shadow; chown 5:6 etc/shadow; chmod 4755 usr/bin/tool; chmod 1777 sticky; chown 7:8 empty;
     mkfifo fifo; mknod null c 1 3; setfattr -n user.color -v red etc/motd; setfattr -n trusted.t -v x empty;
-    touch -hd '2001-02-03 04:05:06.123456789 UTC' usr/link; setcap cap_net_raw+ep usr/bin/tool`,
+    touch -hd '2001-02-03 04:05:06.123456789 UTC' usr/link; setcap cap_net_raw+ep usr/bin/tool;
+    echo 1 >etc/time; touch -d '2003-04-05 06:07:08 UTC' etc/time sticky`,
   middle: `
     rm -r gone; rm -r replaced; mkdir replaced; echo new >replaced/new; rm etc/shadow; mv moved elsewhere;
     ln usr/bin/tool usr/bin/third; setfattr -x user.color etc/motd; setfattr -n user.shape -v round etc/motd;
@@ -29,7 +30,7 @@ const CHANGES: Readonly<Record<string, string>> = {
   top: `
     rm absolute; mkdir absolute; echo is-now >absolute/directory; rm -r usr/link; mkdir gone; chown 9:9 gone;
     rm fifo; echo no-fifo >fifo; touch etc/new; ln -s target sym; truncate -s 1M sparse; chmod 750 .;
-    touch -d '2002-03-04 05:06:07.987654321 UTC' etc empty`,
+    touch -d '2003-04-05 06:07:08.5 UTC' etc/time sticky; touch -d '2002-03-04 05:06:07.987654321 UTC' etc empty`,
 };
 
 /** Makes the three layers. */
