@@ -12,6 +12,7 @@
 
 import { constants } from "node:os";
 import { StorageError } from "../errors.ts";
+import type { Logger } from "../log.ts";
 import { enterRoot } from "../mount/enter_root.ts";
 import { readTextFileIfExists } from "../util/read_file.ts";
 import { programItself } from "./rootless/run_inside.ts";
@@ -34,9 +35,9 @@ const ENVIRONMENT = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/
 /** How often is looked whether a process is ready for a signal. */
 const POLL_MS = 10;
 
-/** The root that this process is to enter, if it was started for that. */
+/** The root that this process is to enter, if it was started for that: it is the first one of its namespace then. */
 export function rootToEnter(): string | undefined {
-  return Deno.env.get(ROOT_VARIABLE);
+  return Deno.pid === 1 ? Deno.env.get(ROOT_VARIABLE) : undefined;
 }
 
 /**
@@ -46,7 +47,7 @@ export function rootToEnter(): string | undefined {
  * @returns What it ended with, or 128 + N after signal N.
  * @throws {StorageError} `not_supported`: util-linux is missing.
  */
-export async function runInRoot(root: string, args: readonly string[]): Promise<number> {
+export async function runInRoot(root: string, args: readonly string[], logger: Logger): Promise<number> {
   using signals = new SignalForwarder();
   const child = startTool([...NAMESPACES, ...programItself(args)], {
     env: { [ROOT_VARIABLE]: root },
@@ -54,7 +55,15 @@ export async function runInRoot(root: string, args: readonly string[]): Promise<
     stdout: "inherit",
     stderr: "inherit",
   });
-  signals.forwardTo({ kill: (signal) => void sendToChildOf(child.pid, signal) });
+  const send = async (signal: Deno.Signal): Promise<void> => {
+    try {
+      await sendToChildOf(child.pid, signal);
+    } catch (error) {
+      // It may have ended just now.
+      logger.debug(`${signal} was not passed on: ${(error as Error).message}`);
+    }
+  };
+  signals.forwardTo({ kill: (signal) => void send(signal) });
   return (await child.status).code;
 }
 
@@ -80,7 +89,7 @@ function listensTo(pid: string, signal: Deno.Signal): boolean {
 }
 
 /**
- * Enters `root` and runs `program` there, for ever cutting this process off from what is outside.
+ * Enters `root`, for good, and runs `program` there.
  *
  * @returns What it ended with, or 128 + N after signal N; 126 and 127 if it cannot be run, after `tell` was called.
  * @throws {StorageError} `permission_denied`, `not_supported`.

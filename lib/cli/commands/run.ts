@@ -20,7 +20,7 @@ export async function run(command: CommandOf<"run">, { output, openDriver }: Con
   if (root !== undefined) return await runAsFirst(root, program, (error) => output.error(error));
   const driver = await openDriver();
   if (readOnly) {
-    const code = await runMounted(driver, id, command);
+    const code = await runMounted(driver, id, command, output);
     if (output.json) output.printJson({ id: null, code });
     return code;
   }
@@ -28,7 +28,7 @@ export async function run(command: CommandOf<"run">, { output, openDriver }: Con
   await driver.createReadWrite(layer, { parent: id });
   let isKept = false;
   try {
-    const code = await runMounted(driver, layer, command);
+    const code = await runMounted(driver, layer, command, output);
     isKept = !remove && (commit === undefined || code === 0);
     if (!isKept) await driver.remove(layer);
     if (output.json) output.printJson({ id: isKept ? layer : null, code });
@@ -45,13 +45,14 @@ async function runMounted(
   driver: GraphDriver,
   layer: string,
   { id, program, readOnly, label, options }: CommandOf<"run">,
+  { logger }: Output,
 ): Promise<number> {
   await using mounted = await driver.get(layer, {
     readOnly,
     mountOptions: options,
     ...(label === undefined ? {} : { mountLabel: label }),
   });
-  return await runInRoot(mounted.path, ["run", id, "--", ...program]);
+  return await runInRoot(mounted.path, ["run", id, "--", ...program], logger);
 }
 
 async function removeAgain(driver: GraphDriver, layer: string, { logger }: Output): Promise<void> {
