@@ -8,21 +8,26 @@
  */
 
 import { readDirectory } from "../../ffi/directory.ts";
-import { isErrno } from "../../ffi/errno.ts";
+import { ERRNO, failure, hex, isErrno, octal } from "../../ffi/errno.ts";
 import {
   AT_FDCWD,
   AT_REMOVEDIR,
+  close,
   existsat,
   Fd,
+  O_CREAT,
   O_DIRECTORY,
+  O_EXCL,
   O_RDONLY,
+  O_WRONLY,
   openat,
   RENAME_NOREPLACE,
   renameat2,
+  tryOpenat,
   tryUnlinkat,
 } from "../../ffi/file.ts";
 import { asStorageError, StorageError } from "../errors.ts";
-import { replaceFile, syncDirectory } from "../util/atomic_write.ts";
+import { syncDirectory } from "../util/atomic_write.ts";
 import { lockDirectory, lockNewDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { randomId } from "../util/random_id.ts";
 import type { DriverHome } from "./_driver_home.ts";
@@ -67,11 +72,7 @@ export async function buildLayer(home: DriverHome, layer: NewLayer): Promise<voi
     // Says that somebody is at work here: see _leftovers.ts.
     using _stagingLock = lockNewDirectory(staging);
     await layer.build(staging, undo);
-    if (home.marksCommitted && parent !== undefined && !home.isCommitted(parent)) {
-      // It is its name that counts: there is nothing in it that could be lost.
-      replaceFile(layout.committedFile(parent), "", COMMITTED_MODE, false);
-      undo.defer(() => void tryUnlinkat(AT_FDCWD, layout.committedFile(parent)));
-    }
+    if (home.marksCommitted && parent !== undefined) commit(layout.committedFile(parent), undo);
     // btrfs brings back a directory without what was made in it, and files that were waited for come without their names.
     if (home.syncsFiles) syncDirectory(staging);
     await home.syncContent(staging);
@@ -82,6 +83,16 @@ export async function buildLayer(home: DriverHome, layer: NewLayer): Promise<voi
     if (isErrno(error, "EEXIST") && layout.exists(id)) throw layerExists(home, id);
     throw asStorageError(error, `Cannot make layer "${id}"`);
   }
+}
+
+/** Has a layer be known as somebody's parent. It is the name of the file that counts: there is nothing in it to be lost. */
+function commit(file: string, undo: AsyncDisposableStack): void {
+  const flags = O_WRONLY | O_CREAT | O_EXCL;
+  const fd = tryOpenat(AT_FDCWD, file, flags, COMMITTED_MODE);
+  if (fd === -ERRNO.EEXIST) return;
+  if (fd < 0) throw failure(-fd, "openat", AT_FDCWD, file, hex(flags), octal(COMMITTED_MODE));
+  close(fd);
+  undo.defer(() => void tryUnlinkat(AT_FDCWD, file));
 }
 
 async function lockParent(home: DriverHome, parent: string): Promise<Disposable> {
