@@ -74,11 +74,11 @@ export async function buildLayer(home: DriverHome, layer: NewLayer): Promise<voi
     await layer.build(staging, undo);
     if (home.marksCommitted && parent !== undefined) commit(layout.committedFile(parent), undo);
     // btrfs brings back a directory without what was made in it, and files that were waited for come without their names.
-    if (home.syncsFiles) syncDirectory(staging);
+    if (home.syncsFiles) await syncDirectory(staging);
     await home.syncContent(staging);
     renameat2(AT_FDCWD, staging, AT_FDCWD, layout.dir(id), RENAME_NOREPLACE);
     undo.move();
-    home.syncNames(layout.home);
+    await home.syncNames(layout.home);
   } catch (error) {
     if (isErrno(error, "EEXIST") && layout.exists(id)) throw layerExists(home, id);
     throw asStorageError(error, `Cannot make layer "${id}"`);
@@ -128,7 +128,7 @@ export async function removeLayer(
   const released = await release();
   renameat2(AT_FDCWD, layout.dir(id), AT_FDCWD, `${layout.home}/${aside}`, RENAME_NOREPLACE);
   released();
-  home.syncNames(layout.home);
+  await home.syncNames(layout.home);
   await home.runner.run("remove", { directory: layout.home, name: aside });
 }
 
