@@ -38,12 +38,12 @@ export {
   DEFAULT_ROOT,
   DEFAULT_RUN_ROOT,
   DRIVER_NAMES,
-  type DriverName,
   type MountApi,
   openDriver,
   type OpenOptions,
   type SyncPolicy,
 } from "./lib/drivers/registry.ts";
+export type { Digest } from "./lib/digest.ts";
 export { isStorageError, StorageError, type StorageErrorCode, type StorageErrorOptions } from "./lib/errors.ts";
 export { type IdMap, type IdMaps, parseIdMap } from "./lib/id_map.ts";
 export type { Logger } from "./lib/log.ts";

@@ -17,6 +17,7 @@ import type {
   DiffGetter,
   DiffOptions,
   DiffResult,
+  DriverName,
   FileDescriptor,
   Finding,
   GetOptions,
@@ -56,7 +57,7 @@ export const DEFAULT_SOCKET = "/run/lamina/lamina.sock";
 
 /** What `/v1/info` answers. */
 interface AgentInfo {
-  driver: string;
+  driver: DriverName;
   home: string;
   supportsShifting: boolean;
   status: { name: string; value: string }[];
@@ -91,7 +92,7 @@ class RemoteDriver implements GraphDriver {
   /** Places of views that this object made. */
   readonly #views = new Set<string>();
 
-  constructor(readonly connection: ClientConnection, readonly name: string, readonly home: string) {}
+  constructor(readonly connection: ClientConnection, readonly name: DriverName, readonly home: string) {}
 
   create(id: string, options: CreateOptions = {}): Promise<void> {
     return this.#create({ id, ...options });

@@ -17,6 +17,7 @@ import type {
   DiffGetter,
   DiffOptions,
   DiffResult,
+  DriverName,
   FileDescriptor,
   Finding,
   GetOptions,
@@ -76,7 +77,7 @@ type About = Pick<Operation, "name" | "id" | "parent">;
 
 /** A driver, and somebody who wants to know. */
 export class ObservedDriver implements GraphDriver {
-  readonly name: string;
+  readonly name: DriverName;
   readonly home: string;
   readonly #driver: GraphDriver;
   readonly #tell: (operation: Operation) => void;

@@ -30,6 +30,7 @@ import type {
   DiffGetter,
   DiffOptions,
   DiffResult,
+  DriverName,
   FileDescriptor,
   Finding,
   GetOptions,
@@ -83,7 +84,7 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
   readonly #heldViews = new Set<string>();
   readonly #views: LayerViews;
 
-  constructor(readonly name: string, protected readonly layerHome: H) {
+  constructor(readonly name: DriverName, protected readonly layerHome: H) {
     this.home = layerHome.layout.home;
     this.#views = new LayerViews({
       layerHome,
