@@ -6,13 +6,13 @@
 # --no-lock, --no-check, --exclude: else all that the lock file and the check need would be embedded, and looked through at
 # each start.
 # Workers need no --include, since something imports them.
-# `deno compile` downloads its runtime. Where that host cannot be reached, LAMINA_COMPILER (or ../shared/tools/deno-compile)
-# may name a program that takes the same arguments and has the runtime from elsewhere.
+# `deno compile` downloads its runtime. A program that takes the same arguments and has the runtime of this machine from
+# elsewhere is used where LAMINA_COMPILER names it; ../shared/tools/deno-compile, where the download fails.
 set -eu
 cd "$(dirname "$0")/.."
 
 deno=${DENO:-deno}
-fallback=${LAMINA_COMPILER:-../shared/tools/deno-compile}
+fallback=../shared/tools/deno-compile
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
@@ -34,25 +34,30 @@ excludes() {
 
 # shellcheck disable=SC2046,SC2086 # words
 compile() {
-  $1 $(permissions "$1") $excludes --no-prompt --no-code-cache --no-lock --no-check --output "$output" $options "$entry"
+  $1 $(permissions "$1") $left_out --no-prompt --no-code-cache --no-lock --no-check --output "$output" $options "$entry"
+}
+
+# with COMPILER: uses the program that stands in for deno compile.
+with() {
+  if [ "${options#*--target}" != "$options" ]; then
+    echo "$1 has the runtime of this machine only: without it, deno compile has to reach dl.deno.land" >&2
+    exit 1
+  fi
+  compile "$1"
+  echo "built $output with $1"
 }
 
 options=$*
 entry=${ENTRY:-cli.ts} output=${OUTPUT:-build/lamina}
-excludes=$(excludes)
+left_out=$(excludes)
 mkdir -p build
-if compile "$deno compile" >"$log" 2>&1; then
+if [ -n "${LAMINA_COMPILER-}" ]; then
+  with "$LAMINA_COMPILER"
+elif compile "$deno compile" >"$log" 2>&1; then
   echo "built $output with $("$deno" --version | head -n 1)"
-elif [ -x "$fallback" ] && [ "${options#*--target}" != "$options" ]; then
-  cat "$log" >&2
-  echo "$fallback has the runtime of this machine only" >&2
-  exit 1
-elif [ -x "$fallback" ]; then
-  echo "deno compile failed, trying $fallback; it said:" >&2
-  sed 's/^/    /' "$log" >&2
-  compile "$fallback"
-  echo "built $output with $fallback"
 else
-  cat "$log" >&2
-  exit 1
+  echo "deno compile failed; it said:" >&2
+  sed 's/^/    /' "$log" >&2
+  [ -x "$fallback" ] || exit 1
+  with "$fallback"
 fi
