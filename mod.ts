@@ -38,6 +38,7 @@ export {
   DEFAULT_ROOT,
   DEFAULT_RUN_ROOT,
   DRIVER_NAMES,
+  type DriverName,
   type MountApi,
   openDriver,
   type OpenOptions,

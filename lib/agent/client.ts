@@ -17,7 +17,6 @@ import type {
   DiffGetter,
   DiffOptions,
   DiffResult,
-  DriverName,
   FileDescriptor,
   Finding,
   GetOptions,
@@ -34,6 +33,7 @@ import type {
   ViewOptions,
   WorkOptions,
 } from "../drivers/driver.ts";
+import type { DriverName } from "../drivers/registry.ts";
 import { asStorageError, isStorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import { parseLayerId } from "../layer_id.ts";

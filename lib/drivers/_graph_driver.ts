@@ -17,6 +17,7 @@ import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { unmountBelow } from "../mount/unmount.ts";
 import { lockDirectory } from "../util/directory_lock.ts";
 import type { DriverHome } from "./_driver_home.ts";
+import type { DriverName } from "./driver_name.ts";
 import { LayerViews } from "./_layer_views.ts";
 import { recordManifest, verifyLayer } from "./_layer_manifest.ts";
 import { sweepLeftovers } from "./_leftovers.ts";
@@ -30,7 +31,6 @@ import type {
   DiffGetter,
   DiffOptions,
   DiffResult,
-  DriverName,
   FileDescriptor,
   Finding,
   GetOptions,

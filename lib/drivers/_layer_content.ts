@@ -15,7 +15,6 @@ import { parentToCompare, requireOwnParent } from "./_graph_driver.ts";
 import { beginLayerApply, finishApply, giveUpApply } from "./_layer_apply.ts";
 import type { LayerHome } from "./_layer_home.ts";
 import { LayerPin } from "./_layer_pin.ts";
-import { naiveDiffHost, type OverlayOf } from "./_layer_trees.ts";
 import type { WorkRunner } from "./_work_runner.ts";
 import type {
   ApplyOptions,
@@ -26,106 +25,45 @@ import type {
   DiffResult,
   FileDescriptor,
 } from "./driver.ts";
+import { naiveDiffHost, type OverlayOf } from "./_layer_trees.ts";
 import { NaiveDiff } from "./naive_diff.ts";
 
-/** The contents of a home's layers. The methods are those of the interface. */
-export class LayerContent {
-  readonly #home: LayerHome;
-  /** How layers are compared where their own directories do not tell enough. */
-  readonly #naiveDiff: NaiveDiff;
+/** The layers of a home, and how they are compared where their own directories do not tell enough. */
+export interface Layers {
+  readonly home: LayerHome;
+  readonly naiveDiff: NaiveDiff;
+}
 
-  constructor(home: LayerHome, overlayOf: OverlayOf) {
-    this.#home = home;
-    this.#naiveDiff = new NaiveDiff(naiveDiffHost(home, overlayOf));
-  }
+/** @param overlayOf What is mounted to see a layer whole. */
+export function layersOf(home: LayerHome, overlayOf: OverlayOf): Layers {
+  return { home, naiveDiff: new NaiveDiff(naiveDiffHost(home, overlayOf)) };
+}
 
-  async diff(id: string, options: DiffOptions): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
-    const home = this.#home;
-    const base = baseOf(home, id, options.parent);
-    if (base !== "native") return await this.#naiveDiff.diff(id, base.parent, options);
-    return await diffWrittenBy(
-      (archiveFd, signal) => packTo(home, id, archiveFd, { ...options, signal }, home.workers),
-      options,
-      home.logger,
-    );
-  }
+/** `diff` of the interface. */
+export async function diffStream(
+  { home, naiveDiff }: Layers,
+  id: string,
+  options: DiffOptions,
+): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
+  const base = baseOf(home, id, options.parent);
+  if (base !== "native") return await naiveDiff.diff(id, base.parent, options);
+  return await diffWrittenBy(
+    (archiveFd, signal) => packTo(home, id, archiveFd, { ...options, signal }, home.workers),
+    options,
+    home.logger,
+  );
+}
 
-  async diffTo(id: string, output: FileDescriptor, options: DiffOptions): Promise<DiffResult> {
-    const home = this.#home;
-    const base = baseOf(home, id, options.parent);
-    if (base !== "native") return await this.#naiveDiff.diffTo(id, base.parent, output, options);
-    return await packTo(home, id, output.fd, options, home.runner);
-  }
-
-  async changes(id: string, options: CompareOptions): Promise<Change[]> {
-    const home = this.#home;
-    const base = baseOf(home, id, options.parent);
-    if (base !== "native") return await this.#naiveDiff.changes(id, base.parent, options);
-    using pin = new LayerPin(home.layout, id);
-    return await pin.whole(home.runner.run("changes", {
-      upperDir: home.layout.diffDir(id),
-      lowerDirs: home.layout.lowerDirs(id),
-      overlayXattrs: overlayXattrs(home.features),
-      overrideStat: home.rules.forceMask !== undefined,
-      markers: home.hasMarkers,
-      xattrs: options.compareXattrs,
-      content: options.compareContent,
-      idMaps: options.idMaps,
-    }, options));
-  }
-
-  async diffSize(id: string, options: CompareOptions): Promise<number> {
-    const home = this.#home;
-    const base = baseOf(home, id, options.parent);
-    if (base !== "native") return await this.#naiveDiff.diffSize(id, base.parent, options);
-    using pin = new LayerPin(home.layout, id);
-    return await pin.whole(home.runner.run("size", { directory: home.layout.diffDir(id) }, options));
-  }
-
-  async applyDiff(
-    id: string,
-    diff: ReadableStream<Uint8Array> | FileDescriptor,
-    options: ApplyOptions,
-  ): Promise<ApplyResult> {
-    const home = this.#home;
-    const { parent, xattrs, limits, devices, allowMissingEnd, digest, ...work } = options;
-    requireOwnParent(home, id, parent);
-    home.requireContent(id);
-    const refusal = home.layout.nativeDiffRefusal(id);
-    if (refusal !== undefined) {
-      throw new StorageError("layer_not_empty", `Cannot apply a diff to layer "${id}": ${refusal}`, {
-        hint: "make a new layer for it",
-      });
-    }
-    if (home.features.nativeDiffRefusal !== undefined) return await this.#naiveDiff.applyDiff(id, diff, options);
-    const { layout } = home;
-    using _applying = await beginLayerApply(home, id);
-    try {
-      // A pipe is filled by this thread, so another one must empty it.
-      const runner = diff instanceof ReadableStream ? home.workers : home.runner;
-      const result = await feed(diff, work, (archiveFd) =>
-        runner.run("unpack", {
-          archiveFd,
-          directory: layout.applyingDir(id),
-          target: home.hasMarkers ? "marked" : "upper",
-          overlayXattrs: overlayXattrs(home.features),
-          idMaps: home.idMaps,
-          lowerDirs: layout.lowerDirs(id),
-          ...home.rules,
-          xattrs,
-          limits,
-          devices,
-          allowMissingEnd,
-          digest,
-        }, work));
-      await finishApply(home, id);
-      warnOfOwners(id, result, home.logger);
-      return result;
-    } catch (error) {
-      await giveUpApply(home, id);
-      throw asStorageError(error, `Cannot apply a diff to layer "${id}"`);
-    }
-  }
+/** `diffTo` of the interface. */
+export async function diffTo(
+  { home, naiveDiff }: Layers,
+  id: string,
+  output: FileDescriptor,
+  options: DiffOptions,
+): Promise<DiffResult> {
+  const base = baseOf(home, id, options.parent);
+  if (base !== "native") return await naiveDiff.diffTo(id, base.parent, output, options);
+  return await packTo(home, id, output.fd, options, home.runner);
 }
 
 async function packTo(
@@ -153,6 +91,31 @@ async function packTo(
   }, work));
 }
 
+/** `changes` of the interface. */
+export async function changesOf({ home, naiveDiff }: Layers, id: string, options: CompareOptions): Promise<Change[]> {
+  const base = baseOf(home, id, options.parent);
+  if (base !== "native") return await naiveDiff.changes(id, base.parent, options);
+  using pin = new LayerPin(home.layout, id);
+  return await pin.whole(home.runner.run("changes", {
+    upperDir: home.layout.diffDir(id),
+    lowerDirs: home.layout.lowerDirs(id),
+    overlayXattrs: overlayXattrs(home.features),
+    overrideStat: home.rules.forceMask !== undefined,
+    markers: home.hasMarkers,
+    xattrs: options.compareXattrs,
+    content: options.compareContent,
+    idMaps: options.idMaps,
+  }, options));
+}
+
+/** `diffSize` of the interface. */
+export async function sizeOf({ home, naiveDiff }: Layers, id: string, options: CompareOptions): Promise<number> {
+  const base = baseOf(home, id, options.parent);
+  if (base !== "native") return await naiveDiff.diffSize(id, base.parent, options);
+  using pin = new LayerPin(home.layout, id);
+  return await pin.whole(home.runner.run("size", { directory: home.layout.diffDir(id) }, options));
+}
+
 /**
  * How the layer is compared: by its own directory, or with the tree of another layer, or with nothing at all.
  *
@@ -168,4 +131,50 @@ function baseOf(
   if (base !== home.layout.parentOf(id) || home.nativeDiffRefusal(id) !== undefined) return { parent: base };
   home.mounter.settle(home.layout.mergedDir(id));
   return "native";
+}
+
+/** `applyDiff` of the interface. */
+export async function applyDiff(
+  { home, naiveDiff }: Layers,
+  id: string,
+  diff: ReadableStream<Uint8Array> | FileDescriptor,
+  options: ApplyOptions,
+): Promise<ApplyResult> {
+  const { parent, xattrs, limits, devices, allowMissingEnd, digest, ...work } = options;
+  requireOwnParent(home, id, parent);
+  home.requireContent(id);
+  const refusal = home.layout.nativeDiffRefusal(id);
+  if (refusal !== undefined) {
+    throw new StorageError("layer_not_empty", `Cannot apply a diff to layer "${id}": ${refusal}`, {
+      hint: "make a new layer for it",
+    });
+  }
+  if (home.features.nativeDiffRefusal !== undefined) return await naiveDiff.applyDiff(id, diff, options);
+  const { layout } = home;
+  using _applying = await beginLayerApply(home, id);
+  try {
+    // A pipe is filled by this thread, so another one must empty it.
+    const runner = diff instanceof ReadableStream ? home.workers : home.runner;
+    const result = await feed(diff, work, (archiveFd) =>
+      runner.run("unpack", {
+        archiveFd,
+        directory: layout.applyingDir(id),
+        target: home.hasMarkers ? "marked" : "upper",
+        overlayXattrs: overlayXattrs(home.features),
+        idMaps: home.idMaps,
+        lowerDirs: layout.lowerDirs(id),
+        ...home.rules,
+        xattrs,
+        limits,
+        devices,
+        allowMissingEnd,
+        digest,
+      }, work));
+    await finishApply(home, id);
+    warnOfOwners(id, result, home.logger);
+    return result;
+  } catch (error) {
+    await giveUpApply(home, id);
+    throw asStorageError(error, `Cannot apply a diff to layer "${id}"`);
+  }
 }

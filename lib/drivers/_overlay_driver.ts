@@ -12,7 +12,7 @@ import { asStorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import { parseLayerId } from "../layer_id.ts";
 import { attempt, HomeDriver } from "./_graph_driver.ts";
-import type { LayerContent } from "./_layer_content.ts";
+import type { Layers } from "./_layer_content.ts";
 import type { LayerHome } from "./_layer_home.ts";
 import { recordManifest } from "./_layer_manifest.ts";
 import type {
@@ -29,18 +29,20 @@ import type {
 
 /** A driver but for its options and its mounts. */
 export abstract class OverlayDriver extends HomeDriver<LayerHome> {
-  #content: LayerContent | undefined;
+  #layers: Layers | undefined;
 
   constructor(layerHome: LayerHome) {
     super(layerHome.format.driver, layerHome);
   }
 
-  async #loadContent(): Promise<LayerContent> {
-    const { LayerContent } = await import("./_layer_content.ts");
-    return this.#content ??= new LayerContent(
+  /** What reads and writes contents, and what it does that with. */
+  async #content(): Promise<{ content: typeof import("./_layer_content.ts"); layers: Layers }> {
+    const content = await import("./_layer_content.ts");
+    this.#layers ??= content.layersOf(
       this.layerHome,
       (id, idMaps) => this.overlayOf(id, { readOnly: true, ...(idMaps === undefined ? {} : { idMaps }) }),
     );
+    return { content, layers: this.#layers };
   }
 
   protected async makeLayer(
@@ -76,17 +78,17 @@ export abstract class OverlayDriver extends HomeDriver<LayerHome> {
   }
 
   diff(id: string, options: DiffOptions = {}): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
-    return attempt(
-      `Cannot read layer "${id}"`,
-      async () => await (await this.#loadContent()).diff(parseLayerId(id), options),
-    );
+    return attempt(`Cannot read layer "${id}"`, async () => {
+      const { content, layers } = await this.#content();
+      return await content.diffStream(layers, parseLayerId(id), options);
+    });
   }
 
   diffTo(id: string, output: FileDescriptor, options: DiffOptions = {}): Promise<DiffResult> {
-    return attempt(
-      `Cannot read layer "${id}"`,
-      async () => await (await this.#loadContent()).diffTo(parseLayerId(id), output, options),
-    );
+    return attempt(`Cannot read layer "${id}"`, async () => {
+      const { content, layers } = await this.#content();
+      return await content.diffTo(layers, parseLayerId(id), output, options);
+    });
   }
 
   applyDiff(
@@ -97,7 +99,8 @@ export abstract class OverlayDriver extends HomeDriver<LayerHome> {
     const action = `Cannot apply a diff to layer "${id}"`;
     return attempt(action, async () => {
       try {
-        const result = await (await this.#loadContent()).applyDiff(parseLayerId(id), diff, options);
+        const { content, layers } = await this.#content();
+        const result = await content.applyDiff(layers, parseLayerId(id), diff, options);
         if (options.manifest) await recordManifest(this.layerHome, id, options);
         return result;
       } catch (error) {
@@ -107,16 +110,16 @@ export abstract class OverlayDriver extends HomeDriver<LayerHome> {
   }
 
   diffSize(id: string, options: CompareOptions = {}): Promise<number> {
-    return attempt(
-      `Cannot read layer "${id}"`,
-      async () => await (await this.#loadContent()).diffSize(parseLayerId(id), options),
-    );
+    return attempt(`Cannot read layer "${id}"`, async () => {
+      const { content, layers } = await this.#content();
+      return await content.sizeOf(layers, parseLayerId(id), options);
+    });
   }
 
   changes(id: string, options: CompareOptions = {}): Promise<Change[]> {
-    return attempt(
-      `Cannot read layer "${id}"`,
-      async () => await (await this.#loadContent()).changes(parseLayerId(id), options),
-    );
+    return attempt(`Cannot read layer "${id}"`, async () => {
+      const { content, layers } = await this.#content();
+      return await content.changesOf(layers, parseLayerId(id), options);
+    });
   }
 }

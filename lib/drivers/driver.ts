@@ -60,7 +60,6 @@ import type {
 } from "./work_options.ts";
 
 export type { LayerQuota } from "../mount/project_quota.ts";
-export * from "./driver_name.ts";
 export * from "./store_check.ts";
 export * from "./view_options.ts";
 export * from "./work_options.ts";

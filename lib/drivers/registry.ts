@@ -15,7 +15,8 @@ import type { MountApi } from "../mount/overlay_mount.ts";
 import { absolutePath } from "../util/absolute_path.ts";
 import { hasLayers, idsIn, OTHER_DRIVERS } from "./_store_signs.ts";
 import { InPlaceRunner, WorkerRunner } from "./_work_runner.ts";
-import type { DriverName, GraphDriver } from "./driver.ts";
+import type { GraphDriver } from "./driver.ts";
+import type { DriverName } from "./driver_name.ts";
 import type { Overlay2Settings } from "./overlay2.ts";
 import type { SyncPolicy } from "./sync_policy.ts";
 
