@@ -33,6 +33,7 @@
  */
 
 export { connect, type ConnectOptions, DEFAULT_SOCKET } from "./lib/agent/client.ts";
+export type { Digest } from "./lib/digest.ts";
 export * from "./lib/drivers/driver.ts";
 export {
   DEFAULT_ROOT,
@@ -44,7 +45,6 @@ export {
   type OpenOptions,
   type SyncPolicy,
 } from "./lib/drivers/registry.ts";
-export type { Digest } from "./lib/digest.ts";
 export { isStorageError, StorageError, type StorageErrorCode, type StorageErrorOptions } from "./lib/errors.ts";
 export { type IdMap, type IdMaps, parseIdMap } from "./lib/id_map.ts";
 export type { Logger } from "./lib/log.ts";

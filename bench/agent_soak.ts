@@ -23,9 +23,9 @@ import { formatSize } from "../lib/units.ts";
 import { connect, type GraphDriver } from "../mod.ts";
 import { startAgent } from "./_agent.ts";
 import { aroundFigures, replaceFigures } from "./_figures.ts";
-import { Interruption } from "./_interruption.ts";
 import { aboutMachine } from "./_machine.ts";
-import { EXIT, explain, Refusal, refuseUnfitUsers } from "./_refusal.ts";
+import { runProgram } from "./_program.ts";
+import { EXIT, Refusal, refuseUnfitUsers } from "./_refusal.ts";
 import { formatCount, formatSeconds, Report } from "./_report.ts";
 import { Workspace } from "./_workspace.ts";
 
@@ -176,13 +176,4 @@ async function run(args: string[], signal: AbortSignal): Promise<number> {
   return tally.errors.length + left.length === 0 ? EXIT.ok : EXIT.failed;
 }
 
-async function main(args: string[]): Promise<number> {
-  using interruption = new Interruption();
-  try {
-    return await run(args, interruption.signal);
-  } catch (error) {
-    return interruption.signal.aborted ? EXIT.aborted : explain(TASK, error);
-  }
-}
-
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) Deno.exit(await runProgram(TASK, (signal) => run(Deno.args, signal)));

@@ -13,7 +13,8 @@
 
 import { parseArgs } from "node:util";
 import { fileURLToPath } from "node:url";
-import { EXIT, explain } from "./_refusal.ts";
+import { runProgram } from "./_program.ts";
+import { EXIT } from "./_refusal.ts";
 
 /** A program of this directory, and what it is told for the least that it can do. */
 const PROGRAMS: readonly { file: string; quick: readonly string[]; takesPeers: boolean }[] = [
@@ -41,12 +42,5 @@ async function run(args: string[]): Promise<number> {
   return EXIT.ok;
 }
 
-async function main(args: string[]): Promise<number> {
-  try {
-    return await run(args);
-  } catch (error) {
-    return explain("bench:all", error);
-  }
-}
-
-if (import.meta.main) Deno.exit(await main(Deno.args));
+// Ctrl-C reaches the program that runs; this one waits until that has cleared away.
+if (import.meta.main) Deno.exit(await runProgram("bench:all", () => run(Deno.args)));

@@ -18,7 +18,6 @@ import { runCommand } from "./_command.ts";
 import type { Contestant, Place } from "./_contestants.ts";
 import { aroundFigures, callsTable, type Column, replaceFigures, speedTable, timesTable } from "./_figures.ts";
 import { makeHostRootfs } from "./_host_rootfs.ts";
-import { Interruption } from "./_interruption.ts";
 import { type Job, JOBS } from "./_jobs.ts";
 import { LoopImage } from "./_loop_image.ts";
 import { aboutMachine } from "./_machine.ts";
@@ -26,7 +25,8 @@ import { mountMemory, touchMemory } from "./_memory.ts";
 import { findPeers, type Peers } from "./_peers.ts";
 import { prepareStore } from "./_prepared_store.ts";
 import { runRace } from "./_race.ts";
-import { EXIT, explain, Refusal, refuseUnfitUsers } from "./_refusal.ts";
+import { runProgram } from "./_program.ts";
+import { EXIT, Refusal, refuseUnfitUsers } from "./_refusal.ts";
 import { formatSeconds, Report } from "./_report.ts";
 import { ratios, summary } from "./_rounds.ts";
 import { type CallCounts, callsPerEntry, countCalls } from "./_system_calls.ts";
@@ -211,14 +211,4 @@ async function run(args: string[], signal: AbortSignal): Promise<void> {
   await replaceFigures(options.table, TASK, text);
 }
 
-async function main(args: string[]): Promise<number> {
-  using interruption = new Interruption();
-  try {
-    await run(args, interruption.signal);
-    return EXIT.ok;
-  } catch (error) {
-    return interruption.signal.aborted ? EXIT.aborted : explain("bench:engine", error);
-  }
-}
-
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) Deno.exit(await runProgram(TASK, (signal) => run(Deno.args, signal)));

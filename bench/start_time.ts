@@ -15,9 +15,9 @@ import { fileURLToPath } from "node:url";
 import { formatSize } from "../lib/units.ts";
 import { runCommand, type Words } from "./_command.ts";
 import { aroundFigures, replaceFigures, timesTable } from "./_figures.ts";
-import { Interruption } from "./_interruption.ts";
 import { aboutMachine } from "./_machine.ts";
-import { EXIT, explain, Refusal, refuseUnfitUsers } from "./_refusal.ts";
+import { runProgram } from "./_program.ts";
+import { EXIT, Refusal, refuseUnfitUsers } from "./_refusal.ts";
 import { Report } from "./_report.ts";
 import type { Round } from "./_rounds.ts";
 import { Workspace } from "./_workspace.ts";
@@ -128,14 +128,4 @@ async function run(args: string[], signal: AbortSignal): Promise<void> {
   await replaceFigures(options.table, TASK, text);
 }
 
-async function main(args: string[]): Promise<number> {
-  using interruption = new Interruption();
-  try {
-    await run(args, interruption.signal);
-    return EXIT.ok;
-  } catch (error) {
-    return interruption.signal.aborted ? EXIT.aborted : explain(TASK, error);
-  }
-}
-
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) Deno.exit(await runProgram(TASK, (signal) => run(Deno.args, signal)));
