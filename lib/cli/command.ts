@@ -93,7 +93,9 @@ export type Command =
   | { kind: "verify"; ids: readonly string[]; record: boolean }
   | { kind: "check"; repair: boolean; deep: boolean }
   | { kind: "exists"; id: string }
-  | { kind: "mounts" | "cleanup" | "ls" | "tree" | "info" | "version" }
+  | { kind: "tree"; sizes: boolean }
+  | { kind: "du"; ids: readonly string[] }
+  | { kind: "mounts" | "cleanup" | "ls" | "info" | "version" }
   | { kind: "unshare"; program: readonly string[] }
   | { kind: "serve" } & ServeOptions
   | { kind: "completions"; shell: typeof SHELLS[number] }

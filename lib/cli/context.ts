@@ -83,11 +83,11 @@ export function layerNotFound(action: string, id: string): StorageError {
   });
 }
 
-/** A layer in JSON. No parent is null: a field that is always there is easier to ask for. */
+/** A layer in JSON. What is not known is null: a field that is always there is easier to ask for. */
 export function layerJson(
-  { id, parent, depth, mounted }: LayerInfo,
+  { id, parent, depth, mounted, createdAt }: LayerInfo,
   docker?: DockerMetadata,
 ): Record<string, unknown> {
   const owners = docker === undefined ? {} : { docker: docker.ownersOf(id) };
-  return { id, parent: parent ?? null, depth, mounted, ...owners };
+  return { id, parent: parent ?? null, depth, mounted, createdAt: createdAt?.toISOString() ?? null, ...owners };
 }

@@ -54,6 +54,7 @@ export async function withLayerIds(command: Command, context: Context): Promise<
       return "at" in command ? command : { ...command, id: await find(command.id) };
     case "inspect":
       return { ...command, id: await find(command.id) };
+    case "du":
     case "verify":
       return { ...command, ids: await Promise.all(command.ids.map(find)) };
     case "rm": {

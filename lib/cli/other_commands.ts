@@ -25,8 +25,11 @@ export const OTHER_COMMANDS = {
     group: "Queries",
     summary: "show which layer lies on which",
     words: [],
-    options: [],
-    example: "lamina tree",
+    options: [{ name: "size", help: "and how many bytes each holds; reads all of them" }],
+    example: "lamina tree --size",
+    notes:
+      "AGE is the time since the layer's directory was made, where the file system keeps that. SIZE is that of a layer's " +
+      "own files and links, hard links once.",
   },
   inspect: {
     group: "Queries",
@@ -55,6 +58,18 @@ export const OTHER_COMMANDS = {
     words: [LAYER],
     options: [COMPARED_WITH, COMPARE_XATTRS, COMPARE_CONTENT, ...MOUNTED_WITH],
     example: "lamina size job-1",
+  },
+  du: {
+    group: "Queries",
+    summary: "tell what layers occupy, the largest first",
+    words: [{ ...LAYER, optional: true, repeatable: true }],
+    options: [],
+    example: "lamina du",
+    notes:
+      "EXCLUSIVE is what would be free without the layer; SHARED, files that have names elsewhere (hard links, as the " +
+      "driver overlay makes them); ALLOCATED, both; APPARENT, what readers get, holes included. A file with several " +
+      "names counts once, also in the last line. What reflinks share counts in each. What cannot be read is told, and " +
+      "makes it end with 1.",
   },
   info: {
     group: "Queries",

@@ -50,6 +50,11 @@ export class Output {
     return this.#stdout.isTerminal();
   }
 
+  /** How many letters a line of a terminal takes; undefined where answers go elsewhere. */
+  get columns(): number | undefined {
+    return this.isTerminal ? Deno.consoleSize().columns : undefined;
+  }
+
   /** An answer as it is. */
   print(text: string): void {
     write(this.#stdout, text);

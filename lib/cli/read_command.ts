@@ -79,6 +79,10 @@ export function readCommand(name: CommandName, words: Words): Command {
     case "inspect":
     case "exists":
       return { kind: name, id };
+    case "tree":
+      return { kind: name, sizes: words.has("size") };
+    case "du":
+      return { kind: name, ids: words.rest };
     case "verify":
       return { kind: name, ids: words.rest, record: words.has("record") };
     case "check":
@@ -94,7 +98,6 @@ export function readCommand(name: CommandName, words: Words): Command {
     case "mounts":
     case "cleanup":
     case "ls":
-    case "tree":
     case "info":
     case "version":
       return { kind: name };

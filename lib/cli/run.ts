@@ -77,7 +77,9 @@ async function dispatch(command: Command, context: Context): Promise<number | vo
     case "ls":
       return await (await import("./commands/ls.ts")).ls(context);
     case "tree":
-      return await (await import("./commands/tree.ts")).tree(context);
+      return await (await import("./commands/tree.ts")).tree(command, context);
+    case "du":
+      return await (await import("./commands/du.ts")).du(command, context);
     case "inspect":
       return await (await import("./commands/inspect.ts")).inspect(command, context);
     case "exists":

@@ -19,6 +19,7 @@ import { pack, type PackOptions, type PackResult } from "../archive/pack.ts";
 import { packChanges, type PackChangesOptions } from "../archive/pack_changes.ts";
 import { type ShiftOptions, shiftOwners } from "../archive/shift_owners.ts";
 import { treeSize } from "../archive/tree_size.ts";
+import { type TreesUsage, treesUsage } from "../archive/tree_usage.ts";
 import { unpack, type UnpackOptions, type UnpackResult } from "../archive/unpack.ts";
 import { outputClosed, rootCause, type StorageError } from "../errors.ts";
 import { copyTree, type CopyTreeMode } from "../util/copy_tree.ts";
@@ -63,6 +64,7 @@ export interface Tasks {
   changedSize: { args: TwoTrees & Omit<CompareTreesOptions, "control">; result: number };
   shiftOwners: { args: { directory: string } & Omit<ShiftOptions, "control">; result: void };
   size: { args: { directory: string }; result: number };
+  usage: { args: { directories: string[] }; result: TreesUsage };
   copy: { args: { source: string; target: string; mode: CopyTreeMode }; result: void };
   manifest: { args: { directory: string }; result: string };
   verify: { args: { directory: string; manifest: string }; result: ManifestDifference[] };
@@ -174,6 +176,9 @@ const TASKS: { [N in TaskName]: TaskFunction<N> } = {
   size({ directory }, control): number {
     using root = openDirectory(directory);
     return treeSize(root.fd, control);
+  },
+  usage({ directories }, control): TreesUsage {
+    return treesUsage(directories, control);
   },
   copy({ source, target, mode }, control): void {
     using from = openDirectory(source);

@@ -48,6 +48,7 @@ const NEEDS: Readonly<Record<CommandName, Need>> = {
   exists: "reading",
   changes: "namespace",
   size: "namespace",
+  du: "namespace",
   info: "namespace",
   check: "namespace",
   verify: "namespace",
