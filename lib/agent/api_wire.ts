@@ -101,6 +101,7 @@ export function readCompare(fields: Fields): CompareOptions {
     idMaps: readIdMapsOfQuery(fields),
     compareXattrs: fields.flag("compareXattrs"),
     compareContent: fields.flag("compareContent"),
+    details: fields.flag("details"),
   });
 }
 

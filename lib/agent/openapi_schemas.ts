@@ -61,7 +61,7 @@ export const SCHEMAS: Readonly<Record<string, Json>> = {
   }),
   IdMap: object({ containerId: count, hostId: count, size: count }),
   IdMaps: object({ "uidMaps?": listOf(ref("IdMap")), "gidMaps?": listOf(ref("IdMap")) }),
-  Change: object({ path: text, kind: oneOf("modify", "add", "delete") }),
+  Change: object({ path: text, kind: oneOf("modify", "add", "delete"), "type?": text, "sizeBytes?": count }),
   ApplyResult: object({
     ...PROGRESS,
     ...DIGESTS,

@@ -64,6 +64,8 @@ export type Command =
     kind: "diff";
     id: string;
     comparedWith: string | null | undefined;
+    /** What is in it, instead of an archive. */
+    summary: boolean;
     output: string;
     compression: typeof COMPRESSIONS[number] | undefined;
     times: typeof TIMES[number] | undefined;
@@ -87,7 +89,7 @@ export type Command =
   }
   | { kind: "unmount"; id: string; force: boolean }
   | { kind: "unmount"; at: string }
-  | { kind: "changes" } & Comparison
+  | { kind: "changes"; tree: boolean } & Comparison
   | { kind: "size" } & Comparison
   | { kind: "inspect"; id: string }
   | { kind: "verify"; ids: readonly string[]; record: boolean }

@@ -54,6 +54,7 @@ export const LAYER_COMMANDS = {
     summary: "write what a layer changes as a tar",
     words: [LAYER],
     options: [
+      { name: "summary", help: "tell what would be in it, and the largest files" },
       COMPARED_WITH,
       { name: "output", short: "o", value: "FILE|-", help: "left out or -: standard output", completion: "file" },
       { name: "compress", value: "NAME", help: "gzip or zstd", completion: COMPRESSIONS },

@@ -49,8 +49,14 @@ export const OTHER_COMMANDS = {
     group: "Queries",
     summary: "list paths added (A), changed (C), deleted (D)",
     words: [LAYER],
-    options: [COMPARED_WITH, COMPARE_XATTRS, COMPARE_CONTENT, ...MOUNTED_WITH],
-    example: "lamina changes job-1",
+    options: [
+      { name: "tree", help: "as a tree, in colours on a terminal" },
+      COMPARED_WITH,
+      COMPARE_XATTRS,
+      COMPARE_CONTENT,
+      ...MOUNTED_WITH,
+    ],
+    example: "lamina changes job-1 --tree",
   },
   size: {
     group: "Queries",

@@ -10,7 +10,7 @@ import { StorageError } from "../errors.ts";
 import { parseSize } from "../units.ts";
 import { readLimits, readXattrNamespaces, readXattrPolicies } from "./archive_options.ts";
 import { chosen } from "./choice.ts";
-import type { Command } from "./command.ts";
+import type { Command, Comparison } from "./command.ts";
 import { readIdMaps } from "./id_map_options.ts";
 import { readServeOptions } from "./serve_options.ts";
 import {
@@ -67,15 +67,9 @@ export function readCommand(name: CommandName, words: Words): Command {
     case "unmount":
       return readUnmount(words);
     case "changes":
+      return { kind: name, ...readComparison(id, words, name), tree: words.has("tree") };
     case "size":
-      return {
-        kind: name,
-        id,
-        comparedWith: comparedWith(words),
-        compareXattrs: words.has("xattrs"),
-        compareContent: words.has("content"),
-        idMaps: readIdMaps(words, name),
-      };
+      return { kind: name, ...readComparison(id, words, name) };
     case "inspect":
     case "exists":
       return { kind: name, id };
@@ -182,9 +176,17 @@ function wordsOf<T>(option: string, parse: () => T, command: CommandName): T {
   }
 }
 
+/** Those of an archive that is written. */
+const ARCHIVE_OPTIONS = ["output", "compress", "times", "xattrs", "skip-errors", "digest"] as const;
+
 function readDiff(id: string, words: Words): Command {
   const output = words.value("output") ?? "-";
-  if (output === "-" && words.has("json")) {
+  const summary = words.has("summary");
+  const stray = summary ? ARCHIVE_OPTIONS.find((name) => words.names(name)) : undefined;
+  if (stray !== undefined) {
+    throw new UsageError(`--summary and --${stray} exclude each other: there is no archive`, { command: "diff" });
+  }
+  if (output === "-" && !summary && words.has("json")) {
     throw new UsageError("--json needs -o FILE: standard output holds the archive", { command: "diff" });
   }
   const compression = chosen(words.value("compress"), COMPRESSIONS, "--compress", "diff");
@@ -192,6 +194,7 @@ function readDiff(id: string, words: Words): Command {
     kind: "diff",
     id,
     comparedWith: comparedWith(words),
+    summary,
     output,
     compression,
     times: chosen(words.value("times"), TIMES, "--times", "diff"),
@@ -200,6 +203,16 @@ function readDiff(id: string, words: Words): Command {
     skipErrors: words.has("skip-errors"),
     digest: words.has("digest"),
     idMaps: readIdMaps(words, "diff"),
+  };
+}
+
+function readComparison(id: string, words: Words, command: CommandName): Comparison {
+  return {
+    id,
+    comparedWith: comparedWith(words),
+    compareXattrs: words.has("xattrs"),
+    compareContent: words.has("content"),
+    idMaps: readIdMaps(words, command),
   };
 }
 

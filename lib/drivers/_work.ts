@@ -9,7 +9,8 @@
 
 import { isErrno } from "../../ffi/errno.ts";
 import { AT_FDCWD, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat, syncfs } from "../../ffi/file.ts";
-import { changes, type ChangesOptions, type PathChange } from "../archive/changes.ts";
+import { changes, type ChangesOptions } from "../archive/changes.ts";
+import type { PathChange } from "../archive/path_change.ts";
 import { changedSize, compare, type CompareTreesOptions } from "../archive/compare.ts";
 import { type Compression, openCompressedOutput, openPlainArchive } from "../archive/compression.ts";
 import type { StartHelper } from "../archive/helper_thread.ts";
