@@ -11,6 +11,7 @@ import type { Command, CommandLine, Settings } from "./command.ts";
 import { type Context, makeContext } from "./context.ts";
 import { EXIT, exitNumberOf } from "./exit_code.ts";
 import { shortUsage } from "./help.ts";
+import { withLayerIds } from "./layer_ids.ts";
 import { Output } from "./output.ts";
 import { isOrdinaryUser } from "./rootless/ordinary_user.ts";
 import { UsageError } from "./usage_error.ts";
@@ -45,12 +46,6 @@ function report(error: unknown, output: Output): number {
   output.error(error);
   if (error instanceof UsageError) output.printError(shortUsage(error.command));
   return exitNumberOf(error);
-}
-
-/** The command with ids where it has names of dockerd's. */
-async function withLayerIds(command: Command, context: Context): Promise<Command> {
-  if (context.settings.dockerRoot === undefined) return command;
-  return await (await import("./docker_names.ts")).withLayerIds(command, context);
 }
 
 /** Each command's module is loaded when it is called: help should not have to wait for a driver. */
