@@ -100,6 +100,7 @@ export type Command =
   | { kind: "mounts" | "cleanup" | "ls" | "info" | "version" }
   | { kind: "unshare"; program: readonly string[] }
   | { kind: "serve" } & ServeOptions
+  | { kind: "man"; about: CommandName | undefined; directory: string | undefined }
   | { kind: "completions"; shell: typeof SHELLS[number] }
   | { kind: "help"; about: CommandName | HelpTopic | undefined };
 

@@ -123,12 +123,22 @@ export const OTHER_COMMANDS = {
       "and later have no such plugins. After SIGTERM running work may end, and layers stay mounted: containers do not " +
       "notice that the agent starts again. A second signal ends it at once.",
   },
+  man: {
+    group: "Other",
+    summary: "print a manual page",
+    words: [{ name: "COMMAND", optional: true, completion: "command" }],
+    options: [{ name: "all", value: "DIR", help: "write the pages of all commands there", completion: "directory" }],
+    example: "lamina man --all /usr/local/share/man/man1",
+    notes: "lamina man mount | man -l - shows a page that is not installed.",
+    isRare: true,
+  },
   completions: {
     group: "Other",
     summary: "print a script for bash, zsh or fish",
     words: [{ name: "SHELL", completion: SHELLS }],
     options: [],
     example: "lamina completions bash > /etc/bash_completion.d/lamina",
+    isRare: true,
   },
   version: {
     group: "Other",
@@ -136,6 +146,7 @@ export const OTHER_COMMANDS = {
     words: [],
     options: [],
     example: "lamina version --json",
+    isRare: true,
   },
   help: {
     group: "Other",
@@ -143,5 +154,6 @@ export const OTHER_COMMANDS = {
     words: [{ name: "ABOUT", optional: true, completion: "help" }],
     options: [],
     example: "lamina help apply",
+    isRare: true,
   },
 } as const satisfies Readonly<Record<string, CommandSpec>>;

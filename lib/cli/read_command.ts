@@ -85,6 +85,8 @@ export function readCommand(name: CommandName, words: Words): Command {
       return { kind: name, program: words.rest };
     case "serve":
       return { kind: name, ...readServeOptions(words) };
+    case "man":
+      return readMan(words);
     case "completions":
       return { kind: name, shell: chosen(words.rest[0], SHELLS, '"lamina completions"', name)! };
     case "help":
@@ -219,6 +221,19 @@ function readComparison(id: string, words: Words, command: CommandName): Compari
 function comparedWith(words: Words): string | null | undefined {
   const parent = words.value("parent");
   return parent === "" ? null : parent;
+}
+
+function readMan(words: Words): Command {
+  const directory = words.value("all");
+  const [word] = words.rest;
+  if (word === undefined) return { kind: "man", about: undefined, directory };
+  if (directory !== undefined) {
+    throw new UsageError("COMMAND and --all exclude each other: DIR gets the pages of all commands", {
+      command: "man",
+    });
+  }
+  if (isCommandName(word)) return { kind: "man", about: word, directory };
+  throw new UsageError(`unknown command ${JSON.stringify(word)}`, { hint: didYouMean(word, COMMAND_NAMES) });
 }
 
 function readHelpTopic(word: string | undefined): CommandName | HelpTopic | undefined {

@@ -93,6 +93,8 @@ async function dispatch(command: Command, context: Context): Promise<number | vo
       return await (await import("./commands/unshare.ts")).unshare(command, context);
     case "serve":
       return await (await import("./commands/serve.ts")).serve(command, context);
+    case "man":
+      return (await import("./commands/man.ts")).man(command, context);
     case "completions":
       return (await import("./commands/completions.ts")).completions(command, context);
     case "version":

@@ -160,6 +160,8 @@ const COMMAND_CASES: readonly [line: string, command: CommandLine["command"]][] 
   ["mounts", { kind: "mounts" }],
   ["ls", { kind: "ls" }],
   ["tree --size", { kind: "tree", sizes: true }],
+  ["man --all dir", { kind: "man", about: undefined, directory: "dir" }],
+  ["man rm", { kind: "man", about: "rm", directory: undefined }],
   ["du a b", { kind: "du", ids: ["a", "b"] }],
   ["info", { kind: "info" }],
   ["cleanup", { kind: "cleanup" }],

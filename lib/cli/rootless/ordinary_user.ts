@@ -54,6 +54,7 @@ const NEEDS: Readonly<Record<CommandName, Need>> = {
   verify: "namespace",
   serve: "lasting namespace",
   unshare: "reading",
+  man: "no store",
   completions: "no store",
   version: "no store",
   help: "no store",

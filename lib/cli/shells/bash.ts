@@ -113,6 +113,7 @@ function offer(completion: Completion | undefined): string[] {
   if (completion === "layer") return ["_lamina_offer_layers"];
   if (completion === "file") return ["_lamina_offer_files -f"];
   if (completion === "directory") return ["_lamina_offer_files -d"];
+  if (completion === "command") return [`_lamina_offer -W "${COMMAND_NAMES.join(" ")}"`];
   if (completion === "help") return [`_lamina_offer -W "${[...COMMAND_NAMES, ...HELP_TOPICS].join(" ")}"`];
   return [`_lamina_offer -W "${completion.join(" ")}"`];
 }

@@ -56,6 +56,7 @@ function offer(completion: Completion | undefined): string {
   if (completion === "layer") return " -a '(__lamina_layers)'";
   if (completion === "file") return " -F";
   if (completion === "directory") return " -a '(__fish_complete_directories)'";
+  if (completion === "command") return ` -a '${COMMAND_NAMES.join(" ")}'`;
   return ` -a '${(completion === "help" ? [...COMMAND_NAMES, ...HELP_TOPICS] : completion).join(" ")}'`;
 }
 

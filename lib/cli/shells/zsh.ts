@@ -13,6 +13,7 @@ import {
   type CommandSpec,
   type Completion,
   GLOBAL_OPTIONS,
+  HELP_TOPICS,
   type OptionSpec,
   type WordSpec,
 } from "../usage.ts";
@@ -80,7 +81,9 @@ function action(completion: Completion | undefined): string {
   if (completion === "layer") return "_lamina_layers";
   if (completion === "file") return "_files";
   if (completion === "directory") return "_files -/";
-  if (completion === "help") return "_lamina_commands";
+  if (completion === "command") return "_lamina_commands";
+  // Commands with what they do, and the topics beside them.
+  if (completion === "help") return `{_lamina_commands; compadd ${HELP_TOPICS.join(" ")}}`;
   return `(${completion.join(" ")})`;
 }
 
