@@ -85,6 +85,7 @@ export const LAYER_COMMANDS = {
     words: [{ ...LAYER, repeatable: true }],
     options: [{ name: "force", help: "unmount first; a layer that is not there is no error" }],
     example: "lamina rm job-1 base",
+    notes: "Ids have to be whole here. Most other commands take the beginning of one if no other id begins so.",
   },
   mount: {
     group: "Mounts",

@@ -295,6 +295,12 @@ export interface GraphDriver extends AsyncDisposable {
    * format; files with several names count once. What cannot be read is left out, and listed.
    *
    * @throws {StorageError} `layer_not_found`; `aborted`.
+   *
+   * @example
+   * ```ts ignore
+   * const { layers } = await driver.usage();
+   * for (const { id, exclusiveBytes } of layers) console.log(`${id} holds ${exclusiveBytes} bytes of its own`);
+   * ```
    */
   usage(options?: UsageOptions): Promise<DiskUsage>;
 
