@@ -397,7 +397,8 @@ export function driverSuite(
     await using _a = await driver.get("a");
     const layers = await Array.fromAsync(driver.layers());
     for (const { id, createdAt } of layers) {
-      const { stdout } = await runOk("stat", ["-c", "%W", `${driver.home}/${id}`]);
+      const { upperDir } = await driver.getMetadata(id);
+      const { stdout } = await runOk("stat", ["-c", "%W", `${upperDir}/..`]);
       // 0 where the file system does not tell.
       assertEquals(Math.floor((createdAt?.getTime() ?? 0) / 1000), Number(stdout), id);
     }

@@ -13,7 +13,7 @@ import type { CommandOf } from "../command.ts";
 import type { Context } from "../context.ts";
 import { ownersLabel } from "../docker_names.ts";
 import { EXIT, type ExitNumber } from "../exit_code.ts";
-import { withProgress } from "../progress.ts";
+import { measureLayers } from "../layer_usage.ts";
 
 const COLUMNS = ["exclusiveBytes", "sharedBytes", "apparentBytes", "allocatedBytes"] as const;
 const TITLES = ["EXCLUSIVE", "SHARED", "APPARENT", "ALLOCATED"];
@@ -21,8 +21,7 @@ const TITLES = ["EXCLUSIVE", "SHARED", "APPARENT", "ALLOCATED"];
 /** Lists layers by what would be free without them; ends with 1 where something could not be read, as du(1) does. */
 export async function du({ ids }: CommandOf<"du">, { output, openDriver, docker }: Context): Promise<ExitNumber> {
   const driver = await openDriver();
-  const asked = ids.length === 0 ? {} : { ids };
-  const { layers, total } = await withProgress(output, (work) => driver.usage({ ...asked, ...work }));
+  const { layers, total } = await measureLayers(driver, output, ids.length === 0 ? undefined : ids);
   layers.sort((a, b) => b.exclusiveBytes - a.exclusiveBytes);
   const names = await docker();
   if (output.json) output.printJson({ layers, total });
@@ -30,9 +29,6 @@ export async function du({ ids }: CommandOf<"du">, { output, openDriver, docker 
     const labels = layers.map(({ id }) => `${id}${ownersLabel(names?.ownersOf(id))}`);
     const rows = alignColumns([TITLES, ...[...layers, total].map(figuresOf)]);
     output.printLines(["LAYER", ...labels, "(all of them)"].map((label, i) => `${rows[i]}${label}`));
-  }
-  for (const { id, unreadable } of layers) {
-    for (const { path, reason } of unreadable) output.logger.warn(`cannot read ${path} of layer "${id}": ${reason}`);
   }
   return layers.some(({ unreadable }) => unreadable.length > 0) ? EXIT.failed : EXIT.ok;
 }

@@ -7,7 +7,7 @@
  */
 
 import type { DockerMetadata } from "../../drivers/docker_metadata.ts";
-import type { GraphDriver, LayerInfo } from "../../drivers/driver.ts";
+import type { DiskUsage, LayerInfo } from "../../drivers/driver.ts";
 import { formatSize } from "../../units.ts";
 import { formatAge } from "../age.ts";
 import { alignColumns } from "../aligned_columns.ts";
@@ -15,8 +15,7 @@ import type { CommandOf } from "../command.ts";
 import { type Context, layerJson, listLayers } from "../context.ts";
 import { ownersLabel } from "../docker_names.ts";
 import { type Branch, fitLine, treeLines } from "../draw_tree.ts";
-import type { Output } from "../output.ts";
-import { withProgress } from "../progress.ts";
+import { measureLayers } from "../layer_usage.ts";
 
 /** What is told beside the layers themselves. */
 export interface TreeFacts {
@@ -31,7 +30,7 @@ export async function tree({ sizes }: CommandOf<"tree">, { output, openDriver, d
   const driver = await openDriver();
   const roots = grow(await listLayers(driver));
   const facts: TreeFacts = {
-    sizes: sizes ? await readSizes(driver, output) : undefined,
+    sizes: sizes ? sizesOf(await measureLayers(driver, output)) : undefined,
     docker: await docker(),
     now: new Date(),
   };
@@ -39,11 +38,7 @@ export async function tree({ sizes }: CommandOf<"tree">, { output, openDriver, d
   else output.printLines(drawTree(roots, facts, output.columns));
 }
 
-async function readSizes(driver: GraphDriver, output: Output): Promise<ReadonlyMap<string, number>> {
-  const { layers } = await withProgress(output, (work) => driver.usage(work));
-  for (const { id, unreadable } of layers) {
-    for (const { path, reason } of unreadable) output.logger.warn(`cannot read ${path} of layer "${id}": ${reason}`);
-  }
+function sizesOf({ layers }: DiskUsage): ReadonlyMap<string, number> {
   return new Map(layers.map(({ id, apparentBytes }) => [id, apparentBytes]));
 }
 
