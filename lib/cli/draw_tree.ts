@@ -41,10 +41,12 @@ const LEAST_LABEL = 16;
  */
 export function fitLine(guides: string, label: string, width: number): { guides: string; label: string } {
   if (guides.length + label.length <= width) return { guides, label };
-  const room = Math.max(width - guides.length, Math.min(LEAST_LABEL, label.length, width));
-  const guidesRoom = width - room;
+  const room = Math.max(width - guides.length, Math.min(LEAST_LABEL, label.length, width), 1);
+  const guidesRoom = Math.max(width - room, 0);
   return {
-    guides: guides.length <= guidesRoom ? guides : `…${guides.slice(guides.length - guidesRoom + 1)}`,
+    guides: guides.length <= guidesRoom
+      ? guides
+      : `…${guides.slice(guides.length - guidesRoom + 1)}`.slice(0, guidesRoom),
     label: label.length <= room ? label : `${label.slice(0, room - 1)}…`,
   };
 }

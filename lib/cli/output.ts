@@ -60,7 +60,8 @@ export class Output {
 
   /** How many letters a line of a terminal takes; undefined where answers go elsewhere. */
   get columns(): number | undefined {
-    return this.isTerminal ? Deno.consoleSize().columns : undefined;
+    // A terminal that was never told its size says 0.
+    return this.isTerminal && Deno.consoleSize().columns || undefined;
   }
 
   /** An answer as it is. */

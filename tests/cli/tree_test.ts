@@ -58,6 +58,10 @@ Deno.test("fitLine() cuts nothing that fits", () => {
   assertEquals(fitLine("└── ", "x".repeat(30), 20), { guides: "└── ", label: `${"x".repeat(15)}…` });
 });
 
+Deno.test("fitLine() leaves a mark where there is no room at all", () => {
+  for (const width of [-5, 0, 1]) assertEquals(fitLine("└── ", "abc", width), { guides: "", label: "…" });
+});
+
 Deno.test("formatAge() counts in the largest unit of which there is one", () => {
   const ages = [0, 59, 60, 3599, 3600, 86399, 86400, 364 * 86400, 365 * 86400, 800 * 86400];
   const shown = ages.map((seconds) => formatAge(new Date(NOW.getTime() - seconds * 1000), NOW));
