@@ -59,9 +59,11 @@ function linesOf(text: string): string[] {
   return text.split("\n").filter((line) => line !== "");
 }
 
+/** A shell's script, and where it finds the program. */
+type Prepared = Awaited<ReturnType<typeof prepare>>;
+
 /** Completes the last of `words` in bash. */
-async function completeInBash(directory: TempDir, words: readonly string[]): Promise<string[]> {
-  const { script, env } = await prepare(directory, "bash");
+async function completeInBash({ script, env }: Prepared, words: readonly string[]): Promise<string[]> {
   const program = `. ${script}
 COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _lamina; printf '%s\\n' "\${COMPREPLY[@]}"`;
   const { stdout, code, stderr } = await run("bash", ["-c", program, "bash", ...words], { env });
@@ -71,16 +73,17 @@ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _lamina; printf '%s\\n' "\${COMPREPLY
 
 testNeeding([needsProgram("bash")], "bash completes commands, options, layers, choices and files", async () => {
   await using directory = await TempDir.make();
+  const bash = await prepare(directory, "bash");
   for (const [line, offered, asked] of CASES) {
-    assertEquals(await completeInBash(directory, line.split(" ")), offered, line);
+    assertEquals(await completeInBash(bash, line.split(" ")), offered, line);
     assertEquals(await askedIn(directory), asked, line);
   }
-  assertEquals(await completeInBash(directory, ["lamina", "mount", "x", "-o", ""]), []);
-  assertEquals(await completeInBash(directory, ["lamina", "apply", "base", directory.join("bi")]), [
+  assertEquals(await completeInBash(bash, ["lamina", "mount", "x", "-o", ""]), []);
+  assertEquals(await completeInBash(bash, ["lamina", "apply", "base", directory.join("bi")]), [
     directory.join("bin"),
   ]);
   // bash cuts words at "=".
-  assertEquals(await completeInBash(directory, ["lamina", "--root", "=", "/x", "create", "--parent", "=", "b"]), [
+  assertEquals(await completeInBash(bash, ["lamina", "--root", "=", "/x", "create", "--parent", "=", "b"]), [
     "base",
   ]);
   assertEquals(await askedIn(directory), "--root /x ls");
@@ -104,10 +107,10 @@ zmodload zsh/zpty
 script=$1; shift
 zpty z zsh -f -i
 zpty -w z "PS1=; RPS1=; autoload -Uz compinit; compinit -u -D; source $script; bindkey '^I' complete-word"
-zpty -w z "show() { print -r -- \\"<<\\$BUFFER>>\\"; BUFFER=; }; zle -N show; bindkey '^X' show; print ready-\\$((1 + 1))"
+zpty -w z "show() { print -r -- \\"<<\\$BUFFER>>\\"; BUFFER=; }; zle -N show; bindkey '^T' show; print ready-\\$((1 + 1))"
 zpty -r -m z out '*ready-2*'
 for line; do
-  zpty -w -n z "$line"$'\\t\\x18'
+  zpty -w -n z "$line"$'\\t\\x14'
   zpty -r -m z out '*<<*>>*'
   print -r -- "\${\${out##*<<}%%>>*}"
   lamina --end-of-line
