@@ -51,7 +51,7 @@ export function changes(upperDir: string, lowerDirs: readonly string[], options:
   } finally {
     disposeAll(lowers);
   }
-  return pathChanges(finder.found, options.details ? upper.fd : undefined, options.control);
+  return pathChanges(finder.found, upper.fd, options);
 }
 
 class ChangeFinder {

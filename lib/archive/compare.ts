@@ -46,7 +46,7 @@ export type Found = (prefix: ByteString, name: ByteString, kind: PathChange["kin
 export function compare(newer: number, older: number | undefined, options: CompareTreesOptions = {}): PathChange[] {
   const kinds = new Map<ByteString, PathChange["kind"]>();
   new TreeComparison(options, (prefix, name, kind) => kinds.set(`/${prefix}${name}`, kind)).run(newer, older);
-  return pathChanges(kinds, options.details ? newer : undefined, options.control);
+  return pathChanges(kinds, newer, options);
 }
 
 /** Bytes of the files that {@linkcode compare} would call added or modified, hard links once: Docker's `DiffSize`. */
