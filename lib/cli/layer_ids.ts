@@ -4,8 +4,8 @@
  * Which words of a command are ids of layers that are there, and which layers they mean: ids may be shortened, as those of
  * git and docker, and with `--docker-root` names of dockerd's stand for layers.
  *
- * Commands that remove or rewrite a layer take whole ids only, and so do those that make one or ask whether it is there:
- * in a script, `job-1` must not become `job-10` when `job-1` is gone.
+ * Commands that remove or rewrite a layer take whole ids only, so that nobody loses `job-10` because `job-1` is gone, and so
+ * do those that make a layer or ask whether it is there. The others tell what they took a word for.
  *
  * @module
  */

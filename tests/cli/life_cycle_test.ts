@@ -66,6 +66,7 @@ testNeeding(NEEDS, "lamina from an empty store to an empty store", async (test) 
       { id: "base", parent: null, depth: 0, mounted: false },
       { id: "job", parent: "base", depth: 1, mounted: true },
     ]);
+    assertEquals(await store.drawing(), "base\n└── job\n");
     assertMatch(
       await store.ok(["tree"]),
       /^DEPTH +AGE {2}MOUNTED {2}LAYER\n {4}0 +[\w-]+ {8}- {2}base\n {4}1 +[\w-]+ {6}yes {2}└── job\n$/,
