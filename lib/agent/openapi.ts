@@ -280,7 +280,7 @@ const PATHS: Readonly<Record<string, Readonly<Record<string, Json>>>> = {
         "mountLabel?": text,
         "mountOptions?": listOf(text),
       })),
-      answer: ref("View"),
+      answer: ref("MountedView"),
     }),
     delete: method({ summary: "Take a view down.", query: { path: text }, answer: object({ unmounted: flag }) }),
   },

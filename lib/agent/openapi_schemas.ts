@@ -85,6 +85,7 @@ export const SCHEMAS: Readonly<Record<string, Json>> = {
     "error?": ref("Failure"),
   }),
   View: object({ path: text, ids: listOf(text), readOnly: flag }),
+  MountedView: object({ path: text, ids: listOf(text), readOnly: flag, isNew: flag }),
   Finding: object({
     code: text,
     kind: oneOf("damage", "note"),

@@ -33,7 +33,7 @@ export async function finishApply(home: LayerHome, id: string): Promise<void> {
   home.quotas.requireWithin(home.layout.dir(id));
   // rename(2) replaces an empty directory in one step, and no other.
   renameat2(AT_FDCWD, home.layout.applyingDir(id), AT_FDCWD, home.layout.diffDir(id));
-  home.syncNames(home.layout.dir(id));
+  await home.syncNames(home.layout.dir(id));
 }
 
 function requireFillable(home: LayerHome, id: string): void {

@@ -89,7 +89,7 @@ async function stage(home: LegacyHome, id: string, work: WorkOptions): Promise<S
       using _lock = await home.lock(id);
       await requireFillable(home, id);
       await staged.commit();
-      home.syncNames(layout.dir(id));
+      await home.syncNames(layout.dir(id));
     },
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
