@@ -54,6 +54,7 @@ export const LAYER_COMMANDS = {
     summary: "write what a layer changes as a tar",
     words: [LAYER],
     options: [
+      { name: "summary", help: "tell what would be in it, and the largest files" },
       COMPARED_WITH,
       { name: "output", short: "o", value: "FILE|-", help: "left out or -: standard output", completion: "file" },
       { name: "compress", value: "NAME", help: "gzip or zstd", completion: COMPRESSIONS },
@@ -84,6 +85,7 @@ export const LAYER_COMMANDS = {
     words: [{ ...LAYER, repeatable: true }],
     options: [{ name: "force", help: "unmount first; a layer that is not there is no error" }],
     example: "lamina rm job-1 base",
+    notes: "Ids have to be whole here. Most other commands take the beginning of one if no other id begins so.",
   },
   mount: {
     group: "Mounts",

@@ -104,6 +104,7 @@ export async function changesOf({ home, naiveDiff }: Layers, id: string, options
     markers: home.hasMarkers,
     xattrs: options.compareXattrs,
     content: options.compareContent,
+    details: options.details,
     idMaps: options.idMaps,
   }, options));
 }

@@ -6,11 +6,12 @@
  * @module
  */
 
-import type { DiffOptions, DiffResult } from "../../drivers/driver.ts";
+import type { CompareOptions, DiffOptions, DiffResult } from "../../drivers/driver.ts";
 import { formatSize } from "../../units.ts";
 import { OutputFile } from "../../util/open_file.ts";
 import type { CommandOf } from "../command.ts";
 import type { Context } from "../context.ts";
+import { summaryLines, summaryOf } from "../diff_summary.ts";
 import { idMapsOption } from "../id_map_options.ts";
 import { withProgress } from "../progress.ts";
 import { UsageError } from "../usage_error.ts";
@@ -22,6 +23,7 @@ const STDOUT = 1;
 export async function diff(command: CommandOf<"diff">, context: Context): Promise<void> {
   const { id, output: path } = command;
   const { output } = context;
+  if (command.summary) return await summarise(command, context);
   if (path !== "-") {
     using file = OutputFile.open(path);
     const result = await diffTo(file.fd, command, context);
@@ -39,6 +41,22 @@ export async function diff(command: CommandOf<"diff">, context: Context): Promis
   }
   // Standard output is the archive's.
   for (const line of digestLines(await diffTo(STDOUT, command, context))) output.printError(`${line}\n`);
+}
+
+/** Tells what is in the diff: it holds all attributes that differ, so that these count here as well. */
+async function summarise(command: CommandOf<"diff">, { output, openDriver }: Context): Promise<void> {
+  const { id, comparedWith, compareContent, idMaps } = command;
+  const options: CompareOptions = {
+    details: true,
+    compareXattrs: true,
+    compareContent,
+    ...(comparedWith === undefined ? {} : { parent: comparedWith }),
+    ...idMapsOption(idMaps),
+  };
+  const driver = await openDriver();
+  const summary = summaryOf(await withProgress(output, (work) => driver.changes(id, { ...options, ...work })));
+  if (output.json) output.printJson({ id, ...summary });
+  else output.printLines(summaryLines(summary));
 }
 
 async function diffTo(fd: number, command: CommandOf<"diff">, { output, openDriver }: Context): Promise<DiffResult> {
