@@ -169,6 +169,7 @@ export async function beginApply(home: DriverHome, id: string, place: ApplyPlace
   using _lock = await home.lock(id);
   home.requireContent(id);
   await place.requireFillable();
+  requireChildless(home, id);
   const left = tryLockDirectory(path, "exclusive");
   if (left === "busy") {
     throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": another one is being applied`);
@@ -189,6 +190,19 @@ export async function beginApply(home: DriverHome, id: string, place: ApplyPlace
   renameat2(AT_FDCWD, aside, AT_FDCWD, path, RENAME_NOREPLACE);
   undo.move();
   return lock;
+}
+
+/**
+ * Once is enough: from here to the end of the apply nobody can make a layer on it.
+ *
+ * @throws {StorageError} `layer_in_use`: what lies below a layer must not change.
+ */
+function requireChildless(home: DriverHome, id: string): void {
+  const child = home.findChildOf(id);
+  if (child === undefined) return;
+  throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": it is the parent of "${child}"`, {
+    hint: "fill a layer before others are made on it",
+  });
 }
 
 /** @throws {StorageError} `layer_not_empty`: there is something in the directory `content` of the layer. */

@@ -300,7 +300,7 @@ export interface GraphDriver extends AsyncDisposable {
    * layer is as empty as before. A descriptor is read from where it stands, to the archive's end.
    *
    * @throws {StorageError} `invalid_archive`, `unsafe_path`, `layer_not_found`, `layer_not_empty`, `layer_in_use`
-   * (mounted, or another apply is at work), `limit_exceeded`, `quota_exceeded`, `not_supported` (a compression that is not read, an attribute
+   * (mounted, the parent of another layer, or another apply is at work), `limit_exceeded`, `quota_exceeded`, `not_supported` (a compression that is not read, an attribute
    * that the file system does not keep), `aborted`.
    */
   applyDiff(
