@@ -10,7 +10,7 @@
 import { AT_FDCWD } from "../../ffi/file.ts";
 import type { ManifestDifference } from "../archive/manifest.ts";
 import { isStorageError, StorageError } from "../errors.ts";
-import { replaceFile } from "../util/atomic_write.ts";
+import { StagedFile } from "../util/atomic_write.ts";
 import { readTextFileIfExists } from "../util/read_file.ts";
 import type { DriverHome } from "./_driver_home.ts";
 import type { WorkOptions } from "./work_options.ts";
@@ -23,9 +23,20 @@ const MODE = 0o600;
 export async function recordManifest(home: DriverHome, id: string, work: WorkOptions): Promise<void> {
   home.requireLayer(id);
   home.requireWhole(id);
-  const text = await home.runner.run("manifest", { directory: home.layout.contentDir(id) }, work);
+  using manifest = await stageManifest(home, id, home.layout.contentDir(id), work);
   using _lock = await home.lock(id);
-  replaceFile(`${home.layout.dir(id)}/${MANIFEST}`, text, MODE, home.syncsFiles);
+  manifest.putInPlace();
+}
+
+/** Writes down what is in `directory`, which is the layer's content or will be; it counts when it is put in place. */
+export async function stageManifest(
+  home: DriverHome,
+  id: string,
+  directory: string,
+  work: WorkOptions,
+): Promise<StagedFile> {
+  const text = await home.runner.run("manifest", { directory }, work);
+  return new StagedFile(`${home.layout.dir(id)}/${MANIFEST}`, text, MODE, home.syncsFiles);
 }
 
 /**

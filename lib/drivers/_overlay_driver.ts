@@ -15,7 +15,6 @@ import { attempt, HomeDriver } from "./_graph_driver.ts";
 import { applyDiff, changesOf, diffStream, diffTo, type Layers, sizeOf } from "./_layer_content.ts";
 import { createLayer, removeLayer } from "./_layer_create.ts";
 import type { LayerHome } from "./_layer_home.ts";
-import { recordManifest } from "./_layer_manifest.ts";
 import { naiveDiffHost } from "./_layer_trees.ts";
 import type {
   ApplyOptions,
@@ -89,9 +88,7 @@ export abstract class OverlayDriver extends HomeDriver<LayerHome> {
     const action = `Cannot apply a diff to layer "${id}"`;
     return attempt(action, async () => {
       try {
-        const result = await applyDiff(this.#layers, parseLayerId(id), diff, options);
-        if (options.manifest) await recordManifest(this.layerHome, id, options);
-        return result;
+        return await applyDiff(this.#layers, parseLayerId(id), diff, options);
       } catch (error) {
         throw this.layerHome.quotas.explain(asStorageError(error, action), this.layerHome.layout.dir(id));
       }
