@@ -54,13 +54,13 @@ export function checkMounts<T>(home: DriverHome, survey: HomeSurvey<T>, keepsMou
 
 /** Whether the layer is mounted nowhere. */
 function isUnmounted(home: DriverHome, id: string): boolean {
-  const mergedDir = home.layout.mergedDir(id);
+  const mergedDir = home.mountPoint(id);
   return home.mountState(id) === "none" &&
     (!existsat(AT_FDCWD, `${mergedDir}/.`) || findMountAt(mergedDir) === undefined);
 }
 
 function dead(home: DriverHome, id: string): Problem {
-  const path = home.layout.mergedDir(id);
+  const path = home.mountPoint(id);
   return {
     code: "mount_dead",
     layer: id,
@@ -139,7 +139,7 @@ function uncounted(home: DriverHome, id: string): Problem {
   return {
     code: "mount_uncounted",
     layer: id,
-    path: home.layout.mergedDir(id),
+    path: home.mountPoint(id),
     problem: "is a mount that lamina did not count: another program's, or one of before",
     action: "nothing: it counts as one",
   };

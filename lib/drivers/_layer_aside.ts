@@ -134,7 +134,7 @@ async function requireUnused(home: DriverHome, id: string, force: boolean): Prom
     throw new StorageError("layer_in_use", `Cannot remove layer "${id}": a diff is being applied to it`);
   }
   applying?.[Symbol.dispose]();
-  const mergedDir = home.layout.mergedDir(id);
+  const mergedDir = home.mountPoint(id);
   const state = home.mountState(id);
   if (state === "none") {
     if (!force && existsat(AT_FDCWD, mergedDir)) home.mounts.requireNotElsewhere("remove", id, mergedDir);

@@ -124,7 +124,7 @@ function baseOf(
   const base = parentToCompare(home, id, parent);
   home.requireWhole(id);
   if (base !== home.layout.parentOf(id) || home.nativeDiffRefusal(id) !== undefined) return { parent: base };
-  home.mounter.settle(home.layout.mergedDir(id));
+  home.mounter.settle(home.mountPoint(id));
   return "native";
 }
 

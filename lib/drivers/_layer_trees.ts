@@ -52,7 +52,7 @@ async function seeTree(
   home.requireLayer(id);
   using _lock = await home.lock(id);
   home.requireWhole(id);
-  const mergedDir = layout.mergedDir(id);
+  const mergedDir = home.mountPoint(id);
   using undo = new DisposableStack();
   const pin = undo.use(new LayerPin(layout, id));
   const show = (target: string): void | Promise<void> => home.mounter.show(overlayOf(id, idMaps), mergedDir, target);

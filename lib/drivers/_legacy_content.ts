@@ -64,7 +64,7 @@ async function see(home: LegacyHome, id: string, idMaps: IdMaps | undefined): Pr
     ? [layout.rootDir(id), home.emptyDir]
     : [layout.upperDir(id), layout.rootDir(layout.lowerId(id))];
   const overlay = { lowerDirs, upper: undefined, options: home.features.mountOptions, idMaps };
-  const show = (target: string): void | Promise<void> => home.mounter.show(overlay, layout.mergedDir(id), target);
+  const show = (target: string): void | Promise<void> => home.mounter.show(overlay, home.mountPoint(id), target);
   return seen(pathOf(undo.use(await mountAside(home.asideDir, show))));
 }
 

@@ -65,7 +65,7 @@ export abstract class OverlayDriver extends HomeDriver<LayerHome> {
       return {
         upperDir: layout.diffDir(id),
         workDir: layout.workDir(id),
-        mergedDir: layout.mergedDir(id),
+        mergedDir: this.layerHome.mountPoint(id),
         lowerDirs: layout.lowerDirs(id),
         ...(quota === undefined ? {} : { quota }),
       };

@@ -128,7 +128,7 @@ export class LegacyOverlayDriver extends HomeDriver<LegacyHome> {
       return {
         upperDir: layout.contentDir(id),
         workDir: layout.workDir(id),
-        mergedDir: layout.mergedDir(id),
+        mergedDir: this.layerHome.mountPoint(id),
         lowerDirs: layout.isImage(id) ? [] : [layout.rootDir(layout.lowerId(id))],
       };
     });
