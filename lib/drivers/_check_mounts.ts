@@ -11,6 +11,7 @@ import { readDirectory } from "../../ffi/directory.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { AT_FDCWD, AT_REMOVEDIR, existsat, Fd, O_DIRECTORY, O_RDONLY, openat, tryUnlinkat } from "../../ffi/file.ts";
 import { findMountAt, mountPointsBelow } from "../mount/mount_holders.ts";
+import { PROBE_PREFIX } from "../mount/overlay_features.ts";
 import { mountsBelow } from "../mount/mountinfo.ts";
 import { unmountLazily } from "../mount/unmount.ts";
 import { textOf } from "../util/text.ts";
@@ -91,7 +92,9 @@ function checkStrayMounts<T>({ layout }: DriverHome, survey: HomeSurvey<T>): Pro
   const problems: Problem[] = [];
   for (const { mountPoint, fileSystemType } of mountsBelow(layout.home)) {
     const name = mountPoint.slice(prefix.length).split("/", 1)[0]!;
-    const isInProgress = name.startsWith(".lamina-") && !leftoversIn(layout.home).includes(name);
+    // What is left over of a probe is told as a whole.
+    const isInProgress = name.startsWith(PROBE_PREFIX) ||
+      name.startsWith(".lamina-") && !leftoversIn(layout.home).includes(name);
     if (mountPoint === layout.home || survey.layers.has(name) || isInProgress) continue;
     const isOverlay = fileSystemType === OVERLAY_TYPE;
     problems.push({

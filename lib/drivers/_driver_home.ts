@@ -212,7 +212,7 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
       this.#settings.checkHome?.(home);
       if (!this.isToBeWritten) {
         // For those who only look: found out elsewhere, and not noted, since the home may be writable the next time.
-        return { ...this.mounter.probe(this.asideDir, this.kernelOptions), backingFileSystem: statfs(home).name };
+        return { ...this.mounter.probe(this.probeDir, this.kernelOptions), backingFileSystem: statfs(home).name };
       }
       return featuresOf(home, this.#runFile("features"), this.mounter, this.kernelOptions);
     } catch (error) {
@@ -233,6 +233,11 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
   /** Where mounts are made that nobody else sees. */
   get asideDir(): string {
     return this.#runDirectory("aside");
+  }
+
+  /** Where it is tried what mounts can do, for a home that is not to be written. */
+  get probeDir(): string {
+    return this.#runDirectory("probe");
   }
 
   /** An empty directory, to lie below a layer that has nothing else below it: without an upper the kernel wants two. */
