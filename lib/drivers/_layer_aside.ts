@@ -26,6 +26,7 @@ import { replaceFile, syncDirectory } from "../util/atomic_write.ts";
 import { lockDirectory, lockNewDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { randomId } from "../util/random_id.ts";
 import type { DriverHome } from "./_driver_home.ts";
+import { LINK } from "./_layer_layout.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
 import type { RemoveOptions } from "./driver.ts";
 
@@ -115,10 +116,26 @@ export async function removeLayer(
   if (lock === undefined) return;
   await requireUnused(home, id, force);
   const released = await release();
-  renameat2(AT_FDCWD, layout.dir(id), AT_FDCWD, `${layout.home}/${aside}`, RENAME_NOREPLACE);
-  released();
+  const isAside = tryMoveAside(layout.dir(id), `${layout.home}/${aside}`);
+  if (isAside) released();
   home.syncNames(layout.home);
-  await home.runner.run("remove", { directory: layout.home, name: aside });
+  await home.runner.run("remove", { directory: layout.home, name: isAside ? aside : id });
+  if (!isAside) released();
+}
+
+/**
+ * False where a new name takes space that there is not: to btrfs at its quota only removing is free. The layer must go all
+ * the same, then, and from where it is. It loses the name that others know it by before its content: see _layer_pin.ts.
+ */
+function tryMoveAside(from: string, to: string): boolean {
+  try {
+    renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+    return true;
+  } catch (error) {
+    if (!isErrno(error, "EDQUOT", "ENOSPC")) throw error;
+    tryUnlinkat(AT_FDCWD, `${from}/${LINK}`);
+    return false;
+  }
 }
 
 async function requireUnused(home: DriverHome, id: string, force: boolean): Promise<void> {

@@ -12,7 +12,7 @@
  */
 
 import { DRIVER_NAMES, type DriverName, type SyncPolicy } from "../../mod.ts";
-import { type Image, mountImage, needsImage, XFS } from "../_helpers/loop_images.ts";
+import { BTRFS, type Image, mountImage, needsImage, XFS } from "../_helpers/loop_images.ts";
 import { needsOverlay, needsProgram, needsRoot, type Requirement } from "../_helpers/requires.ts";
 import { runOk } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
@@ -28,7 +28,7 @@ const CARRIER: Image = { ...XFS, size: "8G" };
 const DISKS = {
   ext4: { size: "256M", mkfs: ["mkfs.ext4", "-q"], options: "defaults" },
   xfs: { ...XFS, options: "nouuid" },
-  btrfs: { size: "256M", mkfs: ["mkfs.btrfs", "-q"], options: "defaults" },
+  btrfs: { ...BTRFS, options: "defaults" },
 } as const satisfies Readonly<Record<string, Image>>;
 
 type FileSystem = keyof typeof DISKS;
