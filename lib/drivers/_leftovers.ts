@@ -9,7 +9,7 @@
 
 import { readDirectory } from "../../ffi/directory.ts";
 import { isErrno } from "../../ffi/errno.ts";
-import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, Fd, O_DIRECTORY, O_RDONLY, openat } from "../../ffi/file.ts";
+import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, existsat, Fd, O_DIRECTORY, O_RDONLY, openat } from "../../ffi/file.ts";
 import { Stat, tryStatx } from "../../ffi/stat.ts";
 import { sweepAside } from "../mount/mount_aside.ts";
 import { PROBE_PREFIX } from "../mount/overlay_features.ts";
@@ -63,6 +63,7 @@ export function unmountProbe(path: string): void {
 
 /** Removes all that is left over, and returns the names. What cannot be removed is told to the log, and stays. */
 export async function sweepLeftovers(home: DriverHome): Promise<string[]> {
+  if (!existsat(AT_FDCWD, home.layout.home)) return [];
   // They hold on to what is to be removed.
   for (const place of sweepAside(home.asideDir)) home.logger.info(`unmounted ${place}, which an interrupted call left`);
   const swept: string[] = [];
