@@ -164,18 +164,24 @@ async function run({ form, seconds, seed, onProgress }: Budget): Promise<Tally> 
   return { tried: outcomes.length, lost: outcomes.flatMap(brokenPromises), note: notes.join("; ") };
 }
 
-/** What a policy lost that does not promise to keep everything. */
+/** What a policy kept and lost, and on which file systems it lost something. */
 function noteOn(sync: SyncPolicy, outcomes: readonly Outcome[]): string {
-  const reports = outcomes.filter(({ round }) => round.sync === sync).map(({ report }) => report);
-  const sum = (count: (report: StoreReport) => number): number =>
-    reports.reduce((total, report) => total + count(report), 0);
-  const counts = {
-    whole: sum(({ whole }) => whole),
-    gone: sum(({ missing }) => missing.length),
-    "called damaged": sum(({ damaged }) => damaged.length),
-    "with other content": sum(({ differing }) => differing.length),
-  };
-  return `${sync}: ${Object.entries(counts).map(([what, count]) => `${count} ${what}`).join(", ")}`;
+  const ofPolicy = outcomes.filter(({ round }) => round.sync === sync);
+  const sum = (count: (report: StoreReport) => number, among: readonly Outcome[] = ofPolicy): number =>
+    among.reduce((total, { report }) => total + count(report), 0);
+  const losses: [what: string, count: (report: StoreReport) => number][] = [
+    ["gone", ({ missing }) => missing.length],
+    ["called damaged", ({ damaged }) => damaged.length],
+    ["with other content", ({ differing }) => differing.length],
+  ];
+  const texts = losses.map(([what, count]) => {
+    const places = FILE_SYSTEMS
+      .map((name) => [name, sum(count, ofPolicy.filter(({ round }) => round.fileSystem === name))] as const)
+      .filter(([, times]) => times > 0)
+      .map(([name, times]) => `${name} ${times}`);
+    return `${sum(count)} ${what}${places.length === 0 ? "" : ` (${places.join(", ")})`}`;
+  });
+  return `${sync}: ${[`${sum(({ whole }) => whole)} whole`, ...texts].join(", ")}`;
 }
 
 /** Without it the others are tried: not every kernel has it. */
