@@ -18,7 +18,7 @@ import { archiveOf, firstDifference, readTree, REMAPPED, treeOf } from "./layer_
 import type { Layer } from "./layer_model.ts";
 
 const CLI = fileURLToPath(new URL("../../cli.ts", import.meta.url));
-const SHORT_KILLS = 13;
+const SHORT_KILLS = 7;
 const LEAST_KILLS = 50;
 const REMAP = `${REMAPPED.containerId}:${REMAPPED.hostId}:${REMAPPED.size}`;
 
@@ -58,10 +58,9 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 /** One store in which commands are killed. */
 class KilledCommands {
   readonly lost: string[] = [];
-  /** How long each command takes, in milliseconds. */
-  readonly #durations = new Map<string, number>();
 
-  constructor(readonly directory: TempDir, readonly name: DriverName) {}
+  /** @param durations How long each command takes, in milliseconds, by its name; filled in as they are known. */
+  constructor(readonly directory: TempDir, readonly name: DriverName, readonly durations: Map<string, number>) {}
 
   get #place(): { root: string; runRoot: string; driver: DriverName } {
     return {
@@ -86,7 +85,7 @@ class KilledCommands {
 
   /** Kills the command at a moment of the time that it usually takes. */
   async killIn(kind: string, random: Random): Promise<void> {
-    const usual = this.#durations.get(kind) ?? await this.#measure(kind);
+    const usual = this.durations.get(kind) ?? await this.#measure(kind);
     await this.#prepare(COMMANDS[kind]!);
     // In the first part of it the program starts.
     await this.#run(kind, usual * (0.4 + random.below(700) / 1000));
@@ -97,9 +96,10 @@ class KilledCommands {
     await this.#prepare(COMMANDS[kind]!);
     const begin = performance.now();
     await this.#run(kind, undefined);
-    this.#durations.set(kind, performance.now() - begin);
+    const duration = performance.now() - begin;
+    this.durations.set(kind, duration);
     await this.#look(kind);
-    return this.#durations.get(kind)!;
+    return duration;
   }
 
   async #prepare({ before, damage }: Command): Promise<void> {
@@ -179,7 +179,8 @@ function tryKill(child: Deno.ChildProcess): void {
 async function run({ form, seconds, seed, onProgress }: Budget): Promise<Tally> {
   await using directory = await TempDir.make();
   const random = Random.ofCase(seed, 2);
-  const stores = DRIVER_NAMES.map((driver) => new KilledCommands(directory, driver));
+  const durations = new Map<string, number>();
+  const stores = DRIVER_NAMES.map((driver) => new KilledCommands(directory, driver, durations));
   for (const store of stores) await store.fill();
   const pairs = stores.flatMap((store) =>
     Object.keys(COMMANDS)
@@ -192,7 +193,7 @@ async function run({ form, seconds, seed, onProgress }: Budget): Promise<Tally> 
   const goesOn = (): boolean =>
     form === "short" ? tried < SHORT_KILLS : tried < LEAST_KILLS || performance.now() < deadline;
   for (; goesOn() && lost().length === 0; tried++) {
-    const { store, kind } = pairs[tried % pairs.length]!;
+    const { store, kind } = pairs[(seed + tried) % pairs.length]!;
     await store.killIn(kind, random);
     onProgress(`${tried + 1} commands killed`);
   }
