@@ -132,7 +132,8 @@ function tryMoveAside(from: string, to: string): boolean {
     renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
     return true;
   } catch (error) {
-    if (!isErrno(error, "EDQUOT", "ENOSPC")) throw error;
+    // Docker's legacy layers have nothing by which readers could tell; and no home on btrfs.
+    if (!isErrno(error, "EDQUOT", "ENOSPC") || !existsat(AT_FDCWD, `${from}/diff`)) throw error;
     tryUnlinkat(AT_FDCWD, `${from}/${LINK}`);
     return false;
   }
