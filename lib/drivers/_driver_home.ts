@@ -278,7 +278,7 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
     return this.mounter.state(beside) === "none" ? this.layout.mergedDir(id) : beside;
   }
 
-  /** Where to mount `overlay`, which shows the layer. It is mounted beside a store that is not to be written, unless it is itself. */
+  /** Where to mount `overlay`, which shows the layer: beside a store that is not to be written, unless it is to be itself. */
   mountPointFor(id: string, overlay: OverlayMount): string {
     const place = this.mountPoint(id);
     if (overlay.upper !== undefined || this.isToBeWritten || this.mounter.state(place) !== "none") return place;
