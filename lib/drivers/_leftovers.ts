@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * What interrupted calls left in a home. A layer that is being made, given to other ids or removed is locked all the while, so
- * that what is not locked is nobody's.
+ * What interrupted calls left in a home. A layer that is being made, given to other ids or removed is locked all the while,
+ * and so is a directory in which mounts are tried: what is not locked is nobody's.
  *
  * @module
  */

@@ -278,10 +278,10 @@ class Probe implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    using _lock = this.#lock;
     this.#merged?.[Symbol.dispose]();
     using home = new Fd(openat(AT_FDCWD, this.#home, O_RDONLY | O_DIRECTORY));
     removeTree(home.fd, this.#name);
-    this.#lock[Symbol.dispose]();
   }
 }
 
