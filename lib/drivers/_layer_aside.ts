@@ -216,7 +216,8 @@ export async function beginApply(home: DriverHome, id: string, place: ApplyPlace
  * @throws {StorageError} `layer_in_use`: what lies below a layer must not change.
  */
 function requireChildless(home: DriverHome, id: string): void {
-  const child = home.findChildOf(id);
+  // The mark stays when the child goes. To look for children takes the longer the more layers there are.
+  const child = home.isCommitted(id) ? home.findChildOf(id) : undefined;
   if (child === undefined) return;
   throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": it is the parent of "${child}"`, {
     hint: "fill a layer before others are made on it",
