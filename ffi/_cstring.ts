@@ -17,6 +17,8 @@ const encoder = new TextEncoder();
 /** What of UTF-8 a character of a string takes at most. */
 const MOST_BYTES = 3;
 
+const LAST_ASCII = 0x7f;
+
 /**
  * The C string of `text`.
  *
@@ -28,7 +30,17 @@ export function cstring(text: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
+/** Most text is ASCII, and short: a loop is done with it before a call into the runtime has begun. */
 function write(text: string, bytes: Uint8Array): void {
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit === 0 || unit > LAST_ASCII) return writeEncoded(text, bytes);
+    bytes[i] = unit;
+  }
+  bytes[text.length] = 0;
+}
+
+function writeEncoded(text: string, bytes: Uint8Array): void {
   if (text.includes("\0")) throw new TypeError(`Cannot pass ${JSON.stringify(text)} to the C library: it contains NUL`);
   const { written } = encoder.encodeInto(text, bytes);
   bytes[written] = 0;

@@ -259,8 +259,8 @@ export class StoreApi implements Face {
 
   async #makeView(call: Call): Promise<Response> {
     const { target, ids, options } = await bodyOf(call, readView);
-    const { path, ids: shown, readOnly } = await (await this.#driver()).mountAt(target, ids, options);
-    return Response.json({ path, ids: shown, readOnly });
+    const { path, ids: shown, readOnly, isNew } = await (await this.#driver()).mountAt(target, ids, options);
+    return Response.json({ path, ids: shown, readOnly, isNew });
   }
 
   async #removeView({ query }: Call): Promise<Response> {

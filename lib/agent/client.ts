@@ -150,12 +150,11 @@ class RemoteDriver implements GraphDriver {
   }
 
   async mountAt(target: string, ids: readonly string[], options: ViewOptions = {}): Promise<MountedView> {
-    const before = await this.views();
     const json = { target: fromRoot(target), ids, ...options };
-    const view = await this.connection.json<ViewInfo>({ verb: "POST", path: "/v1/views", json });
-    const isOurs = !before.some(({ path }) => path === view.path);
-    if (isOurs) this.#views.add(view.path);
-    let isHeld = isOurs;
+    const request = { verb: "POST", path: "/v1/views", json } as const;
+    const view = await this.connection.json<ViewInfo & { isNew: boolean }>(request);
+    if (view.isNew) this.#views.add(view.path);
+    let isHeld = view.isNew;
     const release = async (): Promise<void> => {
       if (!isHeld) return;
       isHeld = false;

@@ -72,6 +72,7 @@ const SCHEMAS: Readonly<Record<string, Json>> = {
     "error?": ref("Failure"),
   }),
   View: object({ path: text, ids: listOf(text), readOnly: flag }),
+  MountedView: object({ path: text, ids: listOf(text), readOnly: flag, isNew: flag }),
   Finding: object({
     code: text,
     kind: oneOf("damage", "note"),
@@ -345,7 +346,7 @@ const PATHS: Readonly<Record<string, Readonly<Record<string, Json>>>> = {
         "mountLabel?": text,
         "mountOptions?": listOf(text),
       })),
-      answer: ref("View"),
+      answer: ref("MountedView"),
     }),
     delete: method({ summary: "Take a view down.", query: { path: text }, answer: object({ unmounted: flag }) }),
   },

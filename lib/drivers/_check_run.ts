@@ -51,7 +51,7 @@ export async function* checkStore(home: DriverHome, options: CheckOptions): Asyn
     if (finding?.repaired) changed.add(dirname(problem.path));
     if (finding !== undefined) yield finding;
   }
-  if (changed.size > 0) syncRepairs(home, changed);
+  if (changed.size > 0) await syncRepairs(home, changed);
   yield* otherDrivers(home).map(findingOf);
   const work = signal === undefined ? {} : { signal };
   for (const id of ids) {
@@ -62,10 +62,10 @@ export async function* checkStore(home: DriverHome, options: CheckOptions): Asyn
 }
 
 /** The names that repairs changed in `directories`; each may also have moved something, or given a layer a short name. */
-function syncRepairs(home: DriverHome, directories: ReadonlySet<string>): void {
+async function syncRepairs(home: DriverHome, directories: ReadonlySet<string>): Promise<void> {
   const path = home.layout.home;
   const all = new Set([...directories, path, `${path}/${LINK_DIR}`, `${path}/${LOST_FOUND}`]);
-  home.syncNames(...[...all].filter((directory) => existsat(AT_FDCWD, `${directory}/.`)));
+  await home.syncNames(...[...all].filter((directory) => existsat(AT_FDCWD, `${directory}/.`)));
 }
 
 function booksOf(home: DriverHome, { dockerRoot }: CheckOptions): LayerBooks | undefined {

@@ -8,7 +8,6 @@
  */
 
 import { AT_FDCWD, Fd, O_DIRECTORY, O_RDONLY, openat } from "../../ffi/file.ts";
-import { getegid, geteuid } from "../../ffi/process.ts";
 import { checkDirectory, checkHome, type HomeNames } from "./_check_home.ts";
 import { LowerPlanner } from "./_check_lowers.ts";
 import { checkMounts } from "./_check_mounts.ts";
@@ -18,7 +17,7 @@ import { surveyDirectory, type SurveyedDirectory } from "./_home_survey.ts";
 import type { LayerBooks } from "./_layer_books.ts";
 import { type LayerLayout, LINK_DIR } from "./_layer_layout.ts";
 import { moveToLostFound } from "./_lost_found.ts";
-import { makeOwnedDirectory } from "./_owner.ts";
+import { makeOwnedDirectory, ourselves } from "./_owner.ts";
 import type { Problem } from "./_problem.ts";
 import { ShortNameRepair, type ShortNameSurvey, surveyShortNames } from "./_short_name_survey.ts";
 
@@ -79,7 +78,7 @@ function checkLinkDirectory(home: DriverHome<LayerLayout>, survey: ShortNameSurv
       action: "make it; each layer's own file tells its short name",
       repair(): boolean {
         if (isThere) moveToLostFound(home.layout.home, "", LINK_DIR);
-        makeOwnedDirectory(path, mode, { uid: geteuid(), gid: getegid() });
+        makeOwnedDirectory(path, mode, ourselves());
         return true;
       },
     }];

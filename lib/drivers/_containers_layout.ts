@@ -16,12 +16,13 @@
  * @module
  */
 
-import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, existsat, symlinkat, tryMkdirat } from "../../ffi/file.ts";
+import { AT_FDCWD, existsat, symlinkat, tryMkdirat } from "../../ffi/file.ts";
 import { isErrno } from "../../ffi/errno.ts";
-import { Stat, statat, tryStatx } from "../../ffi/stat.ts";
+import { statat } from "../../ffi/stat.ts";
 import { readTextFileIfExists } from "../util/read_file.ts";
 import type { Logger } from "../log.ts";
 import { LayerLayout, layersIn, LINK_DIR, LINK_REGEXP, readShortName, shortNameMissing } from "./_layer_layout.ts";
+import { isDirectory } from "./_layer_ids.ts";
 
 /** Other users may read through it, where the store is their image store. */
 export const LINK_DIR_MODE = 0o755;
@@ -132,9 +133,4 @@ function olderDiffsIn(layerDir: string): string[] {
   const older: string[] = [];
   for (let n = 1; existsat(AT_FDCWD, `${layerDir}/diff${n}`); n++) older.push(`${layerDir}/diff${n}`);
   return older;
-}
-
-function isDirectory(path: string): boolean {
-  const stat = new Stat();
-  return tryStatx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, stat) === 0 && stat.isDirectory;
 }

@@ -20,7 +20,7 @@ import type { MountState } from "../mount/mount_program.ts";
 import type { OverlayFeatures } from "../mount/overlay_features.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { type DirectoryLock, lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
-import { syncDirectory } from "../util/atomic_write.ts";
+import { syncPaths } from "../util/atomic_write.ts";
 import { makeDirectories, makeRunDirectory } from "../util/run_file.ts";
 import { featuresOf } from "./_features_cache.ts";
 import type { LayerBooks } from "./_layer_books.ts";
@@ -161,8 +161,8 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
   }
 
   /** Has names in `directories` on the disk that came, went or changed, where that is asked for. */
-  syncNames(...directories: string[]): void {
-    if (this.#settings.sync === "full") directories.forEach(syncDirectory);
+  async syncNames(...directories: string[]): Promise<void> {
+    if (this.#settings.sync === "full") await syncPaths(directories);
   }
 
   /** Where work runs whose other end is a stream, which this thread has to keep moving. */

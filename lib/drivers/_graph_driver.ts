@@ -216,7 +216,7 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
         isHeld = false;
         await this.unmountAt(view.path);
       };
-      return { ...view, [Symbol.asyncDispose]: release };
+      return { ...view, isNew, [Symbol.asyncDispose]: release };
     });
   }
 

@@ -35,7 +35,7 @@ export async function finishApply(home: LayerHome, id: string, manifest: StagedF
   // rename(2) replaces an empty directory in one step, and no other.
   renameat2(AT_FDCWD, home.layout.applyingDir(id), AT_FDCWD, home.layout.diffDir(id));
   manifest?.putInPlace();
-  home.syncNames(home.layout.dir(id));
+  await home.syncNames(home.layout.dir(id));
 }
 
 function requireFillable(home: LayerHome, id: string): void {

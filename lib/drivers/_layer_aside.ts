@@ -8,21 +8,27 @@
  */
 
 import { readDirectory } from "../../ffi/directory.ts";
-import { isErrno } from "../../ffi/errno.ts";
+import { ERRNO, failure, hex, isErrno, octal } from "../../ffi/errno.ts";
 import {
   AT_FDCWD,
   AT_REMOVEDIR,
+  close,
   existsat,
   Fd,
+  O_CREAT,
   O_DIRECTORY,
+  O_EXCL,
   O_RDONLY,
+  O_WRONLY,
   openat,
   RENAME_NOREPLACE,
   renameat2,
+  tryOpenat,
   tryUnlinkat,
 } from "../../ffi/file.ts";
+import { type Stat, statat } from "../../ffi/stat.ts";
 import { asStorageError, StorageError } from "../errors.ts";
-import { replaceFile, syncDirectory } from "../util/atomic_write.ts";
+import { syncDirectory } from "../util/atomic_write.ts";
 import { lockDirectory, lockNewDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { randomId } from "../util/random_id.ts";
 import type { DriverHome } from "./_driver_home.ts";
@@ -47,7 +53,8 @@ export interface NewLayer {
 }
 
 /**
- * Makes a layer.
+ * Makes a layer. No lock of its parent is held while it is built and waited for: others make children of the same one
+ * meanwhile. So the parent is looked at twice, and once more is nobody's who was removed and made again in between.
  *
  * @throws {StorageError} `layer_exists`, `parent_not_found`; `layer_in_use`, `store_damaged`: the parent is not whole.
  */
@@ -55,10 +62,7 @@ export async function buildLayer(home: DriverHome, layer: NewLayer): Promise<voi
   const { id, parent } = layer;
   const { layout } = home;
   if (layout.exists(id)) throw layerExists(home, id);
-  // The parent's lock keeps it from being removed until the child is there to be seen.
-  using _parentLock = parent === undefined ? undefined : await lockParent(home, parent);
-  if (parent !== undefined) home.requireWhole(parent);
-  layer.check?.();
+  const seen = parent === undefined ? undefined : await lookAt(home, parent, layer);
   await using undo = new AsyncDisposableStack();
   const name = `.lamina-create-${randomId(10)}`;
   const staging = `${layout.home}/${name}`;
@@ -68,27 +72,66 @@ export async function buildLayer(home: DriverHome, layer: NewLayer): Promise<voi
     // Says that somebody is at work here: see _leftovers.ts.
     using _stagingLock = lockNewDirectory(staging);
     await layer.build(staging, undo);
-    if (home.marksCommitted && parent !== undefined && !home.isCommitted(parent)) {
-      // It is its name that counts: there is nothing in it that could be lost.
-      replaceFile(layout.committedFile(parent), "", COMMITTED_MODE, false);
-      undo.defer(() => void tryUnlinkat(AT_FDCWD, layout.committedFile(parent)));
-    }
     // btrfs brings back a directory without what was made in it, and files that were waited for come without their names.
-    if (home.syncsFiles) syncDirectory(staging);
+    if (home.syncsFiles) await syncDirectory(staging);
     await home.syncContent(staging);
-    renameat2(AT_FDCWD, staging, AT_FDCWD, layout.dir(id), RENAME_NOREPLACE);
+    if (seen === undefined) renameat2(AT_FDCWD, staging, AT_FDCWD, layout.dir(id), RENAME_NOREPLACE);
+    else await putOn(home, seen, staging, id);
     undo.move();
-    home.syncNames(layout.home);
+    await home.syncNames(layout.home);
   } catch (error) {
     if (isErrno(error, "EEXIST") && layout.exists(id)) throw layerExists(home, id);
     throw asStorageError(error, `Cannot make layer "${id}"`);
   }
 }
 
-async function lockParent(home: DriverHome, parent: string): Promise<Disposable> {
-  const lock = await lockDirectory(home.layout.dir(parent), "exclusive");
-  if (lock !== undefined) return lock;
-  throw new StorageError("parent_not_found", `There is no layer "${parent}" in ${home.layout.home} to be the parent`, {
+/** A parent, as it was when a layer on it was begun. */
+interface SeenParent {
+  readonly id: string;
+  readonly stat: Stat;
+}
+
+async function lookAt(home: DriverHome, id: string, layer: NewLayer): Promise<SeenParent> {
+  using _lock = await lockParent(home, id);
+  home.requireWhole(id);
+  layer.check?.();
+  return { id, stat: statat(AT_FDCWD, home.layout.dir(id)) };
+}
+
+/** Has `staging` be the layer `id` on `parent`, whose lock keeps it from being removed until its child is there to be seen. */
+async function putOn(home: DriverHome, parent: SeenParent, staging: string, id: string): Promise<void> {
+  const { layout } = home;
+  using _lock = await lockParent(home, parent.id);
+  if (!statat(AT_FDCWD, layout.dir(parent.id)).isSameFile(parent.stat)) throw parentNotFound(home, parent.id);
+  home.requireWhole(parent.id);
+  const marker = home.marksCommitted ? layout.committedFile(parent.id) : undefined;
+  const isMarked = marker !== undefined && makeMarker(marker);
+  try {
+    renameat2(AT_FDCWD, staging, AT_FDCWD, layout.dir(id), RENAME_NOREPLACE);
+  } catch (error) {
+    if (isMarked) tryUnlinkat(AT_FDCWD, marker);
+    throw error;
+  }
+}
+
+/** Makes the file `committed`, of which the name counts: there is nothing in it to be lost. Whether it was not there. */
+function makeMarker(file: string): boolean {
+  const flags = O_WRONLY | O_CREAT | O_EXCL;
+  const fd = tryOpenat(AT_FDCWD, file, flags, COMMITTED_MODE);
+  if (fd === -ERRNO.EEXIST) return false;
+  if (fd < 0) throw failure(-fd, "openat", AT_FDCWD, file, hex(flags), octal(COMMITTED_MODE));
+  close(fd);
+  return true;
+}
+
+async function lockParent(home: DriverHome, id: string): Promise<Disposable> {
+  const lock = await lockDirectory(home.layout.dir(id), "exclusive");
+  if (lock === undefined) throw parentNotFound(home, id);
+  return lock;
+}
+
+function parentNotFound(home: DriverHome, id: string): StorageError {
+  return new StorageError("parent_not_found", `There is no layer "${id}" in ${home.layout.home} to be the parent`, {
     hint: "lamina ls lists the layers",
   });
 }
@@ -118,7 +161,7 @@ export async function removeLayer(
   const released = await release();
   const isAside = tryMoveAside(layout.dir(id), `${layout.home}/${aside}`);
   if (isAside) released();
-  home.syncNames(layout.home);
+  await home.syncNames(layout.home);
   await home.runner.run("remove", { directory: layout.home, name: isAside ? aside : id });
   if (!isAside) released();
 }

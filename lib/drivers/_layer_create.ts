@@ -91,8 +91,8 @@ function fill(
     lutimesat(AT_FDCWD, `${staging}/diff`, root.mtimeSeconds, root.mtimeNanoseconds);
   }
   home.format.makeDirectories(staging, parent === undefined, owner);
-  writeNewFile(`${staging}/link`, link, LINK_MODE, home.syncsFiles);
-  if (parent !== undefined) writeNewFile(`${staging}/lower`, lowers.join(":"), LOWER_MODE, home.syncsFiles);
+  writeNewFile(`${staging}/link`, link, LINK_MODE);
+  if (parent !== undefined) writeNewFile(`${staging}/lower`, lowers.join(":"), LOWER_MODE);
 }
 
 /** Removes the layer `id`, if there is one. */

@@ -7,7 +7,6 @@
  */
 
 import { AT_FDCWD, existsat } from "../../ffi/file.ts";
-import { getegid, geteuid } from "../../ffi/process.ts";
 import { StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import type { OverlayFeatures } from "../mount/overlay_features.ts";
@@ -19,7 +18,7 @@ import type { LayerBooks } from "./_layer_books.ts";
 import type { LayerFormat } from "./_layer_format.ts";
 import { type LayerLayout, LINK_DIR } from "./_layer_layout.ts";
 import { LayerQuotas } from "./_layer_quotas.ts";
-import type { Owner } from "./_owner.ts";
+import { ourselves, type Owner } from "./_owner.ts";
 
 /** What lies in the home beside the layers. */
 const OWN_NAMES: ReadonlySet<string> = new Set([LINK_DIR, "backingFsBlockDev"]);
@@ -61,8 +60,7 @@ export class LayerHome extends DriverHome<LayerLayout> {
 
   /** Whom the directories around a layer's content belong to. */
   outerOwner(idMaps: IdMaps | undefined = this.idMaps): Owner {
-    const ours = { uid: geteuid(), gid: getegid() };
-    return idMaps === undefined ? ours : this.format.outerOwner(this.owner(idMaps), ours);
+    return idMaps === undefined ? ourselves() : this.format.outerOwner(this.owner(idMaps), ourselves());
   }
 
   protected homeOwner(): Owner {
@@ -74,7 +72,7 @@ export class LayerHome extends DriverHome<LayerLayout> {
     if (existsat(AT_FDCWD, `${home}/${LINK_DIR}`)) return this.features;
     // What cannot carry layers stays empty.
     const { features } = this;
-    this.makeShared(`${home}/${LINK_DIR}`, this.format.linkDirMode, { uid: geteuid(), gid: getegid() });
+    this.makeShared(`${home}/${LINK_DIR}`, this.format.linkDirMode, ourselves());
     return features;
   }
 

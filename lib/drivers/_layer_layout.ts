@@ -19,25 +19,15 @@
  * @module
  */
 
-import { DT_DIR, DT_UNKNOWN, readDirectory } from "../../ffi/directory.ts";
 import { isErrno } from "../../ffi/errno.ts";
-import {
-  AT_FDCWD,
-  AT_SYMLINK_NOFOLLOW,
-  existsat,
-  Fd,
-  O_DIRECTORY,
-  O_RDONLY,
-  openat,
-  readlinkat,
-  symlinkat,
-} from "../../ffi/file.ts";
+import { AT_FDCWD, existsat, readlinkat, symlinkat } from "../../ffi/file.ts";
 import { Stat, tryStatx } from "../../ffi/stat.ts";
 import { isStorageError, StorageError } from "../errors.ts";
 import { isLayerId } from "../layer_id.ts";
 import { textOf } from "../util/text.ts";
 import { randomId } from "../util/random_id.ts";
 import { readTextFileIfExists } from "../util/read_file.ts";
+import { idsIn, isDirectory } from "./_layer_ids.ts";
 
 /** A layer's file with its short name. */
 export const LINK = "link";
@@ -48,9 +38,6 @@ export const LINK_LENGTH = 26;
 /** An entry of a `lower` file. */
 export const LINK_REGEXP = /^l\/[A-Z2-7]+$/;
 const LINK_ATTEMPTS = 10;
-
-/** Filled and read within one call. */
-const found = new Stat();
 
 /** Reads and names the files of one home. */
 export class LayerLayout {
@@ -85,7 +72,7 @@ export class LayerLayout {
 
   /** Whether there is a layer `id`. */
   exists(id: string): boolean {
-    return tryStatx(AT_FDCWD, this.dir(id), AT_SYMLINK_NOFOLLOW, found) === 0 && found.isDirectory;
+    return isDirectory(this.dir(id));
   }
 
   /** Content is aside only while it is in the making, and where that was interrupted. */
@@ -273,15 +260,7 @@ export function shortNameMissing(home: string, lower: string, id: string): Stora
 
 /** The ids of the layers in `home`. Directories without content or link are something else's. */
 export function layersIn(home: string): string[] {
-  const ids: string[] = [];
-  try {
-    using directory = new Fd(openat(AT_FDCWD, home, O_RDONLY | O_DIRECTORY));
-    readDirectory(directory.fd, (buffer, start, end, type) => {
-      const name = textOf(buffer.subarray(start, end));
-      if ((type === DT_DIR || type === DT_UNKNOWN) && isLayerId(name)) ids.push(name);
-    });
-  } catch (error) {
-    if (!isErrno(error, "ENOENT")) throw error;
-  }
-  return ids.filter((id) => existsat(AT_FDCWD, `${home}/${id}/diff`) || existsat(AT_FDCWD, `${home}/${id}/link`));
+  return idsIn(home).filter((id) =>
+    existsat(AT_FDCWD, `${home}/${id}/diff`) || existsat(AT_FDCWD, `${home}/${id}/link`)
+  );
 }

@@ -11,7 +11,6 @@ import { AT_FDCWD, tryMkdirat } from "../../ffi/file.ts";
 import { ERRNO, failure, octal } from "../../ffi/errno.ts";
 import { MS_RDONLY } from "../../ffi/mount.ts";
 import { lchownat } from "../../ffi/owner.ts";
-import { getegid, geteuid } from "../../ffi/process.ts";
 import { statfs } from "../../ffi/statfs.ts";
 import { asStorageError, StorageError } from "../errors.ts";
 import { MountCount } from "../mount/mount_count.ts";
@@ -19,7 +18,7 @@ import { describeHolder, findMountAt } from "../mount/mount_holders.ts";
 import type { Mounter } from "../mount/mounter.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { removeMountPoint } from "../mount/unmount.ts";
-import type { Owner } from "./_owner.ts";
+import { isOwn, type Owner } from "./_owner.ts";
 
 const MERGED_MODE = 0o700;
 
@@ -146,7 +145,7 @@ export class LayerMounts {
       counter.write(users);
       await this.mounter.mount(overlay, mergedDir);
       // In a user namespace the kernel moves directories through here, with the namespace's root.
-      if (overlay.upper !== undefined && !isOurs(owner)) {
+      if (overlay.upper !== undefined && !isOwn(owner)) {
         lchownat(AT_FDCWD, `${overlay.upper.workDir}/work`, owner.uid, owner.gid);
       }
     } catch (error) {
@@ -162,16 +161,12 @@ export class LayerMounts {
   }
 }
 
-function isOurs({ uid, gid }: Owner): boolean {
-  return uid === geteuid() && gid === getegid();
-}
-
 /** Makes the directory that a layer is mounted at; whether it was not there before. */
 function makeMountPoint(mergedDir: string, owner: Owner): boolean {
   const made = tryMkdirat(AT_FDCWD, mergedDir, MERGED_MODE);
   if (made === -ERRNO.EEXIST) return false;
   if (made < 0) throw failure(-made, "mkdirat", AT_FDCWD, mergedDir, octal(MERGED_MODE));
-  if (!isOurs(owner)) lchownat(AT_FDCWD, mergedDir, owner.uid, owner.gid);
+  if (!isOwn(owner)) lchownat(AT_FDCWD, mergedDir, owner.uid, owner.gid);
   return true;
 }
 

@@ -82,7 +82,7 @@ export async function remapLayer(
     // What takes the place of files that may have been on the disk for long has to be there as well.
     if (home.syncsFiles) await home.runner.run("sync", { directory: staging });
     renameat2(AT_FDCWD, staging, AT_FDCWD, layout.dir(id), RENAME_EXCHANGE);
-    home.syncNames(layout.home);
+    await home.syncNames(layout.home);
   } catch (error) {
     await clear(home, name);
     throw asStorageError(error, `Cannot give layer "${id}" to other ids`);

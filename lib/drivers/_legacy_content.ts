@@ -93,7 +93,7 @@ async function stage(home: LegacyHome, id: string, work: WorkOptions): Promise<S
       await requireFillable(home, id);
       await staged.commit();
       written?.putInPlace();
-      home.syncNames(layout.dir(id));
+      await home.syncNames(layout.dir(id));
     },
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };

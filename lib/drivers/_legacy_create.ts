@@ -44,7 +44,7 @@ export async function createLayer(
   await build(home, id, parent, idMaps, async (staging, owner) => {
     if (!home.layout.isImage(parent)) return await copyMounted(home, staging, parent, parent, owner);
     makeUpper(home, staging, parent, owner, idMaps);
-    makeRest(home, staging, parent, owner);
+    makeRest(staging, parent, owner);
   });
 }
 
@@ -68,7 +68,7 @@ export async function copyLayer(
     // A base layer is shown as it lies, and what is written there must not change the template.
     const mode = parent === undefined ? "copy" : "link";
     await home.runner.run("copy", { source: layout.rootDir(template), target: `${staging}/root`, mode });
-    if (parent !== undefined) writeNewFile(`${staging}/.lamina-parent`, parent, OUR_FILE_MODE, home.syncsFiles);
+    if (parent !== undefined) writeNewFile(`${staging}/.lamina-parent`, parent, OUR_FILE_MODE);
   };
   await build(home, id, parent, idMaps, (staging, owner) => pin.whole(copy(staging, owner)));
 }
@@ -100,10 +100,10 @@ function makeUpper(
 }
 
 /** Makes what a layer has that lies over an image, but for its content. */
-function makeRest(home: LegacyHome, staging: string, lowerId: string, owner: Owner): void {
+function makeRest(staging: string, lowerId: string, owner: Owner): void {
   makeOwnedDirectory(`${staging}/work`, WORK_MODE, owner);
   makeOwnedDirectory(`${staging}/merged`, MERGED_MODE, owner);
-  writeNewFile(`${staging}/lower-id`, lowerId, LOWER_ID_MODE, home.syncsFiles);
+  writeNewFile(`${staging}/lower-id`, lowerId, LOWER_ID_MODE);
 }
 
 /** Copies a layer that lies over an image. `lower-id` tells the parent only where that is the image itself. */
@@ -116,9 +116,9 @@ async function copyMounted(
 ): Promise<void> {
   makeOwnedDirectory(`${staging}/upper`, ROOT_MODE, owner);
   await home.runner.run("copy", { source: home.layout.upperDir(from), target: `${staging}/upper`, mode: "copy" });
-  makeRest(home, staging, home.layout.lowerId(from), owner);
+  makeRest(staging, home.layout.lowerId(from), owner);
   if (recordedParent !== undefined) {
-    writeNewFile(`${staging}/.lamina-parent`, recordedParent, OUR_FILE_MODE, home.syncsFiles);
+    writeNewFile(`${staging}/.lamina-parent`, recordedParent, OUR_FILE_MODE);
   }
 }
 

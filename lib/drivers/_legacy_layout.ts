@@ -25,14 +25,11 @@
  * @module
  */
 
-import { DT_DIR, DT_UNKNOWN, readDirectory } from "../../ffi/directory.ts";
-import { isErrno } from "../../ffi/errno.ts";
-import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, existsat, Fd, O_DIRECTORY, O_RDONLY, openat } from "../../ffi/file.ts";
-import { Stat, tryStatx } from "../../ffi/stat.ts";
+import { AT_FDCWD, existsat } from "../../ffi/file.ts";
 import { isStorageError, StorageError } from "../errors.ts";
 import { isLayerId } from "../layer_id.ts";
 import { readTextFileIfExists } from "../util/read_file.ts";
-import { textOf } from "../util/text.ts";
+import { idsIn, isDirectory } from "./_layer_ids.ts";
 
 /** What says that a directory is a layer. */
 const SIGNS = ["root", "lower-id", "upper"] as const;
@@ -156,17 +153,7 @@ export class LegacyLayout {
 
   /** The ids of all layers, sorted. Directories with nothing of a layer in them are something else's. */
   layerIds(): string[] {
-    const ids: string[] = [];
-    try {
-      using home = new Fd(openat(AT_FDCWD, this.home, O_RDONLY | O_DIRECTORY));
-      readDirectory(home.fd, (buffer, start, end, type) => {
-        const name = textOf(buffer.subarray(start, end));
-        if ((type === DT_DIR || type === DT_UNKNOWN) && isLayerId(name)) ids.push(name);
-      });
-    } catch (error) {
-      if (!isErrno(error, "ENOENT")) throw error;
-    }
-    return ids.filter((id) => SIGNS.some((sign) => existsat(AT_FDCWD, `${this.dir(id)}/${sign}`))).sort();
+    return idsIn(this.home).filter((id) => SIGNS.some((sign) => existsat(AT_FDCWD, `${this.dir(id)}/${sign}`))).sort();
   }
 
   /** A layer that needs `id`, if there is any: as its parent, or as the image it is mounted over. */
@@ -190,9 +177,4 @@ export class LegacyLayout {
     const needed = [this.upperDir(id), this.workDir(id), this.rootDir(this.lowerId(id))];
     return needed.find((path) => !isDirectory(path));
   }
-}
-
-function isDirectory(path: string): boolean {
-  const stat = new Stat();
-  return tryStatx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, stat) === 0 && stat.isDirectory;
 }

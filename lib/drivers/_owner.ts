@@ -16,9 +16,22 @@ export interface Owner {
   gid: number;
 }
 
+let own: Owner | undefined;
+
+/** Whose files are that this process makes. It is asked for once: a program of Deno's cannot change its ids. */
+export function ourselves(): Owner {
+  return own ??= { uid: geteuid(), gid: getegid() };
+}
+
+/** Whether what this process makes is `owner`'s without more ado. */
+export function isOwn({ uid, gid }: Owner): boolean {
+  const { uid: ourUid, gid: ourGid } = ourselves();
+  return uid === ourUid && gid === ourGid;
+}
+
 /** Makes the directory `path`, which is not there yet. */
-export function makeOwnedDirectory(path: string, mode: number, { uid, gid }: Owner): void {
+export function makeOwnedDirectory(path: string, mode: number, owner: Owner): void {
   mkdirat(AT_FDCWD, path, mode);
-  if (uid !== geteuid() || gid !== getegid()) lchownat(AT_FDCWD, path, uid, gid);
+  if (!isOwn(owner)) lchownat(AT_FDCWD, path, owner.uid, owner.gid);
   fchmodat(AT_FDCWD, path, mode);
 }

@@ -10,6 +10,7 @@
 import { HelperPool, type RunningHelper, type StartHelper } from "../archive/helper_thread.ts";
 import { StorageError } from "../errors.ts";
 import { DirectControl, SharedControl } from "../util/work_control.ts";
+import { isShort } from "./_short_work.ts";
 import { runTask, type TaskName, type Tasks } from "./_work.ts";
 import {
   type HelperAsked,
@@ -48,10 +49,11 @@ interface IdleWorker {
 }
 
 /**
- * Runs each task in a Worker of its own. There is no limit on how many run at once: a `diff` that an `applyDiff` reads
+ * Runs each task in a Worker of its own, unless it is over before one could answer. There is no limit on how many run at once: a `diff` that an `applyDiff` reads
  * takes two, and any limit could leave only such halves running, each waiting for a half that waits for its turn.
  */
 export class WorkerRunner implements WorkRunner {
+  readonly #inPlace = new InPlaceRunner();
   readonly #idle: IdleWorker[] = [];
   readonly #helpers = new HelperPool(IDLE_MS);
   #isDisposed = false;
@@ -62,6 +64,7 @@ export class WorkerRunner implements WorkRunner {
     options: WorkOptions = {},
   ): Promise<Tasks[N]["result"]> {
     if (options.signal?.aborted) throw new StorageError("aborted", "The operation was aborted");
+    if (isShort(name, args)) return await this.#inPlace.run(name, args, options);
     const control = new SharedControl();
     using _watch = watch(control, options);
     const worker = this.#takeWorker();

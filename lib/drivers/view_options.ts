@@ -30,4 +30,7 @@ export interface ViewInfo {
 }
 
 /** A view that `mountAt` made. Disposing it is `unmountAt`, unless it was there before. */
-export interface MountedView extends ViewInfo, AsyncDisposable {}
+export interface MountedView extends ViewInfo, AsyncDisposable {
+  /** Whether it was not there before. */
+  isNew: boolean;
+}

@@ -51,6 +51,11 @@ export function overlayMountData(overlay: OverlayMount): string {
   return parts.join(",");
 }
 
+/** Whether nothing in it is escaped or quoted, of which kernels have had different ideas. */
+export function isPlain({ data }: ClassicMount): boolean {
+  return !/[\\"]/.test(data);
+}
+
 /** How many bytes of `data` the kernel would not read. */
 export function bytesTooMany({ data }: ClassicMount): number {
   return Math.max(0, new TextEncoder().encode(data).length - mostBytes());

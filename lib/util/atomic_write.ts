@@ -6,6 +6,8 @@
  * @module
  */
 
+import { DT_REG, readDirectory } from "../../ffi/directory.ts";
+import { ERRNO, failure } from "../../ffi/errno.ts";
 import {
   AT_FDCWD,
   Fd,
@@ -22,22 +24,27 @@ import {
 } from "../../ffi/file.ts";
 import { fchmod } from "../../ffi/owner.ts";
 import { randomId } from "./random_id.ts";
+import { textOf } from "./text.ts";
 
 const encoder = new TextEncoder();
 
-/**
- * Makes `path`, which is not there yet, with exactly this mode.
- *
- * @param sync Whether its content is on the disk when this returns.
- */
-export function writeNewFile(path: string, content: string, mode: number, sync = true): void {
+/** Makes `path`, which is not there yet, with exactly this mode. Nobody waits for the disk. */
+export function writeNewFile(path: string, content: string, mode: number): void {
+  write(path, content, mode, false);
+}
+
+function write(path: string, content: string, mode: number, sync: boolean): void {
   using file = new Fd(openat(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL, mode));
   fchmod(file.fd, mode);
   writeAll(file.fd, encoder.encode(content));
   if (sync) fsync(file.fd);
 }
 
-/** Replaces `path` by write, fsync and rename. The name it has meanwhile begins with `.lamina-`. */
+/**
+ * Replaces `path` by write, fsync and rename. The name it has meanwhile begins with `.lamina-`.
+ *
+ * @param sync Whether its content is on the disk before it gets its name.
+ */
 export function replaceFile(path: string, content: string, mode: number, sync = true): void {
   using file = new StagedFile(path, content, mode, sync);
   file.putInPlace();
@@ -52,7 +59,7 @@ export class StagedFile implements Disposable {
     const slash = path.lastIndexOf("/") + 1;
     this.#temporary = `${path.slice(0, slash)}.lamina-${randomId(10)}-${path.slice(slash)}`;
     try {
-      writeNewFile(this.#temporary, content, mode, sync);
+      write(this.#temporary, content, mode, sync);
     } catch (error) {
       this[Symbol.dispose]();
       throw error;
@@ -69,8 +76,39 @@ export class StagedFile implements Disposable {
   }
 }
 
-/** Has the names in the directory `path` on the disk when it returns, with what was renamed or removed there. See fsync(2). */
-export function syncDirectory(path: string): void {
-  using directory = new Fd(openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY));
-  fsync(directory.fd);
+/**
+ * Has files, and names in directories, on the disk when it is through. The kernel waits for all of them at once, which
+ * takes little longer than for one, and this thread goes on meanwhile. See fsync(2).
+ *
+ * @throws {SyscallError}
+ */
+export async function syncPaths(paths: readonly string[]): Promise<void> {
+  await Promise.all(paths.map(syncPath));
+}
+
+async function syncPath(path: string): Promise<void> {
+  try {
+    using file = await Deno.open(path);
+    await file.sync();
+  } catch (error) {
+    throw failure(errnoOf(error), "fsync", path);
+  }
+}
+
+/** What a call of Deno's failed with: it tells a name, where it knows one. */
+function errnoOf(error: unknown): number {
+  const { code } = error as { code?: unknown };
+  return ERRNO[code as keyof typeof ERRNO] ?? ERRNO.EIO;
+}
+
+/** As {@linkcode syncPaths}, of the directory `path` and the files right in it. */
+export async function syncDirectory(path: string): Promise<void> {
+  const paths = [path];
+  {
+    using directory = new Fd(openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY));
+    readDirectory(directory.fd, (buffer, start, end, type) => {
+      if (type === DT_REG) paths.push(`${path}/${textOf(buffer.subarray(start, end))}`);
+    });
+  }
+  await syncPaths(paths);
 }

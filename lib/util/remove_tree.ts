@@ -7,10 +7,11 @@
  * @module
  */
 
-import { DT_DIR, DT_UNKNOWN, readDirectory } from "../../ffi/directory.ts";
+import { DT_DIR, DT_REG, DT_UNKNOWN, readDirectory } from "../../ffi/directory.ts";
 import { ERRNO, failure, hex, isErrno } from "../../ffi/errno.ts";
 import {
   AT_REMOVEDIR,
+  AT_SYMLINK_NOFOLLOW,
   type CPath,
   Fd,
   O_DIRECTORY,
@@ -22,10 +23,13 @@ import {
   tryOpenat2,
   tryUnlinkat,
 } from "../../ffi/file.ts";
+import { Stat, tryStatx } from "../../ffi/stat.ts";
 import { type ByteString, byteString, CName } from "./byte_string.ts";
 
 /** A level costs a descriptor and a few frames of the stack; who made the tree may have nested it as deep as he liked. */
 const DEEPEST = 200;
+
+const SMALL_FILE_BYTES = 64 * 1024;
 
 /**
  * Removes `name` of the directory `dirfd`, whatever it is. A name that is not there is no error, nor is somebody else
@@ -38,6 +42,39 @@ export function removeTree(dirfd: number, name: CPath): void {
   if (result === 0 || result === -ERRNO.ENOENT) return;
   if (result !== -ERRNO.EISDIR && result !== -ERRNO.EPERM) throw failure(-result, "unlinkat", dirfd, name, 0);
   removeDirectory(dirfd, name, (fd) => emptyDirectory(fd));
+}
+
+/**
+ * Whether the directory `name` holds so little that removing it takes less time than having somebody else do it: at most
+ * `most` names, and no file of more than 64 KiB.
+ */
+export function isSmallTree(dirfd: number, name: CPath, most: number): boolean {
+  return countDown(dirfd, name, most) >= 0;
+}
+
+/** What is left of `budget` after all that is in the directory; negative if that is too much, or cannot be looked at. */
+function countDown(dirfd: number, name: CPath, budget: number): number {
+  const fd = tryOpenat2(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS);
+  if (fd < 0) return -1;
+  using directory = new Fd(fd);
+  let left = budget;
+  const leaf = new CName();
+  const directories: ByteString[] = [];
+  readNames(directory.fd, (buffer, start, end, type) => {
+    if (--left < 0) return;
+    const found = byteString(buffer, start, end);
+    if (type === DT_DIR) directories.push(found);
+    else if (type === DT_UNKNOWN || (type === DT_REG && !isSmallFile(directory.fd, leaf.fill(found)))) left = -1;
+  });
+  for (const found of directories) {
+    if (left >= 0) left = countDown(directory.fd, new CName().fill(found), left);
+  }
+  return left;
+}
+
+function isSmallFile(dirfd: number, name: CPath): boolean {
+  const stat = new Stat();
+  return tryStatx(dirfd, name, AT_SYMLINK_NOFOLLOW, stat) === 0 && stat.size <= SMALL_FILE_BYTES;
 }
 
 /** Removes everything in the open directory `fd`, which stays. */

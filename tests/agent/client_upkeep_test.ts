@@ -53,12 +53,19 @@ async function failureOf(action: Promise<unknown>): Promise<Pick<StorageError, "
 test("a view that a client makes is the driver's own, and either takes it down", async ({ directory, remote, local }) => {
   const place = await directory.mkdir("place");
   for (const [maker, taker] of [[remote, local], [local, remote]] as const) {
-    const { path, ids, readOnly } = await maker.mountAt(place, ["job"], { readOnly: true, mountOptions: ["nosuid"] });
-    assertEquals({ path, ids, readOnly }, { path: place, ids: ["job"], readOnly: true });
+    const made = await maker.mountAt(place, ["job"], { readOnly: true, mountOptions: ["nosuid"] });
+    const { path, ids, readOnly } = made;
+    assertEquals({ path, ids, readOnly, isNew: made.isNew }, {
+      path: place,
+      ids: ["job"],
+      readOnly: true,
+      isNew: true,
+    });
     assertEquals(await remote.views(), [{ path, ids, readOnly }]);
     assertEquals(await local.views(), await remote.views());
     // The same again is no second mount: all options have come through.
-    await taker.mountAt(place, ["job"], { readOnly: true, mountOptions: ["nosuid"] });
+    const again = await taker.mountAt(place, ["job"], { readOnly: true, mountOptions: ["nosuid"] });
+    assertEquals(again.isNew, false);
     assertEquals(mountPointsBelow(place), [place]);
     assertEquals([await taker.unmountAt(place), await maker.unmountAt(place)], [true, false]);
     assertEquals([await remote.views(), await local.views()], [[], []]);

@@ -12,6 +12,7 @@ import { tarOf } from "../archive/_tar_of.ts";
 import { runLamina } from "../cli/_run_lamina.ts";
 import { EXIT } from "../../lib/cli/exit_code.ts";
 import { Agent } from "./_agent.ts";
+import { ApiAgent } from "./_api_agent.ts";
 import { DockerClient } from "./_docker_client.ts";
 import { RawConnection } from "./_raw_http.ts";
 import { until } from "./_until.ts";
@@ -159,4 +160,13 @@ testNeeding(NEEDS, "a second signal ends the agent at once", async () => {
   await until(async () => (await client.agent.log()).includes("stopping"));
   client.agent.process.kill("SIGINT");
   assertEquals(await stopped, EXIT.aborted);
+});
+
+testNeeding(NEEDS, "an agent removes what one before it was removing when it was killed", async () => {
+  await using directory = await TempDir.make();
+  const left = "root/overlay2/.lamina-remove-LEFT";
+  await Deno.mkdir(directory.join(`${left}/diff`), { recursive: true });
+  await using api = await ApiAgent.start(directory);
+  await api.ok("GET", "/v1/layers");
+  await until(async () => !(await namesIn(api.home)).includes(".lamina-remove-LEFT"));
 });

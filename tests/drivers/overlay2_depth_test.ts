@@ -56,6 +56,11 @@ function longId(i: number): string {
 
 const DEEPEST = 500;
 
+/** Of another length in each layer: two layers may be made within one tick of the kernel's clock. */
+function newest(i: number): string {
+  return "x".repeat(i);
+}
+
 testNeeding([needsRoot, needsOverlay], "overlay2 stacks up to 500 layers where it is told to", async () => {
   await using directory = await TempDir.make();
   const settings = {
@@ -69,14 +74,14 @@ testNeeding([needsRoot, needsOverlay], "overlay2 stacks up to 500 layers where i
     const id = longId(i);
     await driver.create(id, i === 0 ? {} : { parent: longId(i - 1) });
     await Deno.writeTextFile(`${driver.home}/${id}/diff/of-${i}`, String(i));
-    await Deno.writeTextFile(`${driver.home}/${id}/diff/newest`, String(i));
+    await Deno.writeTextFile(`${driver.home}/${id}/diff/newest`, newest(i));
   }
   const error = await assertFails(driver.create("one-more", { parent: longId(DEEPEST) }), "max_depth_exceeded");
   assertMatch(error.message, /on 501 layers, and the limit is 500/);
 
   for (let i = 0; i <= DEEPEST; i++) {
     await using layer = await driver.get(longId(i), { readOnly: true });
-    assertEquals(await Deno.readTextFile(`${layer.path}/newest`), String(i));
+    assertEquals(await Deno.readTextFile(`${layer.path}/newest`), newest(i));
     assertEquals((await namesIn(layer.path)).length, i + 2, `layer ${i}`);
     await assertRejects(() => Deno.writeTextFile(`${layer.path}/new`, ""), Error, "os error 30");
   }

@@ -2,9 +2,9 @@
 
 import "../_helpers/warm_libc.ts";
 import { assert, assertEquals } from "@std/assert";
-import { replaceFile, writeNewFile } from "../../lib/util/atomic_write.ts";
+import { replaceFile, syncDirectory, syncPaths, writeNewFile } from "../../lib/util/atomic_write.ts";
 import { replaceFileQuickly } from "../../lib/util/run_file.ts";
-import { assertErrno } from "../_helpers/assert_errno.ts";
+import { assertErrno, assertErrnoOf } from "../_helpers/assert_errno.ts";
 import { namesIn } from "../_helpers/names_in.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 
@@ -80,4 +80,14 @@ Deno.test("replaceFile() and replaceFileQuickly() are never seen half done", asy
     isDone.value = true;
     assert(await reading > 0);
   }
+});
+
+Deno.test("what cannot be synced is told by the kernel's own name for it", async () => {
+  await using directory = await TempDir.make();
+  await Deno.writeTextFile(directory.join("file"), "x");
+  await Deno.symlink("/proc/self/status", directory.join("link"));
+  await directory.mkdir("below");
+  await syncDirectory(directory.path);
+  await assertErrnoOf(syncPaths([directory.path, directory.join("missing")]), "ENOENT");
+  await assertErrnoOf(syncPaths(["/proc/self/status"]), "EINVAL");
 });

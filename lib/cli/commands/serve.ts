@@ -43,17 +43,19 @@ function facesOf(command: CommandOf<"serve">, settings: Settings, runRoot: strin
   const { root, home, driver, mountApi, sync, storageOptions } = settings;
   const observation = new Observation();
   const queues = new WorkQueues(mostJobs);
-  const open = async (options: OpenOptions): Promise<GraphDriver> =>
-    observation.watched(
-      await openDriver({
-        runRoot,
-        logger,
-        ...(driver === undefined ? {} : { driver }),
-        ...(mountApi === undefined ? {} : { mountApi }),
-        ...(sync === undefined ? {} : { sync }),
-        ...options,
-      }),
-    );
+  const open = async (options: OpenOptions): Promise<GraphDriver> => {
+    const opened = await openDriver({
+      runRoot,
+      logger,
+      ...(driver === undefined ? {} : { driver }),
+      ...(mountApi === undefined ? {} : { mountApi }),
+      ...(sync === undefined ? {} : { sync }),
+      ...options,
+    });
+    // What an agent before this one was at when it was killed. Nobody has to wait for it.
+    opened.sweep().catch((error: Error) => logger.warn(error.message));
+    return observation.watched(opened);
+  };
   const api = new StoreApi({
     socket: absolutePath(settings.socket ?? `${runRoot}/lamina.sock`),
     open: () =>
