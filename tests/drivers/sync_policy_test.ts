@@ -71,9 +71,9 @@ interface NameCall {
   directories: string[];
 }
 
-/** Reads what strace wrote: with -y each descriptor has its path. */
+/** Reads what strace wrote: with -y each descriptor has its path. Threads interrupt each other's lines. */
 function nameCallsIn(log: string, home: string): NameCall[] {
-  return log.split("\n").filter((line) => / = 0$/.test(line)).map((line) => {
+  return log.split("\n").filter((line) => / = 0$|<unfinished \.\.\.>$/.test(line)).map((line) => {
     const isWait = line.includes("fsync(");
     const paths = isWait
       ? [...line.matchAll(/<([^>]*)>/g)].map(([, path]) => path!)
