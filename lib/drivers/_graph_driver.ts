@@ -168,18 +168,20 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
   }
 
   async #get(id: string, options: GetOptions): Promise<MountedLayer> {
-    const { layout } = this.layerHome;
     using _lock = await this.layerHome.lock(id);
     this.layerHome.requireWhole(id);
     if (this.isShownAsItLies(id, options)) {
-      return { id, path: layout.contentDir(id), [Symbol.asyncDispose]: nothingToDo };
+      return { id, path: this.layerHome.layout.contentDir(id), [Symbol.asyncDispose]: nothingToDo };
     }
-    const mergedDir = layout.mergedDir(id);
+    const overlay = this.overlayOf(id, options);
+    const mergedDir = this.layerHome.mountPointFor(id, overlay);
     try {
-      const overlay = this.overlayOf(id, options);
       const canWrite = overlay.upper !== undefined && !overlay.options.includes("ro");
       const access = options.readOnly === true ? "read-only" : canWrite ? "read-write" : "any";
-      if (canWrite) this.layerHome.views.requireWritable(id, () => this.layerHome.mountState(id) !== "none");
+      if (canWrite) {
+        this.layerHome.requireWritable(id);
+        this.layerHome.views.requireWritable(id, () => this.layerHome.mountState(id) !== "none");
+      }
       await this.layerHome.mounts.acquire(id, mergedDir, overlay, this.layerHome.owner(), { access });
     } catch (error) {
       // The kernel looks at all of them anyway, but does not tell which one it missed.
@@ -208,7 +210,7 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
     using lock = await lockDirectory(layout.dir(id), "exclusive");
     if (lock === undefined) return;
     const isNeeded = (): boolean => this.layerHome.views.needMount(id);
-    if (await this.layerHome.mounts.release(id, layout.mergedDir(id), isNeeded)) this.unmounted(id);
+    if (await this.layerHome.mounts.release(id, this.layerHome.mountPoint(id), isNeeded)) this.unmounted(id);
   }
 
   mountAt(target: string, ids: readonly string[], options: ViewOptions = {}): Promise<MountedView> {
@@ -284,7 +286,7 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
       const { layout } = this.layerHome;
       for (const id of layout.layerIds()) {
         if (this.layerHome.mountState(id) === "none") continue;
-        await this.layerHome.mounts.unmount(id, layout.mergedDir(id));
+        await this.layerHome.mounts.unmount(id, this.layerHome.mountPoint(id));
         this.unmounted(id);
       }
       // What else somebody mounted below the home.

@@ -14,6 +14,7 @@ import { warnOfOwners } from "./_content_rules.ts";
 import { parentToCompare, requireOwnParent } from "./_graph_driver.ts";
 import { beginLayerApply, finishApply, giveUpApply } from "./_layer_apply.ts";
 import type { LayerHome } from "./_layer_home.ts";
+import { stageManifest } from "./_layer_manifest.ts";
 import { LayerPin } from "./_layer_pin.ts";
 import type { WorkRunner } from "./_work_runner.ts";
 import type {
@@ -130,7 +131,7 @@ function baseOf(
   const base = parentToCompare(home, id, parent);
   home.requireWhole(id);
   if (base !== home.layout.parentOf(id) || home.nativeDiffRefusal(id) !== undefined) return { parent: base };
-  home.mounter.settle(home.layout.mergedDir(id));
+  home.mounter.settle(home.mountPoint(id));
   return "native";
 }
 
@@ -141,7 +142,7 @@ export async function applyDiff(
   diff: ReadableStream<Uint8Array> | FileDescriptor,
   options: ApplyOptions,
 ): Promise<ApplyResult> {
-  const { parent, xattrs, limits, devices, allowMissingEnd, digest, ...work } = options;
+  const { parent, xattrs, limits, devices, allowMissingEnd, digest, manifest, ...work } = options;
   requireOwnParent(home, id, parent);
   home.requireContent(id);
   const refusal = home.layout.nativeDiffRefusal(id);
@@ -171,7 +172,8 @@ export async function applyDiff(
         allowMissingEnd,
         digest,
       }, work));
-    await finishApply(home, id);
+    using written = manifest ? await stageManifest(home, id, layout.applyingDir(id), work) : undefined;
+    await finishApply(home, id, written);
     warnOfOwners(id, result, home.logger);
     return result;
   } catch (error) {

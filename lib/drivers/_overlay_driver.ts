@@ -14,7 +14,6 @@ import { parseLayerId } from "../layer_id.ts";
 import { attempt, HomeDriver } from "./_graph_driver.ts";
 import type { Layers } from "./_layer_content.ts";
 import type { LayerHome } from "./_layer_home.ts";
-import { recordManifest } from "./_layer_manifest.ts";
 import type {
   ApplyOptions,
   ApplyResult,
@@ -70,7 +69,7 @@ export abstract class OverlayDriver extends HomeDriver<LayerHome> {
       return {
         upperDir: layout.diffDir(id),
         workDir: layout.workDir(id),
-        mergedDir: layout.mergedDir(id),
+        mergedDir: this.layerHome.mountPoint(id),
         lowerDirs: layout.lowerDirs(id),
         ...(quota === undefined ? {} : { quota }),
       };
@@ -100,9 +99,7 @@ export abstract class OverlayDriver extends HomeDriver<LayerHome> {
     return attempt(action, async () => {
       try {
         const { content, layers } = await this.#content();
-        const result = await content.applyDiff(layers, parseLayerId(id), diff, options);
-        if (options.manifest) await recordManifest(this.layerHome, id, options);
-        return result;
+        return await content.applyDiff(layers, parseLayerId(id), diff, options);
       } catch (error) {
         throw this.layerHome.quotas.explain(asStorageError(error, action), this.layerHome.layout.dir(id));
       }

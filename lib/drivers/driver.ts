@@ -194,8 +194,8 @@ export interface GraphDriver extends AsyncDisposable {
    *
    * @throws {StorageError} `layer_not_found`; `mount_failed` with the kernel's words; `store_damaged` if a file of the
    * layer is missing or an apply to it was interrupted; `layer_in_use`: it is mounted read-only and is to be written, or
-   * the other way round; with id maps `not_supported`, and `invalid_argument` for maps that the kernel does not take, or in
-   * which the layer's own root is nobody.
+   * the other way round; `store_read_only`: it is to be written, and the store cannot be; with id maps `not_supported`, and
+   * `invalid_argument` for maps that the kernel does not take, or in which the layer's own root is nobody.
    */
   get(id: string, options?: GetOptions): Promise<MountedLayer>;
 
@@ -211,10 +211,10 @@ export interface GraphDriver extends AsyncDisposable {
    * Shows layers at the directory `target`, which is there and stays; what is in it is covered meanwhile. Views outlive
    * this process, and end with the machine. They do not count as users of a layer, but keep it mounted.
    *
-   * One layer is shown as `get` shows it: written in, unless it is to be read-only, or committed. Several are joined into
-   * one read-only tree, the first uppermost, each with all layers below it. A layer that several have in common lies below
-   * them all, so that none is above one that lies on it. Joined layers must not change: while they are, they are not
-   * mounted to be written in. With the layers below they are 500 at most.
+   * One layer is shown as `get` shows it: written in, unless it is to be read-only, or committed, or the store cannot be
+   * written. Several are joined into one read-only tree, the first uppermost, each with all layers below it. A layer that
+   * several have in common lies below them all, so that none is above one that lies on it. Joined layers must not change:
+   * while they are, they are not mounted to be written in. With the layers below they are 500 at most.
    *
    * The same view again is no second mount, and no error.
    *
@@ -275,7 +275,7 @@ export interface GraphDriver extends AsyncDisposable {
    * layer is as empty as before. A descriptor is read from where it stands, to the archive's end.
    *
    * @throws {StorageError} `invalid_archive`, `unsafe_path`, `layer_not_found`, `layer_not_empty`, `layer_in_use`
-   * (mounted, or another apply is at work), `limit_exceeded`, `quota_exceeded`, `not_supported` (a compression that is not read, an attribute
+   * (mounted, the parent of another layer, or another apply is at work), `limit_exceeded`, `quota_exceeded`, `not_supported` (a compression that is not read, an attribute
    * that the file system does not keep), `aborted`.
    */
   applyDiff(

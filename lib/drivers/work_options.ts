@@ -97,7 +97,7 @@ export interface ApplyOptions extends WorkOptions {
   allowMissingEnd?: boolean;
   /** Computes the archive's digests while it is read, in another thread. */
   digest?: boolean;
-  /** Reads the layer's files when they are in place, and writes down their digests for `verify`. */
+  /** Reads the files that were made, and writes down their digests for `verify`; without them the layer stays empty. */
   manifest?: boolean;
 }
 

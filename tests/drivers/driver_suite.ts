@@ -315,16 +315,24 @@ export function driverSuite(
     for (const name of [".lamina-create-OLD", ".lamina-remove-OLD", ".lamina-remap-OLD", ".lamina-other"]) {
       await makeOld(name);
     }
-    await Deno.mkdir(`${driver.home}/.lamina-create-NEW`);
-    await Deno.mkdir(`${driver.home}/.lamina-remove-NEW`);
+    for (const name of ["create", "remove", "probe"]) await Deno.mkdir(`${driver.home}/.lamina-${name}-NEW`);
+    await runOk("mount", ["--bind", directory.path, await makeOld(".lamina-probe-OLD/merged")]);
     const before = await listTree(`${driver.home}/base`);
     {
       using _living = lockNewDirectory(await makeOld(".lamina-create-LOCKED"));
       using _removing = lockNewDirectory(await makeOld(".lamina-remove-LOCKED"));
-      const swept = [".lamina-create-OLD", ".lamina-remap-OLD", ".lamina-remove-NEW", ".lamina-remove-OLD"];
+      using _trying = lockNewDirectory(await makeOld(".lamina-probe-LOCKED"));
+      const swept = [
+        ".lamina-create-OLD",
+        ".lamina-probe-NEW",
+        ".lamina-probe-OLD",
+        ".lamina-remap-OLD",
+        ".lamina-remove-NEW",
+        ".lamina-remove-OLD",
+      ];
       assertEquals(await driver.sweep(), swept);
     }
-    assertEquals(await driver.sweep(), [".lamina-create-LOCKED", ".lamina-remove-LOCKED"]);
+    assertEquals(await driver.sweep(), [".lamina-create-LOCKED", ".lamina-probe-LOCKED", ".lamina-remove-LOCKED"]);
     const left = (await namesIn(driver.home)).filter((name) => name.startsWith(".lamina-"));
     assertEquals(left, [".lamina-create-NEW", ".lamina-other"]);
     assertEquals(await listTree(`${driver.home}/base`), before);

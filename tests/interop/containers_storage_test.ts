@@ -120,10 +120,12 @@ testNeeding(NEEDS, "containers-storage mounts, compares and exports layers that 
   await using directory = await TempDir.make();
   const store = new ContainersStore(directory, "store");
   await store.tool("create-layer", "-i", "base");
-  await store.tool("create-layer", "-i", "child", "base");
-  const before = await records(store);
+  const empty = await records(store);
   await using driver = await store.open();
   await driver.applyDiff("base", new Blob([tarOf(BASE)]).stream());
+  assertEquals(await records(store), empty);
+  await store.tool("create-layer", "-i", "child", "base");
+  const before = await records(store);
   {
     await using child = await driver.get("child");
     await change(child.path);
