@@ -17,6 +17,7 @@ import type {
   DiffGetter,
   DiffOptions,
   DiffResult,
+  DiskUsage,
   FileDescriptor,
   Finding,
   GetOptions,
@@ -29,10 +30,12 @@ import type {
   RemapOptions,
   RemoveOptions,
   StatusEntry,
+  UsageOptions,
   ViewInfo,
   ViewOptions,
   WorkOptions,
 } from "../drivers/driver.ts";
+import type { DriverName } from "../drivers/registry.ts";
 import { asStorageError, isStorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import { parseLayerId } from "../layer_id.ts";
@@ -41,7 +44,7 @@ import { streamFromFd, writeStreamToFd } from "../util/fd_stream.ts";
 import { JoinedSignal } from "../util/joined_signal.ts";
 import { PipeWriter } from "../util/named_pipe.ts";
 import { isSourceFailure, streamOf } from "../util/pipe_stream.ts";
-import { type layerOnWire, queryOf } from "./api_wire.ts";
+import { layerFromWire, queryOf, type WireLayer } from "./api_wire.ts";
 import { BegunStream } from "./begun_stream.ts";
 import { aborted, ClientConnection } from "./client_connection.ts";
 
@@ -56,7 +59,7 @@ export const DEFAULT_SOCKET = "/run/lamina/lamina.sock";
 
 /** What `/v1/info` answers. */
 interface AgentInfo {
-  driver: string;
+  driver: DriverName;
   home: string;
   supportsShifting: boolean;
   status: { name: string; value: string }[];
@@ -91,7 +94,7 @@ class RemoteDriver implements GraphDriver {
   /** Places of views that this object made. */
   readonly #views = new Set<string>();
 
-  constructor(readonly connection: ClientConnection, readonly name: string, readonly home: string) {}
+  constructor(readonly connection: ClientConnection, readonly name: DriverName, readonly home: string) {}
 
   create(id: string, options: CreateOptions = {}): Promise<void> {
     return this.#create({ id, ...options });
@@ -206,9 +209,8 @@ class RemoteDriver implements GraphDriver {
   }
 
   async *layers(): AsyncGenerator<LayerInfo> {
-    type Layer = ReturnType<typeof layerOnWire>;
-    const layers = await this.connection.json<Layer[]>({ verb: "GET", path: "/v1/layers" });
-    for (const { id, parent, depth, mounted } of layers) yield { id, parent: parent ?? undefined, depth, mounted };
+    const layers = await this.connection.json<WireLayer[]>({ verb: "GET", path: "/v1/layers" });
+    for (const layer of layers) yield layerFromWire(layer);
   }
 
   async status(): Promise<StatusEntry[]> {
@@ -291,6 +293,11 @@ class RemoteDriver implements GraphDriver {
   async diffSize(id: string, options: CompareOptions = {}): Promise<number> {
     const request = { verb: "GET", path: pathOf(id, "size"), query: queryOf(options) } as const;
     return (await this.connection.long<{ sizeBytes: number }>(request, options)).sizeBytes;
+  }
+
+  async usage({ ids, ...work }: UsageOptions = {}): Promise<DiskUsage> {
+    const query = new URLSearchParams(ids === undefined ? {} : { ids: ids.map(parseLayerId).join(",") });
+    return await this.connection.long({ verb: "GET", path: "/v1/usage", query }, work);
   }
 
   async changes(id: string, options: CompareOptions = {}): Promise<Change[]> {

@@ -17,6 +17,7 @@ import type {
   DiffGetter,
   DiffOptions,
   DiffResult,
+  DiskUsage,
   FileDescriptor,
   Finding,
   GetOptions,
@@ -29,10 +30,12 @@ import type {
   RemapOptions,
   RemoveOptions,
   StatusEntry,
+  UsageOptions,
   ViewInfo,
   ViewOptions,
   WorkOptions,
 } from "../drivers/driver.ts";
+import type { DriverName } from "../drivers/registry.ts";
 import { asStorageError, type StorageErrorCode } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 
@@ -53,6 +56,7 @@ export type OperationName =
   | "size"
   | "status"
   | "unmount"
+  | "usage"
   | "verify";
 
 /** Something that was done, or tried. */
@@ -76,7 +80,7 @@ type About = Pick<Operation, "name" | "id" | "parent">;
 
 /** A driver, and somebody who wants to know. */
 export class ObservedDriver implements GraphDriver {
-  readonly name: string;
+  readonly name: DriverName;
   readonly home: string;
   readonly #driver: GraphDriver;
   readonly #tell: (operation: Operation) => void;
@@ -222,6 +226,10 @@ export class ObservedDriver implements GraphDriver {
 
   diffSize(id: string, options?: CompareOptions): Promise<number> {
     return this.#run({ name: "size", id }, () => this.#driver.diffSize(id, options));
+  }
+
+  usage(options?: UsageOptions): Promise<DiskUsage> {
+    return this.#run({ name: "usage" }, () => this.#driver.usage(options));
   }
 
   changes(id: string, options?: CompareOptions): Promise<Change[]> {

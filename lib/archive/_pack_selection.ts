@@ -8,8 +8,8 @@
 
 import { DT_UNKNOWN, readDirectory } from "../../ffi/directory.ts";
 import { type ByteString, byteString } from "../util/byte_string.ts";
-import type { PathChange } from "./changes.ts";
 import type { PackedPart } from "./pack_options.ts";
+import type { PathChange } from "./path_change.ts";
 import { type CompareTreesOptions, TreeComparison } from "./compare.ts";
 
 /** A name, a NUL, and the type that the directory says: as one string, it sorts as the name alone would. */

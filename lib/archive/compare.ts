@@ -15,7 +15,7 @@ import { StorageError } from "../errors.ts";
 import { type ByteString, byteString, CName, textOfBytes } from "../util/byte_string.ts";
 import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
 import { type DifferenceRules, FileComparer, sameTime, statDiffers } from "./_differences.ts";
-import type { PathChange } from "./changes.ts";
+import { type PathChange, pathChanges } from "./path_change.ts";
 import { MOST_LEVELS } from "./limits.ts";
 import type { OverlayXattrNamespace } from "./whiteout.ts";
 
@@ -29,6 +29,8 @@ export interface CompareTreesOptions extends DifferenceRules {
    * one, which would otherwise no longer be linked.
    */
   forArchive?: boolean;
+  /** For {@linkcode compare}: also what each path is now. */
+  details?: boolean | undefined;
   control?: WorkControl;
 }
 
@@ -45,7 +47,7 @@ export type Found = (prefix: ByteString, name: ByteString, kind: PathChange["kin
 export function compare(newer: number, older: number | undefined, options: CompareTreesOptions = {}): PathChange[] {
   const kinds = new Map<ByteString, PathChange["kind"]>();
   new TreeComparison(options, (prefix, name, kind) => kinds.set(`/${prefix}${name}`, kind)).run(newer, older);
-  return [...kinds.keys()].sort().map((path) => ({ path: textOfBytes(path), kind: kinds.get(path)! }));
+  return pathChanges(kinds, newer, options);
 }
 
 /** Bytes of the files that {@linkcode compare} would call added or modified, hard links once: Docker's `DiffSize`. */

@@ -6,6 +6,7 @@
  * @module
  */
 
+import type { Digest } from "../digest.ts";
 import type { IdMaps } from "../id_map.ts";
 import type { ByteString } from "../util/byte_string.ts";
 import type { WorkControl } from "../util/work_control.ts";
@@ -67,5 +68,5 @@ export interface PackResult {
   /** What could not be archived, with `skipErrors`. */
   skipped: SkippedFile[];
   /** SHA-256 of the plain archive, `sha256:…`, where it was asked for. */
-  diffId: string | undefined;
+  diffId: Digest | undefined;
 }

@@ -65,6 +65,8 @@ export type Command =
     kind: "diff";
     id: string;
     comparedWith: string | null | undefined;
+    /** What is in it, instead of an archive. */
+    summary: boolean;
     output: string;
     compression: typeof COMPRESSIONS[number] | undefined;
     times: typeof TIMES[number] | undefined;
@@ -118,15 +120,18 @@ export type Command =
   }
   | { kind: "unmount"; id: string; force: boolean }
   | { kind: "unmount"; at: string }
-  | { kind: "changes" } & Comparison
+  | { kind: "changes"; tree: boolean } & Comparison
   | { kind: "size" } & Comparison
   | { kind: "inspect"; id: string }
   | { kind: "verify"; ids: readonly string[]; record: boolean }
   | { kind: "check"; repair: boolean; deep: boolean }
   | { kind: "exists"; id: string }
-  | { kind: "mounts" | "cleanup" | "ls" | "tree" | "info" | "version" }
+  | { kind: "tree"; sizes: boolean }
+  | { kind: "du"; ids: readonly string[] }
+  | { kind: "mounts" | "cleanup" | "ls" | "info" | "version" }
   | { kind: "unshare"; program: readonly string[] }
   | { kind: "serve" } & ServeOptions
+  | { kind: "man"; about: CommandName | undefined; directory: string | undefined }
   | { kind: "completions"; shell: typeof SHELLS[number] }
   | { kind: "help"; about: CommandName | HelpTopic | undefined };
 

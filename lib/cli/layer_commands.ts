@@ -60,6 +60,7 @@ export const LAYER_COMMANDS = {
     summary: "write what a layer changes as a tar",
     words: [LAYER],
     options: [
+      { name: "summary", help: "tell what would be in it, and the largest files" },
       COMPARED_WITH,
       ...ARCHIVE_OUTPUT,
       { name: "xattrs", value: "NS,NS", help: "only attributes of user, security, trusted, system" },
@@ -88,6 +89,7 @@ export const LAYER_COMMANDS = {
     words: [{ ...LAYER, repeatable: true }],
     options: [{ name: "force", help: "unmount first; a layer that is not there is no error" }],
     example: "lamina rm job-1 base",
+    notes: "Ids have to be whole here. Most other commands take the beginning of one if no other id begins so.",
   },
   mount: {
     group: "Mounts",

@@ -11,8 +11,8 @@ import type { Command, CommandLine, Settings } from "./command.ts";
 import { type Context, makeContext } from "./context.ts";
 import { EXIT, exitNumberOf } from "./exit_code.ts";
 import { shortUsage } from "./help.ts";
+import { withLayerIds } from "./layer_ids.ts";
 import { Output } from "./output.ts";
-import { isOrdinaryUser } from "./rootless/ordinary_user.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** Runs `args`; the number to end with. */
@@ -27,7 +27,7 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
   const { command, settings } = commandLine;
   const output = new Output(settings);
   try {
-    if (isOrdinaryUser()) {
+    if (Deno.uid() !== 0 && (await import("./rootless/ordinary_user.ts")).isOrdinaryUser()) {
       return await (await import("./rootless/run_for_user.ts")).runForUser(args, commandLine, env, output, run);
     }
     return await run(command, settings, output);
@@ -45,12 +45,6 @@ function report(error: unknown, output: Output): number {
   output.error(error);
   if (error instanceof UsageError) output.printError(shortUsage(error.command));
   return exitNumberOf(error);
-}
-
-/** The command with ids where it has names of dockerd's. */
-async function withLayerIds(command: Command, context: Context): Promise<Command> {
-  if (context.settings.dockerRoot === undefined) return command;
-  return await (await import("./docker_names.ts")).withLayerIds(command, context);
 }
 
 /** Each command's module is loaded when it is called: help should not have to wait for a driver. */
@@ -87,7 +81,9 @@ async function dispatch(command: Command, context: Context): Promise<number | vo
     case "ls":
       return await (await import("./commands/ls.ts")).ls(context);
     case "tree":
-      return await (await import("./commands/tree.ts")).tree(context);
+      return await (await import("./commands/tree.ts")).tree(command, context);
+    case "du":
+      return await (await import("./commands/du.ts")).du(command, context);
     case "inspect":
       return await (await import("./commands/inspect.ts")).inspect(command, context);
     case "exists":
@@ -106,6 +102,8 @@ async function dispatch(command: Command, context: Context): Promise<number | vo
       return await (await import("./commands/unshare.ts")).unshare(command, context);
     case "serve":
       return await (await import("./commands/serve.ts")).serve(command, context);
+    case "man":
+      return (await import("./commands/man.ts")).man(command, context);
     case "completions":
       return (await import("./commands/completions.ts")).completions(command, context);
     case "version":

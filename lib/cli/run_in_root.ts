@@ -15,12 +15,10 @@ import { StorageError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { enterRoot } from "../mount/enter_root.ts";
 import { readTextFileIfExists } from "../util/read_file.ts";
+import { ROOT_VARIABLE } from "./root_to_enter.ts";
 import { programItself } from "./rootless/run_inside.ts";
 import { startTool } from "./rootless/start_tool.ts";
 import { SignalForwarder } from "./signal_forwarder.ts";
-
-/** Names the new root to the process that is to enter it. It is not for people. */
-const ROOT_VARIABLE = "LAMINA_RUN_IN";
 
 /** As shells have it. */
 const NOT_FOUND = 127;
@@ -34,11 +32,6 @@ const ENVIRONMENT = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/
 
 /** How often is looked whether a process is ready for a signal. */
 const POLL_MS = 10;
-
-/** The root that this process is to enter, if it was started for that: it is the first one of its namespace then. */
-export function rootToEnter(): string | undefined {
-  return Deno.pid === 1 ? Deno.env.get(ROOT_VARIABLE) : undefined;
-}
 
 /**
  * Has a new process of this program run in `root`, and waits for it.

@@ -16,7 +16,7 @@ import { bytesOfText, type ByteString, textOfBytes } from "../util/byte_string.t
 import { isLocked, tryLockDirectory } from "../util/directory_lock.ts";
 import type { DriverHome } from "./_driver_home.ts";
 import type { HomeSurvey, SurveyedDirectory, SurveyedLayer } from "./_home_survey.ts";
-import { isSettled, leftoversIn } from "./_leftovers.ts";
+import { isSettled, leftoversIn, unmountProbe } from "./_leftovers.ts";
 import { LOST_FOUND, lostFoundFault, moveToLostFound } from "./_lost_found.ts";
 import type { Problem } from "./_problem.ts";
 
@@ -35,7 +35,6 @@ const OTHERS_WRITE = 0o022;
 /** Files that are being replaced: by lamina, and by Docker and containers/storage. */
 const REPLACING_REGEXP = /^\.(lamina-[A-Z2-7]{10}-|tmp-)/;
 const OURS_REGEXP = /^\.lamina-/;
-const PROBE_REGEXP = /^\.lamina-probe-/;
 const MOVE = "move it to lost+found";
 
 /** Finds what is wrong in `survey`, of `home`. */
@@ -47,7 +46,9 @@ export function checkHome<T>(home: DriverHome, survey: HomeSurvey<T>, names: Hom
     const text = textOfBytes(name);
     if (names.home.has(name) || name === LOST_FOUND || isDirectory && survey.layers.has(name)) continue;
     if (OURS_REGEXP.test(name)) {
-      if (isOldFile(path, name, isDirectory)) problems.push(moved(path, "", name, "left_over", "was being replaced"));
+      if (!isDirectory && isOldFile(path, name)) {
+        problems.push(moved(path, "", name, "left_over", "was being replaced"));
+      }
       continue;
     }
     const foreign = isDirectory && names.signsOfOthers.some((sign) => existsat(AT_FDCWD, `${path}/${text}/${sign}`));
@@ -102,10 +103,14 @@ function checkLeftovers(home: DriverHome): Problem[] {
   const directory = home.layout.home;
   return leftoversIn(directory).map((name): Problem => {
     if (!name.startsWith(".lamina-remove-")) {
+      const problem = name.includes("probe-")
+        ? "was made to find out what the kernel can do"
+        : "is a layer that was being made or changed";
       return {
-        ...moved(directory, "", bytesOfText(name), "left_over", "is a layer that was being made or changed"),
+        ...moved(directory, "", bytesOfText(name), "left_over", problem),
         repair(): boolean {
           if (!leftoversIn(directory).includes(name)) return false;
+          unmountProbe(`${directory}/${name}`);
           moveToLostFound(directory, "", bytesOfText(name));
           return true;
         },
@@ -125,10 +130,9 @@ function checkLeftovers(home: DriverHome): Problem[] {
   });
 }
 
-/** A probe's directory, or a file that was being replaced, of a process that is no more: those that live take moments. */
-function isOldFile(home: string, name: ByteString, isDirectory: boolean): boolean {
-  if (isDirectory ? !PROBE_REGEXP.test(name) : !REPLACING_REGEXP.test(name)) return false;
-  return isSettled(`${home}/${textOfBytes(name)}`);
+/** A file that was being replaced by a process that is no more: those that live take moments. */
+function isOldFile(home: string, name: ByteString): boolean {
+  return REPLACING_REGEXP.test(name) && isSettled(`${home}/${textOfBytes(name)}`);
 }
 
 /** Who may write to a directory of the store's, and whose it is. */

@@ -11,6 +11,7 @@ import { readDirectory } from "../../ffi/directory.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { AT_FDCWD, AT_REMOVEDIR, existsat, Fd, O_DIRECTORY, O_RDONLY, openat, tryUnlinkat } from "../../ffi/file.ts";
 import { findMountAt, mountPointsBelow } from "../mount/mount_holders.ts";
+import { PROBE_PREFIX } from "../mount/overlay_features.ts";
 import { mountsBelow } from "../mount/mountinfo.ts";
 import { unmountLazily } from "../mount/unmount.ts";
 import { textOf } from "../util/text.ts";
@@ -54,13 +55,13 @@ export function checkMounts<T>(home: DriverHome, survey: HomeSurvey<T>, keepsMou
 
 /** Whether the layer is mounted nowhere. */
 function isUnmounted(home: DriverHome, id: string): boolean {
-  const mergedDir = home.layout.mergedDir(id);
+  const mergedDir = home.mountPoint(id);
   return home.mountState(id) === "none" &&
     (!existsat(AT_FDCWD, `${mergedDir}/.`) || findMountAt(mergedDir) === undefined);
 }
 
 function dead(home: DriverHome, id: string): Problem {
-  const path = home.layout.mergedDir(id);
+  const path = home.mountPoint(id);
   return {
     code: "mount_dead",
     layer: id,
@@ -91,7 +92,9 @@ function checkStrayMounts<T>({ layout }: DriverHome, survey: HomeSurvey<T>): Pro
   const problems: Problem[] = [];
   for (const { mountPoint, fileSystemType } of mountsBelow(layout.home)) {
     const name = mountPoint.slice(prefix.length).split("/", 1)[0]!;
-    const isInProgress = name.startsWith(".lamina-") && !leftoversIn(layout.home).includes(name);
+    // What is left over of a probe is told as a whole.
+    const isInProgress = name.startsWith(PROBE_PREFIX) ||
+      name.startsWith(".lamina-") && !leftoversIn(layout.home).includes(name);
     if (mountPoint === layout.home || survey.layers.has(name) || isInProgress) continue;
     const isOverlay = fileSystemType === OVERLAY_TYPE;
     problems.push({
@@ -139,7 +142,7 @@ function uncounted(home: DriverHome, id: string): Problem {
   return {
     code: "mount_uncounted",
     layer: id,
-    path: home.layout.mergedDir(id),
+    path: home.mountPoint(id),
     problem: "is a mount that lamina did not count: another program's, or one of before",
     action: "nothing: it counts as one",
   };

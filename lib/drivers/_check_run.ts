@@ -6,12 +6,15 @@
  * @module
  */
 
+import { dirname } from "node:path/posix";
 import { AT_FDCWD, existsat } from "../../ffi/file.ts";
 import { asStorageError } from "../errors.ts";
 import { lockDirectory } from "../util/directory_lock.ts";
 import { checkContent } from "./_check_deep.ts";
 import type { DriverHome, FoundInHome } from "./_driver_home.ts";
 import { dockerBooks, type LayerBooks } from "./_layer_books.ts";
+import { LINK_DIR } from "./_layer_layout.ts";
+import { LOST_FOUND } from "./_lost_found.ts";
 import { keyOf, type Problem } from "./_problem.ts";
 import { hasLayers, OTHER_DRIVERS } from "./_store_signs.ts";
 import { type CheckOptions, type Finding, FINDING_KINDS } from "./store_check.ts";
@@ -22,10 +25,12 @@ const MOST_ROUNDS = 4;
 
 /** Finds what is wrong in `home`. */
 export async function* checkStore(home: DriverHome, options: CheckOptions): AsyncGenerator<Finding> {
-  if (!existsat(AT_FDCWD, `${home.layout.home}/.`)) return;
+  const path = home.layout.home;
+  if (!existsat(AT_FDCWD, `${path}/.`)) return;
   const { repair = false, signal } = options;
   const books = booksOf(home, options);
   const look = (): Promise<FoundInHome> => home.findProblems(books, signal);
+  const changed = new Set<string>();
   let { problems, ids } = await lookTwice(look);
   for (let round = 1; repair && round < MOST_ROUNDS && problems.some((problem) => problem.repair); round++) {
     let count = 0;
@@ -35,6 +40,7 @@ export async function* checkStore(home: DriverHome, options: CheckOptions): Asyn
       const finding = await repaired(home, problem);
       if (finding?.repaired !== true) continue;
       count++;
+      changed.add(dirname(problem.path));
       yield finding;
     }
     if (count === 0) break;
@@ -42,8 +48,10 @@ export async function* checkStore(home: DriverHome, options: CheckOptions): Asyn
   }
   for (const problem of problems) {
     const finding = repair && problem.repair !== undefined ? await repaired(home, problem) : findingOf(problem);
+    if (finding?.repaired) changed.add(dirname(problem.path));
     if (finding !== undefined) yield finding;
   }
+  if (changed.size > 0) await syncRepairs(home, changed);
   yield* otherDrivers(home).map(findingOf);
   const work = signal === undefined ? {} : { signal };
   for (const id of ids) {
@@ -51,6 +59,13 @@ export async function* checkStore(home: DriverHome, options: CheckOptions): Asyn
     if (options.deep) yield* (await checkContent(home, id, work)).map(findingOf);
     if (books !== undefined && !books.knows(id)) yield await unreferenced(home, id, books, work);
   }
+}
+
+/** The names that repairs changed in `directories`; each may also have moved something, or given a layer a short name. */
+async function syncRepairs(home: DriverHome, directories: ReadonlySet<string>): Promise<void> {
+  const path = home.layout.home;
+  const all = new Set([...directories, path, `${path}/${LINK_DIR}`, `${path}/${LOST_FOUND}`]);
+  await home.syncNames(...[...all].filter((directory) => existsat(AT_FDCWD, `${directory}/.`)));
 }
 
 function booksOf(home: DriverHome, { dockerRoot }: CheckOptions): LayerBooks | undefined {

@@ -8,13 +8,17 @@
 
 import { isErrno } from "../../ffi/errno.ts";
 import { AT_FDCWD, existsat } from "../../ffi/file.ts";
+import { MS_RDONLY } from "../../ffi/mount.ts";
+import { geteuid } from "../../ffi/process.ts";
 import { statat } from "../../ffi/stat.ts";
+import { statfs } from "../../ffi/statfs.ts";
 import { asStorageError, StorageError } from "../errors.ts";
 import { type IdMaps, rootPair } from "../id_map.ts";
 import type { Logger } from "../log.ts";
 import type { Mounter } from "../mount/mounter.ts";
 import type { MountState } from "../mount/mount_program.ts";
 import type { OverlayFeatures } from "../mount/overlay_features.ts";
+import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { type DirectoryLock, lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { syncPaths } from "../util/atomic_write.ts";
 import { makeDirectories, makeRunDirectory } from "../util/run_file.ts";
@@ -23,11 +27,14 @@ import type { LayerBooks } from "./_layer_books.ts";
 import { LayerMounts } from "./_layer_mounts.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
 import type { Problem } from "./_problem.ts";
+import type { DriverName } from "./driver_name.ts";
 import type { SyncPolicy } from "./sync_policy.ts";
 import { ViewRecords } from "./_view_records.ts";
 import { WorkerRunner, type WorkRunner } from "./_work_runner.ts";
 
 const PARENTS_MODE = 0o755;
+/** Mount points of layers whose store is not to be written. */
+const BESIDE = "merged";
 
 /** How a home is opened. */
 export interface HomeSettings {
@@ -86,6 +93,7 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
   #mounts: LayerMounts | undefined;
   #views: ViewRecords | undefined;
   #features: OverlayFeatures | undefined;
+  #besideDir: string | undefined;
 
   /**
    * @param driver The driver's name, by which its homes are told apart in the run root.
@@ -93,7 +101,7 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
    */
   constructor(
     settings: HomeSettings,
-    readonly driver: string,
+    readonly driver: DriverName,
     readonly layout: L,
     readonly kernelOptions: readonly string[] = [],
   ) {
@@ -203,13 +211,11 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
         this.makeShared(home, this.homeMode, this.homeOwner());
       }
       this.#settings.checkHome?.(home);
-      try {
-        return featuresOf(home, this.#runFile("features"), this.mounter, this.kernelOptions);
-      } catch (error) {
-        if (!isErrno(error, "EROFS")) throw error;
+      if (!this.isToBeWritten) {
         // For those who only look: found out elsewhere, and not noted, since the home may be writable the next time.
-        return this.mounter.probe(this.asideDir, this.kernelOptions);
+        return { ...this.mounter.probe(this.probeDir, this.kernelOptions), backingFileSystem: statfs(home).name };
       }
+      return featuresOf(home, this.#runFile("features"), this.mounter, this.kernelOptions);
     } catch (error) {
       throw asStorageError(error, `Cannot keep overlay layers in ${home}`);
     }
@@ -228,6 +234,11 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
   /** Where mounts are made that nobody else sees. */
   get asideDir(): string {
     return this.#runDirectory("aside");
+  }
+
+  /** Where it is tried what mounts can do, for a home that is not to be written. */
+  get probeDir(): string {
+    return this.#runDirectory("probe");
   }
 
   /** An empty directory, to lie below a layer that has nothing else below it: without an upper the kernel wants two. */
@@ -259,7 +270,46 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
 
   /** What `get` mounted for the layer. */
   mountState(id: string): MountState {
-    return this.mounter.state(this.layout.mergedDir(id));
+    return this.mounter.state(this.mountPoint(id));
+  }
+
+  /** Where the layer is mounted, or would be: in the store, but for what is mounted beside it. */
+  mountPoint(id: string): string {
+    const beside = this.#mountPointBeside(id);
+    return this.mounter.state(beside) === "none" ? this.layout.mergedDir(id) : beside;
+  }
+
+  /** Where to mount `overlay`, which shows the layer: beside a store that is not to be written, unless it is to be itself. */
+  mountPointFor(id: string, overlay: OverlayMount): string {
+    const place = this.mountPoint(id);
+    if (overlay.upper !== undefined || this.isToBeWritten || this.mounter.state(place) !== "none") return place;
+    this.#runDirectory(BESIDE);
+    return this.#mountPointBeside(id);
+  }
+
+  #mountPointBeside(id: string): string {
+    return `${this.#besideDir ??= `${this.#runDir}/${BESIDE}`}/${id}`;
+  }
+
+  /** @throws {StorageError} `store_read_only`. */
+  requireWritable(id: string): void {
+    if (!this.isReadOnly) return;
+    throw new StorageError(
+      "store_read_only",
+      `Cannot mount layer "${id}" to be written in: ${this.layout.home} lies on a file system that is mounted read-only`,
+      { hint: "mount it to be looked at: --read-only" },
+    );
+  }
+
+  /** Whether nothing can be written in the home. */
+  get isReadOnly(): boolean {
+    return (statfs(this.layout.home).mountFlags & MS_RDONLY) !== 0;
+  }
+
+  /** Whether the home is ours, and can be written; who only looks at another one leaves no trace in it. */
+  get isToBeWritten(): boolean {
+    const { uid } = statat(AT_FDCWD, this.layout.home);
+    return !this.isReadOnly && [geteuid(), this.homeOwner().uid].includes(uid);
   }
 
   /** @throws {StorageError} `layer_not_found`. */

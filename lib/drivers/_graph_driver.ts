@@ -4,20 +4,25 @@
  * The methods that all drivers have in common: layers that come, go and are mounted, counted over all processes. What a
  * layer is on disk, and what is in it, each driver says itself; driver.ts says what each method promises.
  *
+ * Modules that few calls need are loaded by those calls, here and in the drivers: a command that mounts a layer should not
+ * have to wait for what reads archives.
+ *
  * @module
  */
 
+import { AT_FDCWD } from "../../ffi/file.ts";
+import { tryBirthTimeMs } from "../../ffi/stat.ts";
 import { asStorageError, isStorageError, StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import { parseLayerId } from "../layer_id.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { unmountBelow } from "../mount/unmount.ts";
 import { lockDirectory } from "../util/directory_lock.ts";
-import { checkStore } from "./_check_run.ts";
-import { DirectoryGetter } from "./_diff_getter.ts";
 import type { DriverHome } from "./_driver_home.ts";
+import type { DriverName } from "./driver_name.ts";
 import { LayerViews } from "./_layer_views.ts";
 import { recordManifest, verifyLayer } from "./_layer_manifest.ts";
+import { usageOf } from "./_layer_usage.ts";
 import { sweepLeftovers } from "./_leftovers.ts";
 import type {
   ApplyOptions,
@@ -29,6 +34,7 @@ import type {
   DiffGetter,
   DiffOptions,
   DiffResult,
+  DiskUsage,
   FileDescriptor,
   Finding,
   GetOptions,
@@ -41,6 +47,7 @@ import type {
   RemapOptions,
   RemoveOptions,
   StatusEntry,
+  UsageOptions,
   ViewInfo,
   ViewOptions,
   WorkOptions,
@@ -82,7 +89,7 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
   readonly #heldViews = new Set<string>();
   readonly #views: LayerViews;
 
-  constructor(readonly name: string, protected readonly layerHome: H) {
+  constructor(readonly name: DriverName, protected readonly layerHome: H) {
     this.home = layerHome.layout.home;
     this.#views = new LayerViews({
       layerHome,
@@ -161,18 +168,20 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
   }
 
   async #get(id: string, options: GetOptions): Promise<MountedLayer> {
-    const { layout } = this.layerHome;
     using _lock = await this.layerHome.lock(id);
     this.layerHome.requireWhole(id);
     if (this.isShownAsItLies(id, options)) {
-      return { id, path: layout.contentDir(id), [Symbol.asyncDispose]: nothingToDo };
+      return { id, path: this.layerHome.layout.contentDir(id), [Symbol.asyncDispose]: nothingToDo };
     }
-    const mergedDir = layout.mergedDir(id);
+    const overlay = this.overlayOf(id, options);
+    const mergedDir = this.layerHome.mountPointFor(id, overlay);
     try {
-      const overlay = this.overlayOf(id, options);
       const canWrite = overlay.upper !== undefined && !overlay.options.includes("ro");
       const access = options.readOnly === true ? "read-only" : canWrite ? "read-write" : "any";
-      if (canWrite) this.layerHome.views.requireWritable(id, () => this.layerHome.mountState(id) !== "none");
+      if (canWrite) {
+        this.layerHome.requireWritable(id);
+        this.layerHome.views.requireWritable(id, () => this.layerHome.mountState(id) !== "none");
+      }
       await this.layerHome.mounts.acquire(id, mergedDir, overlay, this.layerHome.owner(), { access });
     } catch (error) {
       // The kernel looks at all of them anyway, but does not tell which one it missed.
@@ -201,7 +210,7 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
     using lock = await lockDirectory(layout.dir(id), "exclusive");
     if (lock === undefined) return;
     const isNeeded = (): boolean => this.layerHome.views.needMount(id);
-    if (await this.layerHome.mounts.release(id, layout.mergedDir(id), isNeeded)) this.unmounted(id);
+    if (await this.layerHome.mounts.release(id, this.layerHome.mountPoint(id), isNeeded)) this.unmounted(id);
   }
 
   mountAt(target: string, ids: readonly string[], options: ViewOptions = {}): Promise<MountedView> {
@@ -243,18 +252,25 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
   #infoOf(id: string): LayerInfo {
     const { layout } = this.layerHome;
     const mounted = this.layerHome.mountState(id) === "mounted";
+    const birthTimeMs = tryBirthTimeMs(AT_FDCWD, layout.dir(id));
+    const createdAt = birthTimeMs === undefined ? undefined : new Date(birthTimeMs);
     try {
-      return { id, parent: layout.parentOf(id), depth: layout.depthOf(id), mounted };
+      return { id, parent: layout.parentOf(id), depth: layout.depthOf(id), mounted, createdAt };
     } catch (error) {
       // One damaged layer must not hide the others.
       if (!isStorageError(error, "store_damaged")) throw error;
       this.layerHome.logger.warn(error.message);
-      return { id, parent: undefined, depth: 0, mounted };
+      return { id, parent: undefined, depth: 0, mounted, createdAt };
     }
   }
 
+  usage(options: UsageOptions = {}): Promise<DiskUsage> {
+    return attempt(`Cannot tell what the layers of ${this.home} occupy`, () => usageOf(this.layerHome, options));
+  }
+
   diffGetter(unsafeId: string): Promise<DiffGetter> {
-    return attempt(`Cannot read layer "${unsafeId}"`, () => {
+    return attempt(`Cannot read layer "${unsafeId}"`, async () => {
+      const { DirectoryGetter } = await import("./_diff_getter.ts");
       const id = parseLayerId(unsafeId);
       this.layerHome.requireLayer(id);
       this.layerHome.requireWhole(id);
@@ -270,7 +286,7 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
       const { layout } = this.layerHome;
       for (const id of layout.layerIds()) {
         if (this.layerHome.mountState(id) === "none") continue;
-        await this.layerHome.mounts.unmount(id, layout.mergedDir(id));
+        await this.layerHome.mounts.unmount(id, this.layerHome.mountPoint(id));
         this.unmounted(id);
       }
       // What else somebody mounted below the home.
@@ -280,6 +296,7 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
 
   async *check(options: CheckOptions = {}): AsyncGenerator<Finding> {
     try {
+      const { checkStore } = await import("./_check_run.ts");
       yield* checkStore(this.layerHome, options);
     } catch (error) {
       throw asStorageError(error, `Cannot check ${this.home}`);

@@ -8,7 +8,8 @@
  */
 
 import { AT_FDCWD, renameat2 } from "../../ffi/file.ts";
-import { contentRootAt, makeContentRoot } from "./_content_rules.ts";
+import type { StagedFile } from "../util/atomic_write.ts";
+import { contentRootAt, makeContentRoot } from "./_content_root.ts";
 import { beginApply, requireEmpty, requireUnmounted } from "./_layer_aside.ts";
 import type { LayerHome } from "./_layer_home.ts";
 
@@ -25,14 +26,15 @@ export function beginLayerApply(home: LayerHome, id: string): Promise<Disposable
   });
 }
 
-/** Puts the whole content in place. */
-export async function finishApply(home: LayerHome, id: string): Promise<void> {
+/** Puts the whole content in place, and its manifest if it has one: what can fail of that has been done before. */
+export async function finishApply(home: LayerHome, id: string, manifest: StagedFile | undefined): Promise<void> {
   await home.syncContent(home.layout.applyingDir(id));
   using _lock = await home.lock(id);
   requireFillable(home, id);
   home.quotas.requireWithin(home.layout.dir(id));
   // rename(2) replaces an empty directory in one step, and no other.
   renameat2(AT_FDCWD, home.layout.applyingDir(id), AT_FDCWD, home.layout.diffDir(id));
+  manifest?.putInPlace();
   await home.syncNames(home.layout.dir(id));
 }
 

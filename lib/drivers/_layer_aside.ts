@@ -32,6 +32,7 @@ import { syncDirectory } from "../util/atomic_write.ts";
 import { lockDirectory, lockNewDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { randomId } from "../util/random_id.ts";
 import type { DriverHome } from "./_driver_home.ts";
+import { LINK } from "./_layer_layout.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
 import type { RemoveOptions } from "./driver.ts";
 
@@ -158,10 +159,27 @@ export async function removeLayer(
   if (lock === undefined) return;
   await requireUnused(home, id, force);
   const released = await release();
-  renameat2(AT_FDCWD, layout.dir(id), AT_FDCWD, `${layout.home}/${aside}`, RENAME_NOREPLACE);
-  released();
+  const isAside = tryMoveAside(layout.dir(id), `${layout.home}/${aside}`);
+  if (isAside) released();
   await home.syncNames(layout.home);
-  await home.runner.run("remove", { directory: layout.home, name: aside });
+  await home.runner.run("remove", { directory: layout.home, name: isAside ? aside : id });
+  if (!isAside) released();
+}
+
+/**
+ * False where a new name takes space that there is not: to btrfs at its quota only removing is free. The layer must go all
+ * the same, then, and from where it is. It loses the name that others know it by before its content: see _layer_pin.ts.
+ */
+function tryMoveAside(from: string, to: string): boolean {
+  try {
+    renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+    return true;
+  } catch (error) {
+    // Docker's legacy layers have nothing by which readers could tell; and no home on btrfs.
+    if (!isErrno(error, "EDQUOT", "ENOSPC") || !existsat(AT_FDCWD, `${from}/diff`)) throw error;
+    tryUnlinkat(AT_FDCWD, `${from}/${LINK}`);
+    return false;
+  }
 }
 
 async function requireUnused(home: DriverHome, id: string, force: boolean): Promise<void> {
@@ -177,7 +195,7 @@ async function requireUnused(home: DriverHome, id: string, force: boolean): Prom
     throw new StorageError("layer_in_use", `Cannot remove layer "${id}": a diff is being applied to it`);
   }
   applying?.[Symbol.dispose]();
-  const mergedDir = home.layout.mergedDir(id);
+  const mergedDir = home.mountPoint(id);
   const state = home.mountState(id);
   if (state === "none") {
     if (!force && existsat(AT_FDCWD, mergedDir)) home.mounts.requireNotElsewhere("remove", id, mergedDir);
@@ -212,6 +230,7 @@ export async function beginApply(home: DriverHome, id: string, place: ApplyPlace
   using _lock = await home.lock(id);
   home.requireContent(id);
   await place.requireFillable();
+  requireChildless(home, id);
   const left = tryLockDirectory(path, "exclusive");
   if (left === "busy") {
     throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": another one is being applied`);
@@ -232,6 +251,20 @@ export async function beginApply(home: DriverHome, id: string, place: ApplyPlace
   renameat2(AT_FDCWD, aside, AT_FDCWD, path, RENAME_NOREPLACE);
   undo.move();
   return lock;
+}
+
+/**
+ * Once is enough: from here to the end of the apply nobody can make a layer on it.
+ *
+ * @throws {StorageError} `layer_in_use`: what lies below a layer must not change.
+ */
+function requireChildless(home: DriverHome, id: string): void {
+  // The mark stays when the child goes. To look for children takes the longer the more layers there are.
+  const child = home.isCommitted(id) ? home.findChildOf(id) : undefined;
+  if (child === undefined) return;
+  throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": it is the parent of "${child}"`, {
+    hint: "fill a layer before others are made on it",
+  });
 }
 
 /** @throws {StorageError} `layer_not_empty`: there is something in the directory `content` of the layer. */

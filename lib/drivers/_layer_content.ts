@@ -14,6 +14,7 @@ import { warnOfOwners } from "./_content_rules.ts";
 import { parentToCompare, requireOwnParent } from "./_graph_driver.ts";
 import { beginLayerApply, finishApply, giveUpApply } from "./_layer_apply.ts";
 import type { LayerHome } from "./_layer_home.ts";
+import { stageManifest } from "./_layer_manifest.ts";
 import { LayerPin } from "./_layer_pin.ts";
 import type { WorkRunner } from "./_work_runner.ts";
 import type {
@@ -25,12 +26,18 @@ import type {
   DiffResult,
   FileDescriptor,
 } from "./driver.ts";
-import type { NaiveDiff } from "./naive_diff.ts";
+import { naiveDiffHost, type OverlayOf } from "./_layer_trees.ts";
+import { NaiveDiff } from "./naive_diff.ts";
 
 /** The layers of a home, and how they are compared where their own directories do not tell enough. */
 export interface Layers {
   readonly home: LayerHome;
   readonly naiveDiff: NaiveDiff;
+}
+
+/** @param overlayOf What is mounted to see a layer whole. */
+export function layersOf(home: LayerHome, overlayOf: OverlayOf): Layers {
+  return { home, naiveDiff: new NaiveDiff(naiveDiffHost(home, overlayOf)) };
 }
 
 /** `diff` of the interface. */
@@ -98,6 +105,7 @@ export async function changesOf({ home, naiveDiff }: Layers, id: string, options
     markers: home.hasMarkers,
     xattrs: options.compareXattrs,
     content: options.compareContent,
+    details: options.details,
     idMaps: options.idMaps,
   }, options));
 }
@@ -123,7 +131,7 @@ function baseOf(
   const base = parentToCompare(home, id, parent);
   home.requireWhole(id);
   if (base !== home.layout.parentOf(id) || home.nativeDiffRefusal(id) !== undefined) return { parent: base };
-  home.mounter.settle(home.layout.mergedDir(id));
+  home.mounter.settle(home.mountPoint(id));
   return "native";
 }
 
@@ -140,7 +148,7 @@ export async function applyDiff(
   diff: ReadableStream<Uint8Array> | FileDescriptor,
   options: ApplyOptions,
 ): Promise<ApplyResult> {
-  const { parent, xattrs, limits, devices, allowMissingEnd, digest, ...work } = options;
+  const { parent, xattrs, limits, devices, allowMissingEnd, digest, manifest, ...work } = options;
   requireOwnParent(home, id, parent);
   home.requireContent(id);
   const refusal = home.layout.nativeDiffRefusal(id);
@@ -170,7 +178,8 @@ export async function applyDiff(
         allowMissingEnd,
         digest,
       }, work));
-    await finishApply(home, id);
+    using written = manifest ? await stageManifest(home, id, layout.applyingDir(id), work) : undefined;
+    await finishApply(home, id, written);
     warnOfOwners(id, result, home.logger);
     return result;
   } catch (error) {

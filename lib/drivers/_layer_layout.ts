@@ -29,6 +29,8 @@ import { randomId } from "../util/random_id.ts";
 import { readTextFileIfExists } from "../util/read_file.ts";
 import { idsIn, isDirectory } from "./_layer_ids.ts";
 
+/** A layer's file with its short name. */
+export const LINK = "link";
 /** The directory of short names. */
 export const LINK_DIR = "l";
 /** Characters of a short name: with `l/` and a colon, 128 of them fit a page of 4096 bytes. */
@@ -93,7 +95,7 @@ export class LayerLayout {
 
   /** The layer's short name, or undefined where its file is missing. */
   readLink(id: string): string | undefined {
-    return readTextFileIfExists(`${this.dir(id)}/link`);
+    return readTextFileIfExists(`${this.dir(id)}/${LINK}`);
   }
 
   /**

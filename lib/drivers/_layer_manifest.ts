@@ -10,7 +10,7 @@
 import { AT_FDCWD } from "../../ffi/file.ts";
 import type { ManifestDifference } from "../archive/manifest.ts";
 import { isStorageError, StorageError } from "../errors.ts";
-import { replaceFile } from "../util/atomic_write.ts";
+import { replaceFile, StagedFile } from "../util/atomic_write.ts";
 import { readTextFileIfExists } from "../util/read_file.ts";
 import type { DriverHome } from "./_driver_home.ts";
 import type { WorkOptions } from "./work_options.ts";
@@ -19,13 +19,31 @@ import type { WorkOptions } from "./work_options.ts";
 export const MANIFEST = ".lamina-manifest";
 const MODE = 0o600;
 
+function pathOf(home: DriverHome, id: string): string {
+  return `${home.layout.dir(id)}/${MANIFEST}`;
+}
+
 /** Writes down what is in the layer `id` now. */
 export async function recordManifest(home: DriverHome, id: string, work: WorkOptions): Promise<void> {
   home.requireLayer(id);
   home.requireWhole(id);
   const text = await home.runner.run("manifest", { directory: home.layout.contentDir(id) }, work);
   using _lock = await home.lock(id);
-  replaceFile(`${home.layout.dir(id)}/${MANIFEST}`, text, MODE, home.syncsFiles);
+  replaceFile(pathOf(home, id), text, MODE, home.syncsFiles);
+}
+
+/**
+ * Writes down what is in `directory`, which will be the layer's content; it counts when it is put in place. The caller has
+ * an apply to the layer begun, without which a check would take it for left over.
+ */
+export async function stageManifest(
+  home: DriverHome,
+  id: string,
+  directory: string,
+  work: WorkOptions,
+): Promise<StagedFile> {
+  const text = await home.runner.run("manifest", { directory }, work);
+  return new StagedFile(pathOf(home, id), text, MODE, home.syncsFiles);
 }
 
 /**
@@ -39,7 +57,7 @@ export async function verifyLayer(
   work: WorkOptions,
 ): Promise<ManifestDifference[] | undefined> {
   home.requireLayer(id);
-  const path = `${home.layout.dir(id)}/${MANIFEST}`;
+  const path = pathOf(home, id);
   const manifest = readTextFileIfExists(path, AT_FDCWD);
   if (manifest === undefined) return undefined;
   home.requireWhole(id);

@@ -3,25 +3,33 @@
 /**
  * A layer that is read for long. It is not locked meanwhile, for nobody should have to wait for a slow reader; so it may be
  * removed, and who reads a directory that is being emptied sees no error but fewer files. A removed layer is first
- * renamed: if it has its name at the end, then nothing was missing before.
+ * renamed: if it has its name at the end, then nothing was missing before. Where there is no space for that, it loses its
+ * file with its short name first.
  *
  * @module
  */
 
 import { failure } from "../../ffi/errno.ts";
-import { AT_FDCWD, Fd, O_DIRECTORY, O_PATH, tryOpenat } from "../../ffi/file.ts";
+import { AT_FDCWD, existsat, Fd, O_DIRECTORY, O_PATH, tryOpenat } from "../../ffi/file.ts";
 import { fstat, Stat, tryStatx } from "../../ffi/stat.ts";
 import { StorageError } from "../errors.ts";
 import type { HomeLayout } from "./_driver_home.ts";
+import { LINK } from "./_layer_layout.ts";
 
 /** Holds a layer's directories, by which they can be told from others of the same name. */
 export class LayerPin implements Disposable {
   readonly #held = new DisposableStack();
   readonly #directories: { path: string; fd: number }[];
+  readonly #hasLink: boolean;
 
   /** @throws {StorageError} `layer_not_found`. */
   constructor(layout: HomeLayout, readonly id: string) {
     this.#directories = [layout.dir(id), layout.contentDir(id)].map((path) => ({ path, fd: this.#open(path) }));
+    this.#hasLink = this.#findLink();
+  }
+
+  #findLink(): boolean {
+    return existsat(this.#directories[0]!.fd, LINK);
   }
 
   #open(path: string): number {
@@ -49,9 +57,10 @@ export class LayerPin implements Disposable {
 
   get #isStill(): boolean {
     const named = new Stat();
-    return this.#directories.every(({ path, fd }) =>
-      tryStatx(AT_FDCWD, path, 0, named) === 0 && named.isSameFile(fstat(fd))
-    );
+    return this.#findLink() === this.#hasLink &&
+      this.#directories.every(({ path, fd }) =>
+        tryStatx(AT_FDCWD, path, 0, named) === 0 && named.isSameFile(fstat(fd))
+      );
   }
 
   #gone(cause?: unknown): StorageError {

@@ -14,11 +14,12 @@ import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { removeTree } from "../util/remove_tree.ts";
 import { beginLayerApply, finishApply, giveUpApply } from "./_layer_apply.ts";
 import type { LayerHome } from "./_layer_home.ts";
+import { stageManifest } from "./_layer_manifest.ts";
 import { LayerPin } from "./_layer_pin.ts";
 import type { NaiveDiffHost, SeenTree, StagedTree } from "./naive_diff.ts";
 
 /** Tells what mount shows a layer, under `idMaps` if there are any, without letting anybody write to it. */
-type OverlayOf = (id: string, idMaps: IdMaps | undefined) => OverlayMount;
+export type OverlayOf = (id: string, idMaps: IdMaps | undefined) => OverlayMount;
 
 /** What the naive diff needs of a home. */
 export function naiveDiffHost(home: LayerHome, overlayOf: OverlayOf): NaiveDiffHost {
@@ -51,7 +52,7 @@ async function seeTree(
   home.requireLayer(id);
   using _lock = await home.lock(id);
   home.requireWhole(id);
-  const mergedDir = layout.mergedDir(id);
+  const mergedDir = home.mountPoint(id);
   using undo = new DisposableStack();
   const pin = undo.use(new LayerPin(layout, id));
   const show = (target: string): void | Promise<void> => home.mounter.show(overlayOf(id, idMaps), mergedDir, target);
@@ -90,9 +91,10 @@ async function stageTree(home: LayerHome, id: string): Promise<StagedTree> {
   return {
     path: pathOf(root),
     contentDir: upperDir,
-    async commit(): Promise<void> {
+    async commit(manifest): Promise<void> {
       root[Symbol.dispose]();
-      await finishApply(home, id);
+      using written = manifest && await stageManifest(home, id, upperDir, manifest);
+      await finishApply(home, id, written);
       isGiven.up = false;
     },
     [Symbol.asyncDispose]: () => all.disposeAsync(),

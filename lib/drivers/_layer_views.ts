@@ -148,12 +148,14 @@ export class LayerViews {
       const overlay = this.#join(request);
       return { source: "joined", readOnly: true, show: (record) => this.#showJoined(record, overlay) };
     }
-    const readOnly = request.readOnly || this.#home.isCommitted(id);
+    const readOnly = request.readOnly || this.#home.isCommitted(id) || this.#home.isReadOnly;
     if (this.host.isShownAsItLies(id)) {
       if (!readOnly) this.#requireWritable(id);
       return { source: "files", readOnly, show: () => layout.contentDir(id) };
     }
-    const overlay = this.host.overlayOf(id, overlayOptions);
+    // The mount is the layer's own, to be written in by others; but not where that would take writing to the store.
+    const isForReading = readOnly && !this.#home.isToBeWritten;
+    const overlay = this.host.overlayOf(id, isForReading ? { ...overlayOptions, readOnly: true } : overlayOptions);
     const canWrite = overlay.upper !== undefined && !overlay.options.includes("ro");
     if (canWrite) this.#requireWritable(id);
     return {
@@ -161,8 +163,9 @@ export class LayerViews {
       readOnly: readOnly || !canWrite,
       show: async () => {
         const access = canWrite && !readOnly ? "read-write" : "any";
-        await mounts.acquire(id, layout.mergedDir(id), overlay, this.#home.owner(), { access, users: 0 });
-        return layout.mergedDir(id);
+        const place = this.#home.mountPointFor(id, overlay);
+        await mounts.acquire(id, place, overlay, this.#home.owner(), { access, users: 0 });
+        return place;
       },
     };
   }
@@ -179,7 +182,7 @@ export class LayerViews {
     const { layout, mounts } = this.#home;
     for (const id of ids) {
       this.#records.requireNotWritten(id);
-      if (this.#home.isCommitted(id) || !mounts.isWritten(id, layout.mergedDir(id))) continue;
+      if (this.#home.isCommitted(id) || !mounts.isWritten(id, this.#home.mountPoint(id))) continue;
       throw new StorageError(
         "layer_in_use",
         `Cannot join layer "${id}" with others: it is mounted to be written in, and must not change meanwhile`,
@@ -316,7 +319,7 @@ export class LayerViews {
   }
 
   async #releaseLocked(record: ViewRecord): Promise<void> {
-    const { mounter, mounts, layout } = this.#home;
+    const { mounter, mounts } = this.#home;
     if (record.source === "joined") {
       const tree = this.#records.treeDir(record);
       await mounter.unmount(tree);
@@ -324,7 +327,7 @@ export class LayerViews {
     }
     if (record.source !== "mount") return;
     const id = record.ids[0]!;
-    const isGone = !this.#records.needMount(id) && await mounts.unmountUnused(id, layout.mergedDir(id));
+    const isGone = !this.#records.needMount(id) && await mounts.unmountUnused(id, this.#home.mountPoint(id));
     if (isGone) this.host.unmounted(id);
   }
 }

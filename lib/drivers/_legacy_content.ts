@@ -18,6 +18,7 @@ import { mountAside, pathOf } from "../mount/mount_aside.ts";
 import { overlayXattrs } from "../mount/overlay_features.ts";
 import { replaceFile } from "../util/atomic_write.ts";
 import { beginApply, isEmptyDirectory, notEmpty, requireUnmounted } from "./_layer_aside.ts";
+import { stageManifest } from "./_layer_manifest.ts";
 import { LayerPin } from "./_layer_pin.ts";
 import type { LegacyHome } from "./_legacy_home.ts";
 import { makeOwnedDirectory } from "./_owner.ts";
@@ -63,7 +64,7 @@ async function see(home: LegacyHome, id: string, idMaps: IdMaps | undefined): Pr
     ? [layout.rootDir(id), home.emptyDir]
     : [layout.upperDir(id), layout.rootDir(layout.lowerId(id))];
   const overlay = { lowerDirs, upper: undefined, options: home.features.mountOptions, idMaps };
-  const show = (target: string): void | Promise<void> => home.mounter.show(overlay, layout.mergedDir(id), target);
+  const show = (target: string): void | Promise<void> => home.mounter.show(overlay, home.mountPoint(id), target);
   return seen(pathOf(undo.use(await mountAside(home.asideDir, show))));
 }
 
@@ -84,11 +85,14 @@ async function stage(home: LegacyHome, id: string, work: WorkOptions): Promise<S
   return {
     path: staged.path,
     contentDir: undefined,
-    async commit(): Promise<void> {
+    async commit(manifest): Promise<void> {
+      staged.close();
+      using written = manifest && await stageManifest(home, id, staged.contentDir, manifest);
       await home.syncContent(layout.applyingDir(id));
       using _lock = await home.lock(id);
       await requireFillable(home, id);
       await staged.commit();
+      written?.putInPlace();
       await home.syncNames(layout.dir(id));
     },
     [Symbol.asyncDispose]: () => all.disposeAsync(),
@@ -114,6 +118,10 @@ async function isUntouched(home: LegacyHome, id: string): Promise<boolean> {
 /** Content in the making, without what all kinds of it have in common. */
 interface Staged {
   path: string;
+  /** What becomes the layer's own content. */
+  contentDir: string;
+  /** Nothing is written any more. */
+  close(): void;
   /** Makes it the layer's; the layer is locked. */
   commit(): Promise<void>;
 }
@@ -130,6 +138,8 @@ async function stageRoot(home: LegacyHome, id: string, work: WorkOptions): Promi
   }
   return {
     path,
+    contentDir: path,
+    close(): void {},
     async commit(): Promise<void> {
       // From the rename on the layer is an image, and then nothing else tells its parent.
       if (parent !== undefined) replaceFile(layout.parentFile(id), parent, PARENT_MODE, home.syncsFiles);
@@ -157,8 +167,9 @@ async function stageUpper(
   const root = undo.use(await mountAside(home.asideDir, (target) => home.mounter.mount(overlay, target)));
   return {
     path: pathOf(root),
+    contentDir: upperDir,
+    close: () => root[Symbol.dispose](),
     async commit(): Promise<void> {
-      root[Symbol.dispose]();
       const replaced = `${layout.dir(id)}/${REPLACED}`;
       renameat2(AT_FDCWD, upperDir, AT_FDCWD, replaced);
       renameat2(AT_FDCWD, replaced, AT_FDCWD, layout.upperDir(id), RENAME_EXCHANGE);

@@ -128,7 +128,7 @@ export function restoreMountPoint(home: LegacyHome, id: string): void {
   try {
     makeOwnedDirectory(home.layout.mergedDir(id), MERGED_MODE, home.owner());
   } catch (error) {
-    if (!isErrno(error, "EEXIST")) throw error;
+    if (!isErrno(error, "EEXIST", "EROFS")) throw error;
   }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * The Worker in which tasks run. Imported as an ordinary module it does nothing.
+ * The Worker in which tasks run. Imported as an ordinary module it does nothing but hand over what runs them.
  *
  * @module
  */
@@ -19,6 +19,8 @@ import {
   type TaskRequest,
 } from "./_work_message.ts";
 
+export { runTask };
+
 interface WorkerScope {
   name?: string;
   onmessage?: (event: MessageEvent<TaskRequest | HelperStarted>) => void;
@@ -34,6 +36,7 @@ const VERBS: Readonly<Record<TaskName, string>> = {
   compare: "compare",
   changedSize: "measure",
   shiftOwners: "change the owners of",
+  usage: "measure",
   size: "measure",
   copy: "copy",
   manifest: "read",

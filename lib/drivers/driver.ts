@@ -42,7 +42,8 @@
  */
 
 import type { IdMaps } from "../id_map.ts";
-import type { LayerQuota } from "../mount/project_quota.ts";
+import type { DriverName } from "./driver_name.ts";
+import type { DiskUsage, LayerInfo, LayerMetadata, UsageOptions } from "./layer_info.ts";
 import type { CheckOptions, Finding } from "./store_check.ts";
 import type { MountedView, ViewInfo, ViewOptions } from "./view_options.ts";
 import type {
@@ -58,39 +59,13 @@ import type {
   WorkOptions,
 } from "./work_options.ts";
 
-export type { LayerQuota } from "../mount/project_quota.ts";
+export * from "./layer_info.ts";
 export * from "./store_check.ts";
 export * from "./view_options.ts";
 export * from "./work_options.ts";
 
 /** A name and a value that describe a driver, in the words that `docker info` shows. */
 export type StatusEntry = readonly [name: string, value: string];
-
-/** A layer as `layers` lists it. */
-export interface LayerInfo {
-  /** Its id. */
-  id: string;
-  /** Its parent's id; undefined for a base layer. */
-  parent: string | undefined;
-  /** How many layers lie below it: 0 for a base layer. */
-  depth: number;
-  /** Whether it is mounted at the moment. */
-  mounted: boolean;
-}
-
-/** Where a layer lies. Docker's `inspect` shows these under the same names, capitalised. */
-export interface LayerMetadata {
-  /** The layer's own content. */
-  upperDir: string;
-  /** The kernel's scratch directory. */
-  workDir: string;
-  /** Where `get` mounts. */
-  mergedDir: string;
-  /** The parents' contents, uppermost first; empty for a base layer. */
-  lowerDirs: string[];
-  /** Left out: the layer has no limit of its own, or the kernel does not tell. */
-  quota?: LayerQuota;
-}
 
 /** How a layer is made. */
 export interface CreateOptions {
@@ -178,8 +153,8 @@ export interface DiffGetter extends AsyncDisposable {
  * ```
  */
 export interface GraphDriver extends AsyncDisposable {
-  /** The driver's name: `overlay2`. */
-  readonly name: string;
+  /** The driver's name. */
+  readonly name: DriverName;
   /** The directory of its layers. */
   readonly home: string;
 
@@ -219,8 +194,8 @@ export interface GraphDriver extends AsyncDisposable {
    *
    * @throws {StorageError} `layer_not_found`; `mount_failed` with the kernel's words; `store_damaged` if a file of the
    * layer is missing or an apply to it was interrupted; `layer_in_use`: it is mounted read-only and is to be written, or
-   * the other way round; with id maps `not_supported`, and `invalid_argument` for maps that the kernel does not take, or in
-   * which the layer's own root is nobody.
+   * the other way round; `store_read_only`: it is to be written, and the store cannot be; with id maps `not_supported`, and
+   * `invalid_argument` for maps that the kernel does not take, or in which the layer's own root is nobody.
    */
   get(id: string, options?: GetOptions): Promise<MountedLayer>;
 
@@ -236,10 +211,10 @@ export interface GraphDriver extends AsyncDisposable {
    * Shows layers at the directory `target`, which is there and stays; what is in it is covered meanwhile. Views outlive
    * this process, and end with the machine. They do not count as users of a layer, but keep it mounted.
    *
-   * One layer is shown as `get` shows it: written in, unless it is to be read-only, or committed. Several are joined into
-   * one read-only tree, the first uppermost, each with all layers below it. A layer that several have in common lies below
-   * them all, so that none is above one that lies on it. Joined layers must not change: while they are, they are not
-   * mounted to be written in. With the layers below they are 500 at most.
+   * One layer is shown as `get` shows it: written in, unless it is to be read-only, or committed, or the store cannot be
+   * written. Several are joined into one read-only tree, the first uppermost, each with all layers below it. A layer that
+   * several have in common lies below them all, so that none is above one that lies on it. Joined layers must not change:
+   * while they are, they are not mounted to be written in. With the layers below they are 500 at most.
    *
    * The same view again is no second mount, and no error.
    *
@@ -300,7 +275,7 @@ export interface GraphDriver extends AsyncDisposable {
    * layer is as empty as before. A descriptor is read from where it stands, to the archive's end.
    *
    * @throws {StorageError} `invalid_archive`, `unsafe_path`, `layer_not_found`, `layer_not_empty`, `layer_in_use`
-   * (mounted, or another apply is at work), `limit_exceeded`, `quota_exceeded`, `not_supported` (a compression that is not read, an attribute
+   * (mounted, the parent of another layer, or another apply is at work), `limit_exceeded`, `quota_exceeded`, `not_supported` (a compression that is not read, an attribute
    * that the file system does not keep), `aborted`.
    */
   applyDiff(
@@ -315,6 +290,20 @@ export interface GraphDriver extends AsyncDisposable {
    * @throws {StorageError} `layer_not_found`.
    */
   diffSize(id: string, options?: CompareOptions): Promise<number>;
+
+  /**
+   * What layers occupy on the disk: all of them, or those of `ids`. Their directories are read name by name, whatever the
+   * format; files with several names count once. What cannot be read is left out, and listed.
+   *
+   * @throws {StorageError} `layer_not_found`; `aborted`.
+   *
+   * @example
+   * ```ts ignore
+   * const { layers } = await driver.usage();
+   * for (const { id, exclusiveBytes } of layers) console.log(`${id} holds ${exclusiveBytes} bytes of its own`);
+   * ```
+   */
+  usage(options?: UsageOptions): Promise<DiskUsage>;
 
   /**
    * The paths that a layer adds, changes or deletes, in the order of their bytes. A directory above a change is listed

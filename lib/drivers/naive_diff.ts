@@ -24,6 +24,7 @@ import type {
   DiffOptions,
   DiffResult,
   FileDescriptor,
+  WorkOptions,
 } from "./driver.ts";
 
 /** A layer's whole tree, to be read until this is disposed: usually a mount that was made for it. */
@@ -41,7 +42,8 @@ export interface StagedTree extends AsyncDisposable {
   readonly path: string;
   /** Where the layer's own files lie meanwhile, in a driver that keeps them apart. */
   readonly contentDir: string | undefined;
-  commit(): Promise<void>;
+  /** @param manifest Given where what is in it is to be written down: how that work is watched. */
+  commit(manifest: WorkOptions | undefined): Promise<void>;
 }
 
 /** The driver, as seen from here. Both methods throw `StorageError`: `layer_not_found`, `layer_in_use`, and so on. */
@@ -141,9 +143,9 @@ export class NaiveDiff {
     options: CompareOptions,
   ): Promise<Tasks[N]["result"]> {
     await using trees = await this.#see(id, parent, options);
-    const { compareXattrs: xattrs, compareContent: content } = options;
+    const { compareXattrs: xattrs, compareContent: content, details } = options;
     const { overlayXattrs } = this.host;
-    const args = { ...pathsOf(trees), overlayXattrs, overrideStat: this.#isMasked, xattrs, content };
+    const args = { ...pathsOf(trees), overlayXattrs, overrideStat: this.#isMasked, xattrs, content, details };
     return await whole(trees, this.host.runner.run(task, args, options));
   }
 
@@ -151,7 +153,7 @@ export class NaiveDiff {
   async applyDiff(
     id: string,
     diff: ReadableStream<Uint8Array> | FileDescriptor,
-    { xattrs, limits, devices, allowMissingEnd, digest, ...work }: ApplyOptions,
+    { xattrs, limits, devices, allowMissingEnd, digest, manifest, ...work }: ApplyOptions,
   ): Promise<ApplyResult> {
     const { host } = this;
     await using staged = await host.stage(id);
@@ -176,7 +178,7 @@ export class NaiveDiff {
     const sizeBytes = contentDir === undefined
       ? result.sizeBytes
       : await host.runner.run("size", { directory: contentDir }, work);
-    await staged.commit();
+    await staged.commit(manifest ? work : undefined);
     warnOfOwners(id, result, host.logger);
     return { ...result, sizeBytes };
   }

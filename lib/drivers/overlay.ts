@@ -17,7 +17,6 @@ import type { HomeSettings } from "./_driver_home.ts";
 import { attempt, HomeDriver, parentToCompare, requireOwnParent } from "./_graph_driver.ts";
 import { naiveDiffOf } from "./_legacy_content.ts";
 import { copyLayer, createLayer, removeLayer, restoreMountPoint } from "./_legacy_create.ts";
-import { recordManifest } from "./_layer_manifest.ts";
 import { LegacyHome } from "./_legacy_home.ts";
 import { optionsOfMount } from "./_mount_options.ts";
 import type {
@@ -129,7 +128,7 @@ export class LegacyOverlayDriver extends HomeDriver<LegacyHome> {
       return {
         upperDir: layout.contentDir(id),
         workDir: layout.workDir(id),
-        mergedDir: layout.mergedDir(id),
+        mergedDir: this.layerHome.mountPoint(id),
         lowerDirs: layout.isImage(id) ? [] : [layout.rootDir(layout.lowerId(id))],
       };
     });
@@ -161,9 +160,7 @@ export class LegacyOverlayDriver extends HomeDriver<LegacyHome> {
     return attempt(`Cannot apply a diff to layer "${unsafeId}"`, async () => {
       const id = parseLayerId(unsafeId);
       requireOwnParent(this.layerHome, id, options.parent);
-      const result = await naiveDiffOf(this.layerHome, options).applyDiff(id, diff, options);
-      if (options.manifest) await recordManifest(this.layerHome, id, options);
-      return result;
+      return await naiveDiffOf(this.layerHome, options).applyDiff(id, diff, options);
     });
   }
 

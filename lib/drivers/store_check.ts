@@ -45,7 +45,7 @@
  * | code | what is wrong | repair |
  * | --- | --- | --- |
  * | `half_applied` | an apply was interrupted | its content to lost+found: the layer is as empty as before |
- * | `left_over` | something that was being made or replaced when its process died | to lost+found |
+ * | `left_over` | something that was being made or replaced when its process died | to lost+found, unmounted where it tried mounts |
  * | `removal_begun` | a layer was being removed | removed |
  * | `stray` | in the home lies what is no layer and belongs to no driver | to lost+found |
  * | `other_driver` | layers of another driver, in the same root or home | none: only you know whose the root is |
@@ -116,7 +116,7 @@ export const FINDING_KINDS = {
   "layer_unreferenced": "note",
   "whiteout_idle": "note",
   "whiteout_name": "note",
-} as const satisfies Readonly<Record<string, FindingKind>>;
+} as const;
 
 /** What a finding is. */
 export type FindingCode = keyof typeof FINDING_KINDS;

@@ -6,12 +6,15 @@
  * @module
  */
 
+import type { FileType } from "../archive/path_change.ts";
 import type { ArchiveLimits } from "../archive/limits.ts";
 import type { SkippedFile } from "../archive/pack.ts";
+import type { Digest } from "../digest.ts";
 import type { IdMaps } from "../id_map.ts";
 import type { DroppedXattr, XattrNamespace, XattrPolicies } from "../archive/xattr_filter.ts";
 
 export type { ManifestChange, ManifestDifference } from "../archive/manifest.ts";
+export type { FileType } from "../archive/path_change.ts";
 export type { ArchiveLimits } from "../archive/limits.ts";
 export type { SkippedFile } from "../archive/pack.ts";
 export type { DroppedXattr, XattrNamespace, XattrPolicies, XattrPolicy } from "../archive/xattr_filter.ts";
@@ -41,6 +44,10 @@ export interface Change {
   path: string;
   /** What happened to it. */
   kind: ChangeKind;
+  /** With `CompareOptions.details`, what it is now; left out for what was deleted, or went away meanwhile. */
+  type?: FileType;
+  /** With `type`: bytes of a file or a link, 0 for the second and further names of a file. */
+  sizeBytes?: number;
 }
 
 /**
@@ -61,6 +68,8 @@ export interface CompareOptions extends WorkOptions {
    * has the container's ids on disk.
    */
   idMaps?: IdMaps;
+  /** Has `changes` tell what each path is now, and how large: one more look at each. */
+  details?: boolean;
   /** Reads files of which nothing else differs: one can be rewritten with the same size and be given its old time. */
   compareContent?: boolean;
 }
@@ -88,7 +97,7 @@ export interface ApplyOptions extends WorkOptions {
   allowMissingEnd?: boolean;
   /** Computes the archive's digests while it is read, in another thread. */
   digest?: boolean;
-  /** Reads the layer's files when they are in place, and writes down their digests for `verify`. */
+  /** Reads the files that were made, and writes down their digests for `verify`; without them the layer stays empty. */
   manifest?: boolean;
 }
 
@@ -114,12 +123,12 @@ export interface DiffOptions extends CompareOptions {
   whole?: boolean;
 }
 
-/** What identifies an archive, where `digest` asked for it: SHA-256 as `sha256:` and hexadecimal digits. */
+/** What identifies an archive, where `digest` asked for it: SHA-256. */
 export interface ArchiveDigests {
   /** Of the uncompressed archive: the DiffID of an image's configuration. */
-  diffId: string | undefined;
+  diffId: Digest | undefined;
   /** Of the archive as it came in or went out: the digest by which a registry knows it. The same if not compressed. */
-  archiveDigest: string | undefined;
+  archiveDigest: Digest | undefined;
 }
 
 /** What a diff held. */

@@ -10,6 +10,7 @@ import { DT_UNKNOWN, readDirectory } from "../../ffi/directory.ts";
 import { isErrno, SyscallError } from "../../ffi/errno.ts";
 import {
   AT_FDCWD,
+  AT_REMOVEDIR,
   Fd,
   mkdirat,
   O_CREAT,
@@ -18,7 +19,9 @@ import {
   O_RDONLY,
   O_WRONLY,
   openat,
+  RENAME_NOREPLACE,
   renameat2,
+  tryUnlinkat,
 } from "../../ffi/file.ts";
 import { fchmodat } from "../../ffi/owner.ts";
 import { geteuid } from "../../ffi/process.ts";
@@ -26,6 +29,7 @@ import { statfs } from "../../ffi/statfs.ts";
 import { lgetxattr, lsetxattr } from "../../ffi/xattr.ts";
 import { isStorageError, StorageError } from "../errors.ts";
 import type { IdMap, IdMaps } from "../id_map.ts";
+import { lockNewDirectory } from "../util/directory_lock.ts";
 import { randomId } from "../util/random_id.ts";
 import { removeTree } from "../util/remove_tree.ts";
 import { mountIdMapped } from "./mount_id_mapped.ts";
@@ -147,18 +151,29 @@ function asProbed(api: MountApi): MountApi {
 const ONE_ID: readonly IdMap[] = [{ containerId: 0, hostId: 0, size: 1 }];
 const ROOT_ALONE: IdMaps = { uidMaps: ONE_ID, gidMaps: ONE_ID };
 
+/** How the names of directories begin in which something is tried; they are locked meanwhile. */
+export const PROBE_PREFIX = ".lamina-probe-";
+
 /** A few layers aside in the home, under a name that no layer has. */
 class Probe implements Disposable {
   readonly #home: string;
-  readonly #name = `.lamina-probe-${randomId(10)}`;
+  readonly #name = `${PROBE_PREFIX}${randomId(10)}`;
   readonly #dir: string;
+  readonly #lock: Disposable;
   #namespace = "trusted";
   #merged: Fd | undefined;
 
   constructor(home: string) {
     this.#home = home;
     this.#dir = `${home}/${this.#name}`;
-    mkdirat(AT_FDCWD, this.#dir, 0o700);
+    const fresh = `${home}/.lamina-new-probe-${randomId(10)}`;
+    mkdirat(AT_FDCWD, fresh, 0o700);
+    using undo = new DisposableStack();
+    undo.defer(() => void tryUnlinkat(AT_FDCWD, fresh, AT_REMOVEDIR));
+    // Whoever sees the name must see the lock: without one it is what a process left that died.
+    this.#lock = undo.use(lockNewDirectory(fresh));
+    renameat2(AT_FDCWD, fresh, AT_FDCWD, this.#dir, RENAME_NOREPLACE);
+    undo.move();
   }
 
   build(userxattr: boolean): void {
@@ -263,6 +278,7 @@ class Probe implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    using _lock = this.#lock;
     this.#merged?.[Symbol.dispose]();
     using home = new Fd(openat(AT_FDCWD, this.#home, O_RDONLY | O_DIRECTORY));
     removeTree(home.fd, this.#name);

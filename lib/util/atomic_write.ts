@@ -46,14 +46,33 @@ function write(path: string, content: string, mode: number, sync: boolean): void
  * @param sync Whether its content is on the disk before it gets its name.
  */
 export function replaceFile(path: string, content: string, mode: number, sync = true): void {
-  const slash = path.lastIndexOf("/") + 1;
-  const temporary = `${path.slice(0, slash)}.lamina-${randomId(10)}-${path.slice(slash)}`;
-  try {
-    write(temporary, content, mode, sync);
-    renameat2(AT_FDCWD, temporary, AT_FDCWD, path);
-  } catch (error) {
-    tryUnlinkat(AT_FDCWD, temporary);
-    throw error;
+  using file = new StagedFile(path, content, mode, sync);
+  file.putInPlace();
+}
+
+/** What is to replace a file: whole on the disk, but for its name. Disposed before it has that, it is gone. */
+export class StagedFile implements Disposable {
+  readonly #temporary: string;
+
+  /** As {@linkcode replaceFile}. */
+  constructor(readonly path: string, content: string, mode: number, sync = true) {
+    const slash = path.lastIndexOf("/") + 1;
+    this.#temporary = `${path.slice(0, slash)}.lamina-${randomId(10)}-${path.slice(slash)}`;
+    try {
+      write(this.#temporary, content, mode, sync);
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Gives it the name. */
+  putInPlace(): void {
+    renameat2(AT_FDCWD, this.#temporary, AT_FDCWD, this.path);
+  }
+
+  [Symbol.dispose](): void {
+    tryUnlinkat(AT_FDCWD, this.#temporary);
   }
 }
 

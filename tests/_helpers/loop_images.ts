@@ -24,6 +24,8 @@ export interface Image {
 export const XFS: Image = { size: "400M", mkfs: ["mkfs.xfs", "-q"] };
 /** As Debian's mkfs makes it. */
 export const EXT4: Image = { size: "64M", mkfs: ["mkfs.ext4", "-q"] };
+/** Not made smaller than some 110 MB. */
+export const BTRFS: Image = { size: "256M", mkfs: ["mkfs.btrfs", "-q"] };
 /** With all that project quotas take. */
 export const QUOTA_IMAGES: Readonly<Record<"xfs" | "ext4", Image>> = {
   xfs: { ...XFS, options: "pquota" },

@@ -100,3 +100,14 @@ testNeeding(NEEDS, "a home that is a file, or lies below one, is an error that n
   }
   assertEquals(await Deno.readTextFile(directory.join("file")), "content");
 });
+
+testNeeding(NEEDS, "a home that is not there has nothing to be listed, checked or cleared away", async () => {
+  await using directory = await TempDir.make();
+  await using driver = await open(directory, directory.join("home"));
+  assertEquals(await Array.fromAsync(driver.layers()), []);
+  assertEquals(await Array.fromAsync(driver.check({ repair: true })), []);
+  assertEquals(await driver.views(), []);
+  assertEquals(await driver.sweep(), []);
+  await driver.cleanup();
+  assertEquals(await namesIn(directory.path), []);
+});

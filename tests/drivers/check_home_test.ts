@@ -39,6 +39,15 @@ const DAMAGES: readonly (Damage & { driver: DriverName })[] = [
   },
   {
     driver: "overlay2",
+    name: "mounts by which a killed process found out what the kernel can do",
+    script: `mkdir -p .lamina-probe-ABC/{merged,mapped} .lamina-new-probe-ABC; ${OLD} .lamina-new-probe-ABC
+      mount -t overlay -o lowerdir=base/diff:other/diff overlay .lamina-probe-ABC/merged
+      mount --bind base/diff .lamina-probe-ABC/mapped`,
+    finds: ["left_over", "left_over"],
+    moves: [/^\.lamina-new-probe-ABC$/, /^\.lamina-probe-ABC$/],
+  },
+  {
+    driver: "overlay2",
     name: "a layer that was being removed",
     script: "mkdir -p .lamina-remove-ABC/diff/deep; echo >.lamina-remove-ABC/diff/deep/file",
     finds: ["removal_begun"],

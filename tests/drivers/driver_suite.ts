@@ -18,8 +18,10 @@ import { assertFails } from "../_helpers/assert_fails.ts";
 import { isMountPoint, mountPointsBelow } from "../_helpers/mount_points.ts";
 import { namesIn } from "../_helpers/names_in.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
+import { runOk } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 import { assertSameTree, listTree } from "../_helpers/tree.ts";
+import { withoutTimes } from "../_helpers/without_times.ts";
 import { type TarItem, tarOf } from "../archive/_tar_of.ts";
 import { layersLeft } from "./_layers_left.ts";
 import type { TestStore } from "./_test_store.ts";
@@ -313,16 +315,24 @@ export function driverSuite(
     for (const name of [".lamina-create-OLD", ".lamina-remove-OLD", ".lamina-remap-OLD", ".lamina-other"]) {
       await makeOld(name);
     }
-    await Deno.mkdir(`${driver.home}/.lamina-create-NEW`);
-    await Deno.mkdir(`${driver.home}/.lamina-remove-NEW`);
+    for (const name of ["create", "remove", "probe"]) await Deno.mkdir(`${driver.home}/.lamina-${name}-NEW`);
+    await runOk("mount", ["--bind", directory.path, await makeOld(".lamina-probe-OLD/merged")]);
     const before = await listTree(`${driver.home}/base`);
     {
       using _living = lockNewDirectory(await makeOld(".lamina-create-LOCKED"));
       using _removing = lockNewDirectory(await makeOld(".lamina-remove-LOCKED"));
-      const swept = [".lamina-create-OLD", ".lamina-remap-OLD", ".lamina-remove-NEW", ".lamina-remove-OLD"];
+      using _trying = lockNewDirectory(await makeOld(".lamina-probe-LOCKED"));
+      const swept = [
+        ".lamina-create-OLD",
+        ".lamina-probe-NEW",
+        ".lamina-probe-OLD",
+        ".lamina-remap-OLD",
+        ".lamina-remove-NEW",
+        ".lamina-remove-OLD",
+      ];
       assertEquals(await driver.sweep(), swept);
     }
-    assertEquals(await driver.sweep(), [".lamina-create-LOCKED", ".lamina-remove-LOCKED"]);
+    assertEquals(await driver.sweep(), [".lamina-create-LOCKED", ".lamina-probe-LOCKED", ".lamina-remove-LOCKED"]);
     const left = (await namesIn(driver.home)).filter((name) => name.startsWith(".lamina-"));
     assertEquals(left, [".lamina-create-NEW", ".lamina-other"]);
     assertEquals(await listTree(`${driver.home}/base`), before);
@@ -393,7 +403,14 @@ export function driverSuite(
     await driver.create("b", { parent: "base" });
     await driver.create("a", { parent: "b" });
     await using _a = await driver.get("a");
-    assertEquals(await Array.fromAsync(driver.layers()), [
+    const layers = await Array.fromAsync(driver.layers());
+    for (const { id, createdAt } of layers) {
+      const { upperDir } = await driver.getMetadata(id);
+      const { stdout } = await runOk("stat", ["-c", "%W", `${upperDir}/..`]);
+      // 0 where the file system does not tell.
+      assertEquals(Math.floor((createdAt?.getTime() ?? 0) / 1000), Number(stdout), id);
+    }
+    assertEquals(withoutTimes(layers), [
       { id: "a", parent: "b", depth: 2, mounted: true },
       { id: "b", parent: "base", depth: 1, mounted: false },
       { id: "base", parent: undefined, depth: 0, mounted: false },

@@ -3,8 +3,8 @@
 /** Manifests of layers: what they hold, what they notice, and what they do not mind. */
 
 import "../_helpers/warm_libc.ts";
-import { assertEquals, assertMatch } from "@std/assert";
-import { DRIVER_NAMES } from "../../lib/drivers/registry.ts";
+import { assert, assertEquals, assertGreater, assertMatch } from "@std/assert";
+import { DRIVER_NAMES, isStorageError, openDriver } from "../../mod.ts";
 import { assertFails } from "../_helpers/assert_fails.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { runOk } from "../_helpers/run.ts";
@@ -54,6 +54,32 @@ for (const name of DRIVER_NAMES) {
     assertEquals(await findingsOf(driver), []);
 
     await driver.recordManifest("base");
+    assertEquals(await driver.verify("base"), []);
+  });
+}
+
+for (const name of DRIVER_NAMES) {
+  testNeeding(NEEDS, `${name}: a layer has its content and the manifest, or neither`, async () => {
+    await using directory = await TempDir.make();
+    const root = await directory.mkdir("disk");
+    await runOk("mount", ["-t", "tmpfs", "tmpfs", root]);
+    await using driver = await openDriver({ root, runRoot: directory.join("run"), driver: name, work: "in-place" });
+    await driver.create("base");
+    const { stdout } = await runOk("df", ["--block-size=1", "--output=used", root]);
+    const used = Number(stdout.split("\n")[1]);
+    const archive = tarOf([1, 2, 3].map((i) => ({ path: `file-${i}`, data: "content" })));
+    const apply = (): Promise<unknown> => driver.applyDiff("base", ReadableStream.from([archive]), { manifest: true });
+    // One page more each time, so that at last there is none for the manifest alone; a size of 0 were no limit.
+    let pages = 0;
+    for (; pages < 20; pages++) {
+      await runOk("mount", ["-o", `remount,size=${Math.max(used + 4096 * pages, 1)}`, root]);
+      const error = await apply().then(() => undefined, (reason: unknown) => reason);
+      if (error === undefined) break;
+      assert(isStorageError(error, "no_space"), String(error));
+      assertEquals(await driver.changes("base"), []);
+      assertEquals(await driver.verify("base"), undefined);
+    }
+    assertGreater(pages, 3);
     assertEquals(await driver.verify("base"), []);
   });
 }

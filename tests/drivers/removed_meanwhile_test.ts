@@ -13,10 +13,15 @@ import { tarOf } from "../archive/_tar_of.ts";
 const FILES = Array.from({ length: 60 }, (_, i) => ({ path: `file-${i}`, data: "x".repeat(200_000) }));
 
 /** Removes the layer when its diff has begun; the code with which the diff ends, `none` if it ends well. */
-async function removeWhileRead(driver: GraphDriver, id: string, parent: string | null | undefined): Promise<string> {
+async function removeWhileRead(
+  driver: GraphDriver,
+  id: string,
+  parent: string | null | undefined,
+  remove: () => Promise<void> = () => driver.remove(id),
+): Promise<string> {
   const reader = (await driver.diff(id, parent === undefined ? {} : { parent })).getReader();
   await reader.read();
-  await driver.remove(id);
+  await remove();
   try {
     while (!(await reader.read()).done);
     return "none";
@@ -24,6 +29,20 @@ async function removeWhileRead(driver: GraphDriver, id: string, parent: string |
     return isStorageError(error) ? error.code : String(error);
   }
 }
+
+testNeeding([needsRoot, needsOverlay], "a diff of a layer that is removed from where it is fails", async () => {
+  await using directory = await TempDir.make();
+  await using driver = await openDriver({
+    root: directory.join("root"),
+    runRoot: directory.join("run"),
+    driver: "overlay2",
+  });
+  await driver.create("layer");
+  await driver.applyDiff("layer", ReadableStream.from([tarOf(FILES)]));
+  // As remove() begins at a quota of btrfs, where nothing can be renamed any more.
+  const begin = (): Promise<void> => Deno.remove(`${driver.home}/layer/link`);
+  assertEquals(await removeWhileRead(driver, "layer", undefined, begin), "layer_not_found");
+});
 
 for (const name of DRIVER_NAMES) {
   testNeeding([needsRoot, needsOverlay], `${name}: a diff of a layer that is removed meanwhile fails`, async () => {

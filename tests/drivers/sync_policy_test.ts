@@ -4,11 +4,13 @@
 
 import "../_helpers/warm_libc.ts";
 import { assert, assertEquals } from "@std/assert";
+import { dirname, resolve } from "node:path/posix";
 import { fileURLToPath } from "node:url";
-import { DRIVER_NAMES, type SyncPolicy } from "../../mod.ts";
+import { DRIVER_NAMES, openDriver, type SyncPolicy } from "../../mod.ts";
 import { needsOverlay, needsProgram, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { runBytes, runOk } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
+import { fillStore } from "./_damaged_store.ts";
 
 const NEEDS = [needsRoot, needsOverlay, needsProgram("strace"), needsProgram("tar")];
 const WRITER = fileURLToPath(new URL("./_waiting_writer.ts", import.meta.url));
@@ -62,6 +64,54 @@ for (const driver of DRIVER_NAMES) {
     },
   );
 }
+
+/** A call that changes a name, or waits for those of a directory, and the directories. */
+interface NameCall {
+  isWait: boolean;
+  directories: string[];
+}
+
+/** Reads what strace wrote: with -y each descriptor has its path. Threads interrupt each other's lines. */
+function nameCallsIn(log: string, home: string): NameCall[] {
+  return log.split("\n").filter((line) => / = 0$|<unfinished \.\.\.>$/.test(line)).map((line) => {
+    const isWait = line.includes("fsync(");
+    const paths = isWait
+      ? [...line.matchAll(/<([^>]*)>/g)].map(([, path]) => path!)
+      : [...line.matchAll(/<([^>]*)>, "([^"]*)"/g)].map(([, at, path]) => dirname(resolve(at!, path!)));
+    return { isWait, directories: paths.filter((path) => `${path}/`.startsWith(`${home}/`)) };
+  });
+}
+
+testNeeding(
+  NEEDS,
+  "check --repair has the names that it gives back on the disk before it ends, with --sync full",
+  async () => {
+    await using directory = await TempDir.make();
+    const store = { root: directory.join("root"), runRoot: directory.join("run"), driver: "overlay2" } as const;
+    let home;
+    {
+      await using driver = await openDriver({ ...store, work: "in-place" });
+      home = driver.home;
+      await fillStore(driver);
+    }
+    await runOk("bash", ["-ec", "rm -r l top/work mid/link; : >other/lower; mkdir stray; mv base/link 1"], {
+      cwd: home,
+    });
+    const log = directory.join("calls");
+    const calls = "trace=fsync,symlinkat,mkdirat,renameat,renameat2,unlinkat,rmdir,mkdir,rename,symlink";
+    const cli = fileURLToPath(new URL("../../cli.ts", import.meta.url));
+    const lamina = [Deno.execPath(), "run", "--no-lock", "--allow-all", cli, "--root", store.root];
+    const check = [...lamina, "--run-root", store.runRoot, "--sync", "full", "check", "--repair"];
+    await runBytes("strace", ["-f", "-y", "--seccomp-bpf", "-o", log, "-e", calls, ...check]);
+    const all = nameCallsIn(await Deno.readTextFile(log), home);
+    const changed = new Set(all.filter(({ isWait }) => !isWait).flatMap(({ directories }) => directories));
+    for (const name of ["", "/l", "/lost+found", "/mid", "/top"]) assert(changed.has(`${home}${name}`), name);
+    for (const path of changed) {
+      const last = all.findLast(({ directories }) => directories.includes(path));
+      assert(last?.isWait, `${path} was changed, and not waited for`);
+    }
+  },
+);
 
 testNeeding(NEEDS, "lamina --sync takes the three policies and no other", async () => {
   await using directory = await TempDir.make();

@@ -8,7 +8,7 @@
  */
 
 import "../_helpers/warm_libc.ts";
-import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes } from "@std/assert";
 import { AT_FDCWD, close, Fd, O_RDONLY, openat, pipe2, tryLseek } from "../../ffi/file.ts";
 import type { GraphDriver, Progress } from "../../lib/drivers/driver.ts";
 import { openDriver, type OpenOptions } from "../../lib/drivers/registry.ts";
@@ -152,6 +152,20 @@ export function workSuite(
       await assertFails(driver.applyDiff("job", streamOf(SMALL)), "layer_in_use");
     }
     await driver.applyDiff("job", streamOf(SMALL));
+  });
+
+  test("applyDiff() to an empty layer that others lie on is layer_in_use, until they are gone", async ({ driver }) => {
+    await driver.create("base");
+    await driver.create("middle", { parent: "base" });
+    await driver.create("child", { parent: "middle" });
+    for (const id of ["base", "middle"]) {
+      const { message } = await assertFails(driver.applyDiff(id, streamOf(SMALL)), "layer_in_use");
+      assertStringIncludes(message, "is the parent of");
+      assertEquals(await driver.changes(id), []);
+    }
+    await driver.remove("child");
+    await driver.applyDiff("middle", streamOf(SMALL));
+    assertEquals(await driver.changes("middle"), [{ path: "/file", kind: "add" }]);
   });
 
   test("a layer that is being filled has no diff, no child and no copy yet", async ({ driver }) => {

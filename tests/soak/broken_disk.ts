@@ -109,8 +109,11 @@ class BrokenDisk implements AsyncDisposable {
     await runOk("mount", ["-o", `remount,${options}`, this.path]);
   }
 
+  /** Also in mount namespaces that somebody made meanwhile, from which it goes with its mount point: else it stays in use. */
   async unmount(): Promise<void> {
     await runOk("umount", ["--recursive", this.path]);
+    await Deno.remove(this.path);
+    await Deno.mkdir(this.path);
   }
 
   async mountAgain(): Promise<void> {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * No byte, or no inode, left: on a file system that is full to the last one, also for the state in the run root.
+ * No byte, or no inode, left: on a file system that is full to the last one, also for the state in the run root. And a quota
+ * that is reached: one of btrfs, which binds root as well.
  *
  * @module
  */
 
 import { DRIVER_NAMES, type DriverName, type GraphDriver, isStorageError, openDriver } from "../../mod.ts";
-import { type Image, mountImage, needsImage } from "../_helpers/loop_images.ts";
+import { BTRFS, type Image, mountImage, needsImage } from "../_helpers/loop_images.ts";
 import { mountPointsBelow } from "../_helpers/mount_points.ts";
 import { namesIn } from "../_helpers/names_in.ts";
 import { needsOverlay, needsProgram, needsRoot } from "../_helpers/requires.ts";
@@ -20,13 +21,16 @@ import type { Layer } from "./layer_model.ts";
 /** Small, so that it is soon full. */
 const EXT4: Image = { size: "16M", mkfs: ["mkfs.ext4", "-q", "-N", "600", "-m", "0"] };
 const TMPFS_OPTIONS = "size=8M,nr_inodes=600";
+const QUOTA = "8M";
+/** Not every kernel has it. */
+const needsBtrfs = needsImage("btrfs images", BTRFS);
 
-type Resource = "bytes" | "inodes";
+type Resource = "bytes" | "inodes" | "quota";
 
 /** One store on one file system that runs full. */
 interface Case {
   driver: DriverName;
-  fileSystem: "ext4" | "tmpfs";
+  fileSystem: "ext4" | "tmpfs" | "btrfs";
   resource: Resource;
 }
 
@@ -38,8 +42,10 @@ const AWAY = { uidMaps: [REMAPPED], gidMaps: [REMAPPED] };
 class FullDisk {
   readonly lost: string[] = [];
   readonly #name: string;
+  readonly #refusal: "no_space" | "quota_exceeded";
 
   constructor(readonly what: Case, readonly place: string, readonly driver: GraphDriver) {
+    this.#refusal = what.resource === "quota" ? "quota_exceeded" : "no_space";
     this.#name = `${what.driver} on ${what.fileSystem} without ${what.resource}`;
   }
 
@@ -59,7 +65,7 @@ class FullDisk {
 
   /** Takes all that is left. */
   async fill(): Promise<void> {
-    const script = this.what.resource === "bytes"
+    const script = this.what.resource !== "inodes"
       // ext4 gives what is left in smaller and smaller pieces.
       ? "for n in 1M 64K 4K 1K 1; do while head -c $n /dev/zero >>filler/bytes; do :; done; done"
       : "i=0; while : >filler/$i; do i=$((i+1)); done";
@@ -70,12 +76,12 @@ class FullDisk {
     await Deno.remove(`${this.place}/filler`, { recursive: true });
   }
 
-  /** Does what needs space: it fails with `no_space`, and leaves nothing. */
+  /** Does what needs space: it fails with `no_space` or `quota_exceeded`, and leaves nothing. */
   async expectRefusal(what: string, call: () => Promise<unknown>): Promise<void> {
     const before = await this.#names();
     const error = await call().then(() => undefined, (reason: unknown) => reason);
     // Some calls need but one of the two.
-    if (error !== undefined && !isStorageError(error, "no_space")) this.lose(`${what}: ${error}`);
+    if (error !== undefined && !isStorageError(error, this.#refusal)) this.lose(`${what}: ${error}`);
     if (error === undefined) return;
     const after = await this.#names();
     const more = after.filter((name) => !before.includes(name));
@@ -112,10 +118,22 @@ class FullDisk {
   }
 }
 
+/** Makes something small; returns where it is. */
+async function makeDisk(directory: TempDir, { fileSystem }: Case, name: string): Promise<string> {
+  if (fileSystem === "ext4") return await mountImage(directory, name, EXT4);
+  if (fileSystem === "tmpfs") {
+    const place = await directory.mkdir(name);
+    await runOk("mount", ["-t", "tmpfs", "-o", TMPFS_OPTIONS, "tmpfs", place]);
+    return place;
+  }
+  const place = `${await mountImage(directory, name, BTRFS)}/limited`;
+  const script = `btrfs quota enable "\${1%/*}"; btrfs subvolume create "$1"; btrfs qgroup limit ${QUOTA} "$1"`;
+  await runOk("bash", ["-ec", script, "bash", place]);
+  return place;
+}
+
 async function runCase(directory: TempDir, what: Case, number: number): Promise<string[]> {
-  const name = `disk-${number}`;
-  const place = what.fileSystem === "ext4" ? await mountImage(directory, name, EXT4) : await directory.mkdir(name);
-  if (what.fileSystem === "tmpfs") await runOk("mount", ["-t", "tmpfs", "-o", TMPFS_OPTIONS, "tmpfs", place]);
+  const place = await makeDisk(directory, what, `disk-${number}`);
   const settings = { root: `${place}/root`, runRoot: `${place}/run`, driver: what.driver, work: "in-place" } as const;
   await using driver = await openDriver(settings);
   const disk = new FullDisk(what, place, driver);
@@ -163,18 +181,26 @@ async function run({ onProgress }: Budget): Promise<Tally> {
       (["bytes", "inodes"] as const).map((resource) => ({ driver, fileSystem, resource }))
     )
   );
+  const lacking = needsBtrfs.missing();
+  if (lacking === undefined) {
+    // Docker refuses its legacy driver on btrfs.
+    const drivers = DRIVER_NAMES.filter((driver) => driver !== "overlay");
+    cases.push(...drivers.map((driver) => ({ driver, fileSystem: "btrfs", resource: "quota" } as const)));
+  }
   const lost: string[] = [];
   for (const [i, what] of cases.entries()) {
     lost.push(...await runCase(directory, what, i));
     onProgress(`${i + 1} of ${cases.length} full disks`);
   }
-  return { tried: cases.length, lost, note: "ext4 and tmpfs, no byte and no inode free" };
+  const note = `ext4 and tmpfs, no byte and no inode free; ${lacking ?? "btrfs, a quota reached"}`;
+  return { tried: cases.length, lost, note };
 }
 
 /** The fault. */
 export const FULL_DISK: Fault = {
   name: "full-disk",
-  promise: "no byte or no inode is left: no_space and nothing half; unmounting and removing work",
-  needs: [needsRoot, needsOverlay, needsProgram("mkfs.ext4"), needsImage("ext4 images", EXT4)],
+  promise:
+    "no byte or no inode is left, or a quota is reached: an error and nothing half; unmounting and removing work",
+  needs: [needsRoot, needsOverlay, ...["mkfs.ext4", "btrfs"].map(needsProgram), needsImage("ext4 images", EXT4)],
   run,
 };

@@ -8,6 +8,7 @@
 
 import { DRIVER_NAMES, type DriverName } from "../../mod.ts";
 import { needsOverlay, needsRoot } from "../_helpers/requires.ts";
+import { runOk } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 import { Random } from "../fuzz/random.ts";
 import type { Budget, Fault, Tally } from "./fault.ts";
@@ -29,6 +30,7 @@ const LEAST_KILLS = 300;
 async function killOnce(store: Store, seed: number): Promise<{ lost: string[]; operation: string }> {
   const random = Random.ofCase(seed, 1);
   const start = stateToJson(store.state);
+  await forgetFeatures(store.place.runRoot);
   await using operator = new Operator({ ...store.place, sync: "metadata", seed, start });
   await operator.begun;
   await new Promise((resolve) => setTimeout(resolve, random.below(LONGEST_LIFE_MS)));
@@ -38,6 +40,11 @@ async function killOnce(store: Store, seed: number): Promise<{ lost: string[]; o
   store.state = report.state;
   const operation = reading.interrupted?.kind ?? "none";
   return { lost: lossesOf(report).map((loss) => `${store.place.driver}, killed in ${operation}: ${loss}`), operation };
+}
+
+/** Has the next process find out again what the kernel can do, so that it may be killed at that. */
+async function forgetFeatures(runRoot: string): Promise<void> {
+  await runOk("bash", ["-ec", 'rm -f "$1"/*/features', "bash", runRoot]);
 }
 
 async function run({ form, seconds, seed, onProgress }: Budget): Promise<Tally> {

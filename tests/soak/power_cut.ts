@@ -12,7 +12,7 @@
  */
 
 import { DRIVER_NAMES, type DriverName, type SyncPolicy } from "../../mod.ts";
-import { type Image, mountImage, needsImage, XFS } from "../_helpers/loop_images.ts";
+import { BTRFS, type Image, mountImage, needsImage, XFS } from "../_helpers/loop_images.ts";
 import { needsOverlay, needsProgram, needsRoot, type Requirement } from "../_helpers/requires.ts";
 import { runOk } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
@@ -28,7 +28,7 @@ const CARRIER: Image = { ...XFS, size: "8G" };
 const DISKS = {
   ext4: { size: "256M", mkfs: ["mkfs.ext4", "-q"], options: "defaults" },
   xfs: { ...XFS, options: "nouuid" },
-  btrfs: { size: "256M", mkfs: ["mkfs.btrfs", "-q"], options: "defaults" },
+  btrfs: { ...BTRFS, options: "defaults" },
 } as const satisfies Readonly<Record<string, Image>>;
 
 type FileSystem = keyof typeof DISKS;
@@ -164,18 +164,24 @@ async function run({ form, seconds, seed, onProgress }: Budget): Promise<Tally> 
   return { tried: outcomes.length, lost: outcomes.flatMap(brokenPromises), note: notes.join("; ") };
 }
 
-/** What a policy lost that does not promise to keep everything. */
+/** What a policy kept and lost, and on which file systems it lost something. */
 function noteOn(sync: SyncPolicy, outcomes: readonly Outcome[]): string {
-  const reports = outcomes.filter(({ round }) => round.sync === sync).map(({ report }) => report);
-  const sum = (count: (report: StoreReport) => number): number =>
-    reports.reduce((total, report) => total + count(report), 0);
-  const counts = {
-    whole: sum(({ whole }) => whole),
-    gone: sum(({ missing }) => missing.length),
-    "called damaged": sum(({ damaged }) => damaged.length),
-    "with other content": sum(({ differing }) => differing.length),
-  };
-  return `${sync}: ${Object.entries(counts).map(([what, count]) => `${count} ${what}`).join(", ")}`;
+  const ofPolicy = outcomes.filter(({ round }) => round.sync === sync);
+  const sum = (count: (report: StoreReport) => number, among: readonly Outcome[] = ofPolicy): number =>
+    among.reduce((total, { report }) => total + count(report), 0);
+  const losses: [what: string, count: (report: StoreReport) => number][] = [
+    ["gone", ({ missing }) => missing.length],
+    ["called damaged", ({ damaged }) => damaged.length],
+    ["with other content", ({ differing }) => differing.length],
+  ];
+  const texts = losses.map(([what, count]) => {
+    const places = FILE_SYSTEMS
+      .map((name) => [name, sum(count, ofPolicy.filter(({ round }) => round.fileSystem === name))] as const)
+      .filter(([, times]) => times > 0)
+      .map(([name, times]) => `${name} ${times}`);
+    return `${sum(count)} ${what}${places.length === 0 ? "" : ` (${places.join(", ")})`}`;
+  });
+  return `${sync}: ${[`${sum(({ whole }) => whole)} whole`, ...texts].join(", ")}`;
 }
 
 /** Without it the others are tried: not every kernel has it. */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * What changes around a store while it is used: the host's name, the run root, and names that somebody removes by hand.
+ * What changes around a store while it is used: the host's name and its clock, whose the store is, the run root, and names
+ * that somebody removes by hand.
  *
  * @module
  */
@@ -128,8 +129,100 @@ async function removeShortNames(place: Place): Promise<void> {
   await requireWhole(driver, place);
 }
 
+/** The `nobody` of many systems. */
+const SOMEBODY = 65534;
+const YEARS_MS = 10 * 365 * 24 * 3600 * 1000;
+
+/** A clock that jumps years, for this process; the kernel's, by which files get their times, goes on. */
+class JumpingClock implements Disposable {
+  readonly #now = Date.now;
+  #offsetMs = 0;
+
+  constructor() {
+    Date.now = () => this.#now.call(Date) + this.#offsetMs;
+  }
+
+  jump(ms: number): void {
+    this.#offsetMs += ms;
+  }
+
+  [Symbol.dispose](): void {
+    Date.now = this.#now;
+  }
+}
+
+/** What a living process is at stays, what a dead one left goes, and counts go on, be it years ago or years ahead. */
+async function jumpClock(place: Place): Promise<void> {
+  using clock = new JumpingClock();
+  await using driver = await openDriver({ ...place, work: "in-place" });
+  await fill(driver);
+  await driver.get("job");
+  await driver.create("slow", { parent: "base" });
+  for (const ms of [YEARS_MS, -2 * YEARS_MS]) {
+    clock.jump(ms);
+    await driver.get("job");
+    const left = `${driver.home}/.lamina-create-LEFT`;
+    await Deno.mkdir(left);
+    const abort = new AbortController();
+    const apply = driver.applyDiff("slow", endlessArchive(), { signal: abort.signal }).catch((error: unknown) => error);
+    await untilThere(`${driver.home}/slow/.lamina-applying`);
+    const found = (await Array.fromAsync(driver.check())).map(({ path }) => path);
+    if (found.join(" ") !== left) throw new Error(`check() tells of ${found.join(" ")}`);
+    const swept = await driver.sweep();
+    if (swept.join(" ") !== ".lamina-create-LEFT") throw new Error(`sweep() removed ${swept.join(" ")}`);
+    abort.abort();
+    if (!isStorageError(await apply, "aborted")) throw new Error("an apply that was given up did not end so");
+  }
+  for (let puts = 0; puts < 3; puts++) {
+    if (mountPointsBelow(place.root).length !== 1) throw new Error(`job is not mounted, after ${puts} of 3 puts`);
+    await driver.put("job");
+  }
+  await driver.applyDiff("slow", ReadableStream.from([archiveOf(3, 1)]));
+  await requireWhole(driver, place);
+}
+
+function endlessArchive(): ReadableStream<Uint8Array> {
+  const begin = archiveOf(3, 1).slice(0, 512);
+  return new ReadableStream({
+    start: (controller) => controller.enqueue(begin),
+    pull: () => new Promise<void>(() => {}),
+  }, { highWaterMark: 0 });
+}
+
+async function untilThere(path: string): Promise<void> {
+  const giveUp = performance.now() + 30_000;
+  while (!await Deno.lstat(path).then(() => true, () => false)) {
+    if (performance.now() > giveUp) throw new Error(`${path} does not come`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** Whoever the store's own directories and files come to belong to: root goes on, and `check` says whose they are. */
+async function giveAway(place: Place): Promise<void> {
+  await using driver = await openDriver({ ...place, work: "in-place" });
+  await fill(driver);
+  await driver.get("job");
+  await chownStore(place, SOMEBODY);
+  await driver.get("job");
+  await driver.createReadWrite("other", { parent: "child" });
+  await driver.changes("job");
+  await driver.remove("other");
+  for (let puts = 0; puts < 2; puts++) await driver.put("job");
+  const codes = new Set((await Array.fromAsync(driver.check({ repair: true }))).map(({ code }) => code));
+  if ([...codes].join(" ") !== "owner_wrong") throw new Error(`check --repair tells of ${[...codes].join(" ")}`);
+  await chownStore(place, 0);
+  await requireWhole(driver, place);
+}
+
+/** The home, its layers and what each has; not what lies in their content. */
+async function chownStore({ root }: Place, uid: number): Promise<void> {
+  await runOk("find", [root, "-xdev", "-maxdepth", "3", "-exec", "chown", "-h", String(uid), "{}", "+"]);
+}
+
 const CASES: Readonly<Record<string, (place: Place) => Promise<void>>> = {
   "another host name": renameHost,
+  "a clock that jumps": jumpClock,
+  "another owner": giveAway,
   "the run root removed": removeRunRoot,
   "a reboot": reboot,
   "l/ removed": removeShortNames,
@@ -157,7 +250,8 @@ async function run({ onProgress }: Budget): Promise<Tally> {
 /** The fault. */
 export const SURROUNDINGS: Fault = {
   name: "surroundings",
-  promise: "the host's name, the run root or l/ goes while layers are mounted: nothing is lost, counts go on",
+  promise:
+    "host name, clock or owner change, the run root or l/ goes, with layers mounted: nothing is lost, counts go on",
   needs: [needsRoot, needsOverlay, needsProgram("unshare")],
   run,
 };

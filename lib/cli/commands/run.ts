@@ -11,7 +11,8 @@ import { randomId } from "../../util/random_id.ts";
 import type { CommandOf } from "../command.ts";
 import type { Context } from "../context.ts";
 import type { Output } from "../output.ts";
-import { rootToEnter, runAsFirst, runInRoot } from "../run_in_root.ts";
+import { rootToEnter } from "../root_to_enter.ts";
+import { runAsFirst, runInRoot } from "../run_in_root.ts";
 
 /** Runs a program in a new layer, or with nothing to be written in the layer itself; what it ended with. */
 export async function run(command: CommandOf<"run">, { output, openDriver }: Context): Promise<number> {
