@@ -114,6 +114,7 @@ export function readDiff(fields: Fields): DiffOptions {
       digest: fields.flag("digest"),
       skipErrors: fields.flag("skipErrors"),
       times: fields.choice("times", ["full", "seconds"]),
+      whole: fields.flag("whole"),
       xattrs: fields.list("xattrs")?.map((name) => choiceOf("xattrs", name, NAMESPACES)),
     }),
   };

@@ -165,6 +165,7 @@ const PATHS: Readonly<Record<string, Readonly<Record<string, Json>>>> = {
         digest: flag,
         skipErrors: flag,
         times: oneOf("full", "seconds"),
+        whole: flag,
         xattrs: listOf(oneOf("user", "trusted", "security", "system")),
       },
       isJob: true,

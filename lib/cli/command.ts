@@ -8,6 +8,7 @@
 
 import type { ApplyOptions, XattrNamespace } from "../drivers/driver.ts";
 import type { DriverName } from "../drivers/registry.ts";
+import type { CopyWords } from "./copy_place.ts";
 import type { IdMapWords } from "./id_map_options.ts";
 import type { ServeOptions } from "./serve_options.ts";
 import type { CommandName, COMPRESSIONS, HelpTopic, MOUNT_API_CHOICES, SHELLS, SYNC_CHOICES, TIMES } from "./usage.ts";
@@ -75,6 +76,36 @@ export type Command =
     digest: boolean;
     idMaps: IdMapWords | undefined;
   }
+  | {
+    kind: "export";
+    id: string;
+    output: string;
+    compression: typeof COMPRESSIONS[number] | undefined;
+    times: typeof TIMES[number] | undefined;
+    digest: boolean;
+  }
+  | {
+    kind: "import";
+    id: string;
+    file: string;
+    parent: string | undefined;
+    digest: boolean;
+    manifest: boolean;
+    limits: NonNullable<ApplyOptions["limits"]>;
+  }
+  | {
+    kind: "run";
+    id: string;
+    program: readonly string[];
+    /** Neither of the two: the new layer is kept under a name that is made up. */
+    remove: boolean;
+    commit: string | undefined;
+    readOnly: boolean;
+    label: string | undefined;
+    options: readonly string[];
+  }
+  | { kind: "cp" } & CopyWords
+  | { kind: "squash"; id: string; newId: string; parent: string | undefined }
   | { kind: "remap"; id: string; from: IdMapWords | undefined; to: IdMapWords | undefined }
   | { kind: "rm"; ids: readonly string[]; force: boolean }
   | {

@@ -35,7 +35,7 @@ export interface WordSpec {
 
 /** A command. */
 export interface CommandSpec {
-  group: "Layers" | "Mounts" | "Queries" | "Other";
+  group: "Layers" | "Mounts" | "Everyday" | "Queries" | "Other";
   /** What it does, in at most 48 letters. */
   summary: string;
   words: readonly WordSpec[];

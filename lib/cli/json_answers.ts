@@ -58,18 +58,34 @@ function counts(of: string): JsonField[] {
   ];
 }
 
+const FILLED: readonly JsonField[] = [
+  ID,
+  ...ENTRIES,
+  ["sizeBytes", "bytes of the layer's files, hard links once"],
+  ["droppedXattrs", "extended attributes that were left out: name and reason"],
+  ["unsetOwners", "files that did not get their owner, where the driver's options pass that over"],
+  ...DIGESTS,
+];
+
 /** By command; those that are left undefined have nothing to say in JSON. */
 export const JSON_ANSWERS: Readonly<Record<CommandName, JsonAnswer | undefined>> = {
   create: { fields: [ID] },
-  apply: {
+  apply: { fields: FILLED },
+  import: { fields: FILLED },
+  squash: { fields: FILLED },
+  export: {
     fields: [
       ID,
       ...ENTRIES,
-      ["sizeBytes", "bytes of the layer's files, hard links once"],
-      ["droppedXattrs", "extended attributes that were left out: name and reason"],
-      ["unsetOwners", "files that did not get their owner, where the driver's options pass that over"],
+      ["skippedSockets", "paths of sockets, which no archive holds"],
+      ["skipped", "path and reason of what was left out"],
       ...DIGESTS,
     ],
+  },
+  cp: { fields: ENTRIES },
+  run: {
+    fields: [["id", "the layer that is kept, or null"], ["code", "what the program ended with"]],
+    note: "It comes after all that the program printed.",
   },
   diff: {
     fields: [

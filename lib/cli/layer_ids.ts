@@ -32,13 +32,20 @@ export async function withLayerIds(command: Command, context: Context): Promise<
     case "create":
       return { ...command, parent: await findAny(command.parent), template: await findAny(command.template) };
     case "apply":
+    case "import":
       return { ...command, parent: await findAny(command.parent) };
+    case "squash":
+      return { ...command, id: await find(command.id), parent: await findAny(command.parent) };
+    case "cp":
+      return { ...command, layer: { ...command.layer, id: await find(command.layer.id) } };
     case "diff":
     case "changes":
     case "size":
       return { ...command, id: await find(command.id), comparedWith: await findAny(command.comparedWith) };
     case "unmount":
       return "at" in command ? command : { ...command, id: await find(command.id) };
+    case "export":
+    case "run":
     case "inspect":
       return { ...command, id: await find(command.id) };
     case "mount":

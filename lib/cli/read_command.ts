@@ -11,6 +11,7 @@ import { parseSize } from "../units.ts";
 import { readLimits, readXattrNamespaces, readXattrPolicies } from "./archive_options.ts";
 import { chosen } from "./choice.ts";
 import type { Command, Comparison } from "./command.ts";
+import { readCopyPlaces } from "./copy_place.ts";
 import { readIdMaps } from "./id_map_options.ts";
 import { readServeOptions } from "./serve_options.ts";
 import {
@@ -46,10 +47,35 @@ export function readCommand(name: CommandName, words: Words): Command {
         digest: words.has("digest"),
         manifest: words.has("manifest"),
         xattrs: readXattrPolicies(words.values("xattrs")),
-        limits: readLimits(words.values("limit")),
+        limits: readLimits(words.values("limit"), name),
       };
     case "diff":
       return readDiff(id, words);
+    case "export":
+      return {
+        kind: name,
+        id,
+        output: readOutput(words, name),
+        compression: chosen(words.value("compress"), COMPRESSIONS, "--compress", name),
+        times: chosen(words.value("times"), TIMES, "--times", name),
+        digest: words.has("digest"),
+      };
+    case "import":
+      return {
+        kind: name,
+        id,
+        file: words.rest[1]!,
+        parent: words.value("parent") || undefined,
+        digest: words.has("digest"),
+        manifest: words.has("manifest"),
+        limits: readLimits(words.values("limit"), name),
+      };
+    case "run":
+      return readRun(words);
+    case "cp":
+      return { kind: name, ...readCopyPlaces(words) };
+    case "squash":
+      return { kind: name, id, newId: words.rest[1]!, parent: words.value("parent") || undefined };
     case "remap":
       return readRemap(id, words);
     case "rm":
@@ -124,6 +150,25 @@ function readCreate(id: string, words: Words): Command {
   };
 }
 
+function readRun(words: Words): Command {
+  const [id, ...program] = words.rest;
+  const commit = words.value("commit");
+  const given = ["rm", "commit", "read-only"].filter((name) => words.names(name));
+  if (given.length > 1) {
+    throw new UsageError(`${given.map((name) => `--${name}`).join(" and ")} exclude each other`, { command: "run" });
+  }
+  return {
+    kind: "run",
+    id: id!,
+    program,
+    remove: words.has("rm"),
+    commit,
+    readOnly: words.has("read-only"),
+    label: words.value("label"),
+    options: words.values("option"),
+  };
+}
+
 /** Where layers are to be shown; undefined for the layer's own place. */
 function readPlace(words: Words): string | undefined {
   const at = words.value("at");
@@ -181,15 +226,18 @@ function wordsOf<T>(option: string, parse: () => T, command: CommandName): T {
 /** Those of an archive that is written. */
 const ARCHIVE_OPTIONS = ["output", "compress", "times", "xattrs", "skip-errors", "digest"] as const;
 
-function readDiff(id: string, words: Words): Command {
+/** Where an archive goes: a file, or `-`. */
+function readOutput(words: Words, command: CommandName): string {
   const output = words.value("output") ?? "-";
+  if (output !== "-" || !words.has("json")) return output;
+  throw new UsageError("--json needs -o FILE: standard output holds the archive", { command });
+}
+
+function readDiff(id: string, words: Words): Command {
   const summary = words.has("summary");
   const stray = summary ? ARCHIVE_OPTIONS.find((name) => words.names(name)) : undefined;
   if (stray !== undefined) {
     throw new UsageError(`--summary and --${stray} exclude each other: there is no archive`, { command: "diff" });
-  }
-  if (output === "-" && !summary && words.has("json")) {
-    throw new UsageError("--json needs -o FILE: standard output holds the archive", { command: "diff" });
   }
   const compression = chosen(words.value("compress"), COMPRESSIONS, "--compress", "diff");
   return {
@@ -197,7 +245,7 @@ function readDiff(id: string, words: Words): Command {
     id,
     comparedWith: comparedWith(words),
     summary,
-    output,
+    output: summary ? "-" : readOutput(words, "diff"),
     compression,
     times: chosen(words.value("times"), TIMES, "--times", "diff"),
     xattrs: readXattrNamespaces(words.value("xattrs")),

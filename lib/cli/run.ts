@@ -56,6 +56,16 @@ async function dispatch(command: Command, context: Context): Promise<number | vo
       return await (await import("./commands/apply.ts")).apply(command, context);
     case "diff":
       return await (await import("./commands/diff.ts")).diff(command, context);
+    case "export":
+      return await (await import("./commands/export.ts")).exportLayer(command, context);
+    case "import":
+      return await (await import("./commands/import.ts")).importArchive(command, context);
+    case "run":
+      return await (await import("./commands/run.ts")).run(command, context);
+    case "cp":
+      return await (await import("./commands/cp.ts")).cp(command, context);
+    case "squash":
+      return await (await import("./commands/squash.ts")).squash(command, context);
     case "remap":
       return await (await import("./commands/remap.ts")).remap(command, context);
     case "rm":

@@ -116,6 +116,11 @@ export interface DiffOptions extends CompareOptions {
   times?: "full" | "seconds";
   /** Whose extended attributes go out; all by default, but for what belongs to the storage driver or the host. */
   xattrs?: readonly XattrNamespace[];
+  /**
+   * The layer as a root file system: what one sees in it, whatever it lies on, and no whiteouts. `parent` does not count
+   * then; `null` there gives the same, but for the whiteouts that a base layer's own archive may have brought.
+   */
+  whole?: boolean;
 }
 
 /** What identifies an archive, where `digest` asked for it: SHA-256. */

@@ -96,6 +96,22 @@ testNeeding(NEEDS, "each command answers by the agent as it does on the store it
     assertEquals(await ok(agent, "ls"), "base\njob\npiped\n");
   });
 
+  await test.step("whole layers go in and out", async () => {
+    const file = directory.join("job.tar");
+    for (const where of [agent, store]) {
+      const name = where === agent ? "by-agent" : "itself";
+      await ok(where, "export", "job", "-o", file);
+      await ok(where, "import", name, file);
+      await ok(where, "squash", "job", `${name}-above-base`, "--parent", "base");
+      assertEquals(await ok(store, "changes", name), "A /etc\nA /etc/motd\nA /etc/new\n");
+      assertEquals(await ok(store, "changes", `${name}-above-base`), await ok(store, "changes", "job"));
+      assertEquals((await runLamina([...where, "squash", "base", "new", "--parent", "job"])).code, EXIT.badInput);
+      assertEquals((await runLamina([...where, "import", "new", "/etc/hostname"])).code, EXIT.badInput);
+      await ok(where, "rm", name, `${name}-above-base`);
+    }
+    assertEquals(await ok(agent, "ls"), "base\njob\npiped\n");
+  });
+
   await test.step("layers go by either", async () => {
     assertEquals(await ok(agent, "rm", "base", "job", "--json"), '{"removed":["job","base"]}\n');
     assertEquals(await ok(store, "rm", "piped"), "");

@@ -11,6 +11,7 @@ import { JSON_ANSWERS, type JsonField } from "../../lib/cli/json_answers.ts";
 import { COMMAND_NAMES, type CommandName } from "../../lib/cli/usage.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { tarOf } from "../archive/_tar_of.ts";
+import { makeBusyboxRootfs, NEEDS_BUSYBOX } from "./_busybox_rootfs.ts";
 import { TestStore } from "./_run_lamina.ts";
 
 /** Fields of `value` that are not documented, and documented ones that it lacks. */
@@ -42,15 +43,21 @@ Deno.test("differences() finds what is documented and not there, and the reverse
   ]);
 });
 
-testNeeding([needsRoot, needsOverlay], "--json answers what the manual says", async () => {
+testNeeding([needsRoot, needsOverlay, ...NEEDS_BUSYBOX], "--json answers what the manual says", async () => {
   await using store = await TestStore.make();
   const archive = store.directory.join("base.tar");
+  const busybox = await makeBusyboxRootfs(store.directory);
   const place = await store.directory.mkdir("place");
   await Deno.writeFile(archive, tarOf([{ path: "etc/motd", data: "hello\n" }]));
   /** In an order in which each has something to tell. */
   const lines: readonly (readonly [CommandName, ...string[]])[] = [
     ["apply", "base", archive, "--digest", "--manifest"],
     ["create", "job", "--parent", "base", "--read-write"],
+    ["import", "rootfs", busybox],
+    ["run", "rootfs", "--rm", "--", "/bin/busybox", "true"],
+    ["export", "rootfs", "-o", store.directory.join("rootfs.tar")],
+    ["squash", "rootfs", "squashed"],
+    ["cp", "base:etc/motd", store.directory.join("motd")],
     ["mount", "job"],
     ["mount", "base", "--at", place],
     ["mounts"],
