@@ -33,6 +33,7 @@
  */
 
 export { connect, type ConnectOptions, DEFAULT_SOCKET } from "./lib/agent/client.ts";
+export type { Digest } from "./lib/digest.ts";
 export * from "./lib/drivers/driver.ts";
 export {
   DEFAULT_ROOT,

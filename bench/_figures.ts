@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * The figures of the engine's bench as Markdown.
+ * Figures as Markdown, and where they stand in bench/README.md.
  *
  * @module
  */
 
+import { runCommand } from "./_command.ts";
 import type { Contestant } from "./_contestants.ts";
 import { formatSeconds } from "./_report.ts";
 import { ratios, type Round, summary } from "./_rounds.ts";
@@ -23,7 +24,11 @@ function tableOf(rows: readonly (readonly string[])[]): string {
 }
 
 /** Times of the first contestant, and seconds: medians over the rounds, the ratio taken within each. */
-export function timesTable(title: string, contestants: readonly Contestant[], columns: readonly Column[]): string {
+export function timesTable(
+  title: string,
+  contestants: readonly Pick<Contestant, "name" | "clock">[],
+  columns: readonly Column[],
+): string {
   const head = [`${title}, times ${contestants[0]!.name}`, ...columns.map(({ set }) => set)];
   const rows = contestants.map(({ name, clock }, i) => [
     clock === "process" ? `${name} *` : name,
@@ -70,23 +75,32 @@ export function callsTable(title: string, counts: readonly { name: string; calls
   ]);
 }
 
-const BEGIN = "<!-- figures: written by deno task bench:engine -->";
+/** A task that writes its figures. */
+export type FiguresTask = "bench:start" | "bench:engine" | "bench:agent";
+
 const END = "<!-- end of figures -->";
 
 /**
- * The Markdown file `path`, before and after the figures.
+ * The Markdown file `path`, before and after the figures of `task`.
  *
  * @throws {Error} It has no marks for them.
  */
-export async function aroundFigures(path: string): Promise<readonly [before: string, after: string]> {
+export async function aroundFigures(
+  path: string,
+  task: FiguresTask,
+): Promise<readonly [before: string, after: string]> {
   const text = await Deno.readTextFile(path);
-  const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
-  if (begin === -1 || end < begin) throw new Error(`${path} has no place for figures: "${BEGIN}" and "${END}"`);
-  return [text.slice(0, begin + BEGIN.length), text.slice(end)];
+  const mark = `<!-- figures: written by deno task ${task} -->`;
+  const begin = text.indexOf(mark);
+  const end = text.indexOf(END, begin);
+  if (begin === -1 || end === -1) throw new Error(`${path} has no place for figures: "${mark}" and "${END}"`);
+  return [text.slice(0, begin + mark.length), text.slice(end)];
 }
 
-/** Puts `figures` between the marks of the Markdown file `path`. */
-export async function replaceFigures(path: string, figures: string): Promise<void> {
-  const [before, after] = await aroundFigures(path);
+/** Puts `figures` between the marks of the Markdown file `path`; `-` is no file, and nothing happens. */
+export async function replaceFigures(path: string, task: FiguresTask, figures: string): Promise<void> {
+  if (path === "-") return;
+  const [before, after] = await aroundFigures(path, task);
   await Deno.writeTextFile(path, `${before}\n\n${figures}\n\n${after}`);
+  await runCommand(Deno.execPath(), ["fmt", "--quiet", path]);
 }

@@ -9,6 +9,8 @@
  *     --seconds N    default 60
  *     --pause MS     how long each client waits after a call; default 0: the agent always has as many calls as clients
  *
+ *     --table FILE   Markdown file that gets the figures; "-" for none (default bench/README.md)
+ *
  * Ends with 1 where a call failed or a layer is left. The clients are in one process beside the agent, and share the
  * machine's processors with it; the run root is on a tmpfs, as `/run` is on hosts.
  *
@@ -16,14 +18,19 @@
  */
 
 import { parseArgs } from "node:util";
+import { fileURLToPath } from "node:url";
 import { formatSize } from "../lib/units.ts";
 import { connect, type GraphDriver } from "../mod.ts";
 import { startAgent } from "./_agent.ts";
-import { Interruption } from "./_interruption.ts";
-import { EXIT, explain, Refusal, refuseUnfitUsers } from "./_refusal.ts";
+import { aroundFigures, replaceFigures } from "./_figures.ts";
+import { aboutMachine } from "./_machine.ts";
+import { runProgram } from "./_program.ts";
+import { EXIT, Refusal, refuseUnfitUsers } from "./_refusal.ts";
 import { formatCount, formatSeconds, Report } from "./_report.ts";
 import { Workspace } from "./_workspace.ts";
 
+const TASK = "bench:agent";
+const README = fileURLToPath(new URL("./README.md", import.meta.url));
 /** Makes the agent compile what it runs often: after that, memory that grows is memory that leaks. */
 const WARM_UP_SECONDS = 20;
 /** How long nobody asks before memory is read. */
@@ -44,17 +51,23 @@ interface Options {
   clients: number;
   seconds: number;
   pauseMs: number;
+  table: string;
 }
 
 function parseOptions(args: string[]): Options {
   const text = { type: "string" } as const;
-  const { values } = parseArgs({ args, options: { clients: text, seconds: text, pause: text } });
+  const { values } = parseArgs({ args, options: { clients: text, seconds: text, pause: text, table: text } });
   const read = (name: "clients" | "seconds" | "pause", usual: number, least: number): number => {
     const number = Number(values[name] ?? usual);
     if (Number.isInteger(number) && number >= least) return number;
     throw new Refusal(EXIT.usage, `--${name} ${values[name]} is no number, or too small`);
   };
-  return { clients: read("clients", 32, 1), seconds: read("seconds", 60, 1), pauseMs: read("pause", 0, 0) };
+  return {
+    clients: read("clients", 32, 1),
+    seconds: read("seconds", 60, 1),
+    pauseMs: read("pause", 0, 0),
+    table: values.table ?? README,
+  };
 }
 
 /** One client: its layers come and go until `end`. */
@@ -112,9 +125,9 @@ function quantile(figures: readonly number[], share: number): number {
   return figures.toSorted((a, b) => a - b)[Math.ceil(share * figures.length) - 1] ?? NaN;
 }
 
-function reportCalls(report: Report, { seconds, errors }: Tally, duration: number): void {
+function reportCalls(line: (text: string) => void, { seconds, errors }: Tally, duration: number): void {
   const all = OPERATIONS.flatMap((operation) => seconds[operation]);
-  report.line(`${formatCount(all.length / duration)} calls/s, ${errors.length} errors`);
+  line(`${formatCount(all.length / duration)} calls/s, ${errors.length} errors`);
   for (
     const [name, figures] of [
       ...OPERATIONS.map((operation) => [operation, seconds[operation]] as const),
@@ -122,15 +135,21 @@ function reportCalls(report: Report, { seconds, errors }: Tally, duration: numbe
     ]
   ) {
     const [median, p99, most] = [0.5, 0.99, 1].map((share) => formatSeconds(quantile(figures, share)));
-    report.line(`  ${name.padEnd(8)} median ${median}, p99 ${p99}, most ${most}`);
+    line(`  ${name.padEnd(8)} median ${median}, p99 ${p99}, most ${most}`);
   }
-  for (const error of new Set(errors.map(String))) report.line(`  ${error}`);
+  for (const error of new Set(errors.map(String))) line(`  ${error}`);
 }
 
 async function run(args: string[], signal: AbortSignal): Promise<number> {
   const options = parseOptions(args);
-  refuseUnfitUsers("bench:agent");
+  refuseUnfitUsers(TASK);
+  if (options.table !== "-") await aroundFigures(options.table, TASK);
   const report = new Report(signal);
+  const lines: string[] = [];
+  const line = (text: string): void => {
+    report.line(text);
+    lines.push(text);
+  };
   await using undo = new AsyncDisposableStack();
   const workspace = undo.use(await Workspace.make({ prefix: "lamina-bench-", neededBytes: NEEDED_BYTES, signal }));
   const runRoot = await Deno.makeTempDir({ dir: "/dev/shm", prefix: "lamina-bench-" });
@@ -141,27 +160,20 @@ async function run(args: string[], signal: AbortSignal): Promise<number> {
 
   const memory = async (when: string): Promise<void> => {
     const { resident, own } = await idleMemory(pid, signal);
-    report.line(`idle agent ${when}: ${formatSize(resident)} resident, ${formatSize(own)} of it its own`);
+    line(`idle agent ${when}: ${formatSize(resident)} resident, ${formatSize(own)} of it its own`);
   };
   await memory("after its start");
   await load(socket, { ...options, seconds: WARM_UP_SECONDS }, signal);
   await memory(`after ${WARM_UP_SECONDS} seconds of ${options.clients} clients`);
   const tally = await load(socket, options, signal);
   await memory(`after ${options.seconds} seconds more`);
-  reportCalls(report, tally, options.seconds);
+  reportCalls(line, tally, options.seconds);
 
   const left = (await Array.fromAsync(driver.layers())).map(({ id }) => id).filter((id) => id !== "base");
-  if (left.length > 0) report.line(`left: ${left.join(" ")}`);
+  if (left.length > 0) line(`left: ${left.join(" ")}`);
+  const about = `${await aboutMachine()}, ${options.clients} clients, ${options.seconds} seconds.`;
+  await replaceFigures(options.table, TASK, [about, "", "```text", ...lines, "```"].join("\n"));
   return tally.errors.length + left.length === 0 ? EXIT.ok : EXIT.failed;
 }
 
-async function main(args: string[]): Promise<number> {
-  using interruption = new Interruption();
-  try {
-    return await run(args, interruption.signal);
-  } catch (error) {
-    return interruption.signal.aborted ? EXIT.aborted : explain("bench:agent", error);
-  }
-}
-
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) Deno.exit(await runProgram(TASK, (signal) => run(Deno.args, signal)));

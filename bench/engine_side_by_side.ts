@@ -18,19 +18,21 @@ import { runCommand } from "./_command.ts";
 import type { Contestant, Place } from "./_contestants.ts";
 import { aroundFigures, callsTable, type Column, replaceFigures, speedTable, timesTable } from "./_figures.ts";
 import { makeHostRootfs } from "./_host_rootfs.ts";
-import { Interruption } from "./_interruption.ts";
 import { type Job, JOBS } from "./_jobs.ts";
 import { LoopImage } from "./_loop_image.ts";
+import { aboutMachine } from "./_machine.ts";
 import { mountMemory, touchMemory } from "./_memory.ts";
 import { findPeers, type Peers } from "./_peers.ts";
 import { prepareStore } from "./_prepared_store.ts";
 import { runRace } from "./_race.ts";
-import { EXIT, explain, Refusal, refuseUnfitUsers } from "./_refusal.ts";
+import { runProgram } from "./_program.ts";
+import { EXIT, Refusal, refuseUnfitUsers } from "./_refusal.ts";
 import { formatSeconds, Report } from "./_report.ts";
 import { ratios, summary } from "./_rounds.ts";
 import { type CallCounts, callsPerEntry, countCalls } from "./_system_calls.ts";
 import { Workspace } from "./_workspace.ts";
 
+const TASK = "bench:engine";
 const README = fileURLToPath(new URL("./README.md", import.meta.url));
 const SETS = ["small", "mixed", "big"];
 const IMAGE_BYTES = 8e9;
@@ -180,17 +182,11 @@ function memoryFor(archives: ReadonlyMap<string, string>): number {
   return Math.min(8 * largest, Math.floor(Deno.systemMemoryInfo().available / 2));
 }
 
-async function machine(): Promise<string> {
-  const model = /^model name\s*: (.*)$/m.exec(await Deno.readTextFile("/proc/cpuinfo"))?.[1] ?? "unknown processor";
-  const memory = `${Math.round(Deno.systemMemoryInfo().total / 1e9)} GB`;
-  return `${navigator.hardwareConcurrency} cores (${model}), ${memory}, Linux ${Deno.osRelease()}, Deno ${Deno.version.deno}`;
-}
-
 async function run(args: string[], signal: AbortSignal): Promise<void> {
   const options = parseOptions(args);
   refuseUnfitUsers("bench:engine");
   // Better now than after twenty minutes.
-  if (options.table !== "-") await aroundFigures(options.table);
+  if (options.table !== "-") await aroundFigures(options.table, TASK);
   const report = new Report(signal);
   const notes: string[] = [];
   const peers = await findPeers(options.peersDir, (line) => notes.push(line));
@@ -204,7 +200,7 @@ async function run(args: string[], signal: AbortSignal): Promise<void> {
   const archives = await findArchives(options, peers, workspace.root, signal);
   await touchMemory(memory, memoryFor(archives), signal);
   const bench: Bench = { options, peers, archives, memory, report, signal };
-  const about = [`${new Date().toISOString().slice(0, 10)}, ${await machine()}, ${options.rounds} rounds.`, ...notes];
+  const about = [`${await aboutMachine()}, ${options.rounds} rounds.`, ...notes];
   const figures = [about.join("\n")];
   for (const job of options.jobs) figures.push(await runJob(bench, job));
   for (const name of ["apply", "diff"] as const) {
@@ -212,19 +208,7 @@ async function run(args: string[], signal: AbortSignal): Promise<void> {
   }
   const text = figures.filter((part) => part !== "").join("\n\n");
   report.line(`\n${text}`);
-  if (options.table === "-") return;
-  await replaceFigures(options.table, text);
-  await runCommand(Deno.execPath(), ["fmt", "--quiet", options.table]);
+  await replaceFigures(options.table, TASK, text);
 }
 
-async function main(args: string[]): Promise<number> {
-  using interruption = new Interruption();
-  try {
-    await run(args, interruption.signal);
-    return EXIT.ok;
-  } catch (error) {
-    return interruption.signal.aborted ? EXIT.aborted : explain("bench:engine", error);
-  }
-}
-
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) Deno.exit(await runProgram(TASK, (signal) => run(Deno.args, signal)));

@@ -18,11 +18,11 @@ import { openDriver, type OpenOptions, type Progress } from "../mod.ts";
 import { runCommand } from "./_command.ts";
 import { compareTrees } from "./_compare_trees.ts";
 import { makeHostRootfs } from "./_host_rootfs.ts";
-import { Interruption } from "./_interruption.ts";
 import { LoopImage } from "./_loop_image.ts";
 import { mountMemory } from "./_memory.ts";
 import { prepareStore, storeIn } from "./_prepared_store.ts";
-import { EXIT, explain, Refusal, refuseUnfitUsers } from "./_refusal.ts";
+import { runProgram } from "./_program.ts";
+import { EXIT, Refusal, refuseUnfitUsers } from "./_refusal.ts";
 import { formatAmount, formatCount, Report } from "./_report.ts";
 import { ratios, type Round, summary } from "./_rounds.ts";
 import { Workspace } from "./_workspace.ts";
@@ -278,14 +278,4 @@ async function run([argument]: readonly string[], signal: AbortSignal): Promise<
   await contend(rootfs, memory, report, signal);
 }
 
-async function main(args: readonly string[]): Promise<number> {
-  using interruption = new Interruption();
-  try {
-    await run(args, interruption.signal);
-    return EXIT.ok;
-  } catch (error) {
-    return interruption.signal.aborted ? EXIT.aborted : explain("bench", error);
-  }
-}
-
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) Deno.exit(await runProgram("bench", (signal) => run(Deno.args, signal)));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * lamina imported from a URL: no import map, no configuration, no checkout. The server shows only what a published
- * package would hold, so an import that leaves it is found here.
+ * lamina imported from a URL: no import map, no configuration, no checkout, a cache of its own, and no flags but those that
+ * README.md names. The server shows only what a published package would hold, so an import that leaves it is found here.
  *
  * @module
  */
@@ -18,8 +18,8 @@ import { TempDir } from "./_helpers/temp_dir.ts";
 const PROGRAM = `
 import { openDriver, StorageError } from "BASE/mod.ts";
 
-const [root, runRoot, rootfs] = Deno.args as [string, string, string];
-await using driver = await openDriver({ root, runRoot });
+const [root, runRoot, rootfs, mountApi] = Deno.args as [string, string, string, "auto" | "from"];
+await using driver = await openDriver({ root, runRoot, mountApi });
 
 await driver.create("base");
 using archive = await Deno.open(rootfs);
@@ -33,6 +33,10 @@ let motd = "";
   await Deno.writeTextFile(layer.path + "/etc/new", "new\\n");
 }
 const changes = await driver.changes("job");
+let diffBytes = 0;
+for await (const chunk of await driver.diff("job", { compression: "gzip" })) diffBytes += chunk.length;
+await using files = await driver.diffGetter("job");
+const file = await new Response(await files.open("etc/new")).text();
 
 await driver.remove("job");
 await driver.remove("base");
@@ -42,7 +46,7 @@ try {
 } catch (error) {
   if (error instanceof StorageError) code = error.code;
 }
-console.log(JSON.stringify({ entries, motd, changes, left: await driver.exists("base"), code }));
+console.log(JSON.stringify({ entries, motd, changes, diff: diffBytes > 0, file, left: await driver.exists("base"), code }));
 `;
 
 async function makeRootfs(directory: TempDir): Promise<string> {
@@ -52,37 +56,37 @@ async function makeRootfs(directory: TempDir): Promise<string> {
   return directory.join("rootfs.tar");
 }
 
-testNeeding(
-  [needsRoot, needsOverlay, needsProgram("tar")],
-  "a program in an empty directory imports lamina by URL",
-  async () => {
-    await using directory = await TempDir.make();
-    await using server = await PackageServer.start();
-    const rootfs = await makeRootfs(directory);
-    const denoDir = await makeDenoDir(directory);
-    const cwd = await directory.mkdir("empty");
-    await Deno.writeTextFile(`${cwd}/main.ts`, PROGRAM.replace("BASE", server.url));
+/** What README.md names beside the host that modules come from; nothing that would need an answer. */
+const FLAGS = ["--allow-ffi", "--allow-read", "--allow-write", "--allow-run", "--no-prompt"];
 
-    const args = [
-      "run",
-      "--check",
-      "--allow-all",
-      "--no-lock",
-      "main.ts",
-      directory.join("root"),
-      directory.join("run"),
-      rootfs,
-    ];
-    const { stdout } = await runOk(Deno.execPath(), args, { cwd, env: { DENO_DIR: denoDir } });
+for (const mountApi of ["auto", "from"]) {
+  testNeeding(
+    [needsRoot, needsOverlay, needsProgram("tar")],
+    `a program in an empty directory imports lamina by URL, mounts (${mountApi}), applies and diffs`,
+    async () => {
+      await using directory = await TempDir.make();
+      await using server = await PackageServer.start();
+      const rootfs = await makeRootfs(directory);
+      const denoDir = await makeDenoDir(directory);
+      const cwd = await directory.mkdir("empty");
+      await Deno.writeTextFile(`${cwd}/main.ts`, PROGRAM.replace("BASE", server.url));
 
-    assertEquals(JSON.parse(stdout) as unknown, {
-      entries: 3,
-      motd: "hello\n",
-      changes: [{ path: "/etc", kind: "modify" }, { path: "/etc/new", kind: "add" }],
-      left: false,
-      code: "layer_not_found",
-    });
-    assertEquals(server.refused, []);
-    assertEquals(mountPointsBelow(directory.path), []);
-  },
-);
+      const places = [directory.join("root"), directory.join("run"), rootfs];
+      const allowImport = `--allow-import=${new URL(server.url).host}`;
+      const args = ["run", "--check", "--no-lock", allowImport, ...FLAGS, "main.ts", ...places, mountApi];
+      const { stdout } = await runOk(Deno.execPath(), args, { cwd, env: { DENO_DIR: denoDir } });
+
+      assertEquals(JSON.parse(stdout) as unknown, {
+        entries: 3,
+        motd: "hello\n",
+        changes: [{ path: "/etc", kind: "modify" }, { path: "/etc/new", kind: "add" }],
+        diff: true,
+        file: "new\n",
+        left: false,
+        code: "layer_not_found",
+      });
+      assertEquals(server.refused, []);
+      assertEquals(mountPointsBelow(directory.path), []);
+    },
+  );
+}

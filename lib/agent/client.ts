@@ -33,6 +33,7 @@ import type {
   ViewOptions,
   WorkOptions,
 } from "../drivers/driver.ts";
+import type { DriverName } from "../drivers/registry.ts";
 import { asStorageError, isStorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import { parseLayerId } from "../layer_id.ts";
@@ -56,7 +57,7 @@ export const DEFAULT_SOCKET = "/run/lamina/lamina.sock";
 
 /** What `/v1/info` answers. */
 interface AgentInfo {
-  driver: string;
+  driver: DriverName;
   home: string;
   supportsShifting: boolean;
   status: { name: string; value: string }[];
@@ -91,7 +92,7 @@ class RemoteDriver implements GraphDriver {
   /** Places of views that this object made. */
   readonly #views = new Set<string>();
 
-  constructor(readonly connection: ClientConnection, readonly name: string, readonly home: string) {}
+  constructor(readonly connection: ClientConnection, readonly name: DriverName, readonly home: string) {}
 
   create(id: string, options: CreateOptions = {}): Promise<void> {
     return this.#create({ id, ...options });

@@ -33,6 +33,7 @@ import type {
   ViewOptions,
   WorkOptions,
 } from "../drivers/driver.ts";
+import type { DriverName } from "../drivers/registry.ts";
 import { asStorageError, type StorageErrorCode } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 
@@ -76,7 +77,7 @@ type About = Pick<Operation, "name" | "id" | "parent">;
 
 /** A driver, and somebody who wants to know. */
 export class ObservedDriver implements GraphDriver {
-  readonly name: string;
+  readonly name: DriverName;
   readonly home: string;
   readonly #driver: GraphDriver;
   readonly #tell: (operation: Operation) => void;

@@ -113,7 +113,7 @@ export class AgentServer {
   async #answersOn(path: string, signal: AbortSignal): Promise<boolean> {
     // One that is new each time, to see that new callers get through.
     using client = Deno.createHttpClient({ proxy: { transport: "unix", path } });
-    const response = await fetch(`http://localhost${this.#probePath}`, { client, signal });
+    const response = await fetch(`http://lamina${this.#probePath}`, { client, signal });
     await response.body?.cancel();
     return response.ok;
   }

@@ -8,6 +8,7 @@
 
 import { Buffer } from "node:buffer";
 import type { Hash } from "node:crypto";
+import type { Digest } from "../digest.ts";
 import type { JobQueue } from "../util/job_queue.ts";
 
 /** The Worker's name, by which its module knows that it is one. */
@@ -38,7 +39,7 @@ export function postDigestJob(queue: JobQueue, offset: number, length: number): 
 }
 
 /** `sha256:` and the digest at `offset` in hexadecimal digits. */
-export function digestAt(memory: SharedArrayBuffer, offset: number): string {
+export function digestAt(memory: SharedArrayBuffer, offset: number): Digest {
   return `sha256:${Buffer.from(memory as unknown as ArrayBuffer, offset, DIGEST_LENGTH).toString("hex")}`;
 }
 

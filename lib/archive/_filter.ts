@@ -7,6 +7,7 @@
  */
 
 import { Buffer } from "node:buffer";
+import type { Digest } from "../digest.ts";
 import type { StorageError } from "../errors.ts";
 import { type PlainFailure, SharedFailure } from "../util/shared_failure.ts";
 
@@ -49,8 +50,8 @@ export class FilterState {
     this.#failure = new SharedFailure(memory, FAILURE_AT);
   }
 
-  /** SHA-256 of the compressed side, `sha256:…`; good when {@linkcode end} was called. */
-  get digest(): string {
+  /** Of the compressed side; good when {@linkcode end} was called. */
+  get digest(): Digest {
     return `sha256:${Buffer.from(this.memory as unknown as ArrayBuffer, CELLS, DIGEST_LENGTH).toString("hex")}`;
   }
 

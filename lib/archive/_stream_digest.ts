@@ -6,6 +6,7 @@
  * @module
  */
 
+import type { Digest } from "../digest.ts";
 import type { ChunkRing } from "../util/chunk_ring.ts";
 import { JobQueue } from "../util/job_queue.ts";
 import { digestAt, postDigestJob } from "./_digest_jobs.ts";
@@ -29,8 +30,8 @@ export class StreamDigest implements Disposable {
     if (length > 0) postDigestJob(this.#queue, offset, length);
   }
 
-  /** `sha256:` and hexadecimal digits. Nothing may be in the ring any more. */
-  finish(): string {
+  /** The digest of all. Nothing may be in the ring any more. */
+  finish(): Digest {
     postDigestJob(this.#queue, 0, 0);
     this.#queue.waitFor(this.#queue.posted);
     if (this.#queue.failedJob !== undefined) throw this.#queue.failure();

@@ -9,6 +9,7 @@
 
 import { close, pipe2, read, trySetPipeSize } from "../../ffi/file.ts";
 import { waitUntilReadable } from "../../ffi/poll.ts";
+import type { Digest } from "../digest.ts";
 import { StorageError } from "../errors.ts";
 import { type FilterSettings, FilterState } from "./_filter.ts";
 import { type RunningHelper, type StartHelper, startHelper } from "./helper_thread.ts";
@@ -50,7 +51,7 @@ export interface PlainArchive extends Disposable {
   /** To be called at the archive's end: throws what went wrong in decompressing. `onWait` as with the other kind. */
   finish(onWait: () => void): void;
   /** SHA-256 of the compressed archive, where it was asked for; undefined if it is not compressed. */
-  digest(): string | undefined;
+  digest(): Digest | undefined;
   /** Why it may have ended early: what went wrong in decompressing so far. */
   failure(): StorageError | undefined;
 }
@@ -120,7 +121,7 @@ export interface CompressedOutput extends Disposable {
   /** To be called when everything is written: waits until it is out. `onWait` is called meanwhile, and may throw. */
   finish(onWait: () => void): void;
   /** SHA-256 of the compressed archive, where it was asked for. */
-  digest(): string | undefined;
+  digest(): Digest | undefined;
   /** Why it may have stopped taking anything: what went wrong in compressing so far. */
   failure(): StorageError | undefined;
 }
@@ -176,7 +177,7 @@ class Filter {
     if (failure !== undefined) throw failure;
   }
 
-  get digest(): string {
+  get digest(): Digest {
     return this.#state.digest;
   }
 

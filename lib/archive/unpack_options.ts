@@ -6,6 +6,7 @@
  * @module
  */
 
+import type { Digest } from "../digest.ts";
 import type { IdMaps } from "../id_map.ts";
 import type { WorkControl } from "../util/work_control.ts";
 import type { StartHelper } from "./helper_thread.ts";
@@ -59,5 +60,5 @@ export interface UnpackResult {
   /** Files whose owner could not be set, where that is passed over. */
   unsetOwners: number;
   /** SHA-256 of the plain archive, `sha256:…`, where it was asked for. */
-  diffId: string | undefined;
+  diffId: Digest | undefined;
 }

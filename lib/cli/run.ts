@@ -12,7 +12,6 @@ import { type Context, makeContext } from "./context.ts";
 import { EXIT, exitNumberOf } from "./exit_code.ts";
 import { shortUsage } from "./help.ts";
 import { Output } from "./output.ts";
-import { isOrdinaryUser } from "./rootless/ordinary_user.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** Runs `args`; the number to end with. */
@@ -27,7 +26,7 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
   const { command, settings } = commandLine;
   const output = new Output(settings);
   try {
-    if (isOrdinaryUser()) {
+    if (Deno.uid() !== 0 && (await import("./rootless/ordinary_user.ts")).isOrdinaryUser()) {
       return await (await import("./rootless/run_for_user.ts")).runForUser(args, commandLine, env, output, run);
     }
     return await run(command, settings, output);

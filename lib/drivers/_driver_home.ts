@@ -27,6 +27,7 @@ import type { LayerBooks } from "./_layer_books.ts";
 import { LayerMounts } from "./_layer_mounts.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
 import type { Problem } from "./_problem.ts";
+import type { DriverName } from "./driver_name.ts";
 import type { SyncPolicy } from "./sync_policy.ts";
 import { ViewRecords } from "./_view_records.ts";
 import { WorkerRunner, type WorkRunner } from "./_work_runner.ts";
@@ -100,7 +101,7 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
    */
   constructor(
     settings: HomeSettings,
-    readonly driver: string,
+    readonly driver: DriverName,
     readonly layout: L,
     readonly kernelOptions: readonly string[] = [],
   ) {

@@ -4,6 +4,9 @@
  * The methods that all drivers have in common: layers that come, go and are mounted, counted over all processes. What a
  * layer is on disk, and what is in it, each driver says itself; driver.ts says what each method promises.
  *
+ * Modules that few calls need are loaded by those calls, here and in the drivers: a command that mounts a layer should not
+ * have to wait for what reads archives.
+ *
  * @module
  */
 
@@ -13,9 +16,8 @@ import { parseLayerId } from "../layer_id.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { unmountBelow } from "../mount/unmount.ts";
 import { lockDirectory } from "../util/directory_lock.ts";
-import { checkStore } from "./_check_run.ts";
-import { DirectoryGetter } from "./_diff_getter.ts";
 import type { DriverHome } from "./_driver_home.ts";
+import type { DriverName } from "./driver_name.ts";
 import { LayerViews } from "./_layer_views.ts";
 import { recordManifest, verifyLayer } from "./_layer_manifest.ts";
 import { sweepLeftovers } from "./_leftovers.ts";
@@ -82,7 +84,7 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
   readonly #heldViews = new Set<string>();
   readonly #views: LayerViews;
 
-  constructor(readonly name: string, protected readonly layerHome: H) {
+  constructor(readonly name: DriverName, protected readonly layerHome: H) {
     this.home = layerHome.layout.home;
     this.#views = new LayerViews({
       layerHome,
@@ -256,7 +258,8 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
   }
 
   diffGetter(unsafeId: string): Promise<DiffGetter> {
-    return attempt(`Cannot read layer "${unsafeId}"`, () => {
+    return attempt(`Cannot read layer "${unsafeId}"`, async () => {
+      const { DirectoryGetter } = await import("./_diff_getter.ts");
       const id = parseLayerId(unsafeId);
       this.layerHome.requireLayer(id);
       this.layerHome.requireWhole(id);
@@ -282,6 +285,7 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
 
   async *check(options: CheckOptions = {}): AsyncGenerator<Finding> {
     try {
+      const { checkStore } = await import("./_check_run.ts");
       yield* checkStore(this.layerHome, options);
     } catch (error) {
       throw asStorageError(error, `Cannot check ${this.home}`);

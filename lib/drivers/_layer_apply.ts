@@ -9,7 +9,7 @@
 
 import { AT_FDCWD, renameat2 } from "../../ffi/file.ts";
 import type { StagedFile } from "../util/atomic_write.ts";
-import { contentRootAt, makeContentRoot } from "./_content_rules.ts";
+import { contentRootAt, makeContentRoot } from "./_content_root.ts";
 import { beginApply, requireEmpty, requireUnmounted } from "./_layer_aside.ts";
 import type { LayerHome } from "./_layer_home.ts";
 

@@ -26,12 +26,18 @@ import type {
   DiffResult,
   FileDescriptor,
 } from "./driver.ts";
-import type { NaiveDiff } from "./naive_diff.ts";
+import { naiveDiffHost, type OverlayOf } from "./_layer_trees.ts";
+import { NaiveDiff } from "./naive_diff.ts";
 
 /** The layers of a home, and how they are compared where their own directories do not tell enough. */
 export interface Layers {
   readonly home: LayerHome;
   readonly naiveDiff: NaiveDiff;
+}
+
+/** @param overlayOf What is mounted to see a layer whole. */
+export function layersOf(home: LayerHome, overlayOf: OverlayOf): Layers {
+  return { home, naiveDiff: new NaiveDiff(naiveDiffHost(home, overlayOf)) };
 }
 
 /** `diff` of the interface. */

@@ -12,7 +12,7 @@ import { S_IFDIR } from "../../ffi/stat.ts";
 import { StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import { writeNewFile } from "../util/atomic_write.ts";
-import { contentRootAt, makeContentRoot } from "./_content_rules.ts";
+import { contentRootAt, makeContentRoot } from "./_content_root.ts";
 import { buildLayer, removeLayer as removeWhole } from "./_layer_aside.ts";
 import type { LayerHome } from "./_layer_home.ts";
 import { LayerPin } from "./_layer_pin.ts";

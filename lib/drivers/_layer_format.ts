@@ -8,11 +8,12 @@
  */
 
 import type { Owner } from "./_owner.ts";
+import type { DriverName } from "./driver_name.ts";
 
 /** One format of layers. Modes are exact, whatever the umask. */
 export interface LayerFormat {
   /** The driver's name. */
-  readonly driver: string;
+  readonly driver: DriverName;
   /** How many layers may lie below a layer. */
   readonly maxDepth: number;
   /** How to have more, where there can be more. */

@@ -10,7 +10,7 @@ import { AT_FDCWD, existsat } from "../../ffi/file.ts";
 import { StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import type { OverlayFeatures } from "../mount/overlay_features.ts";
-import { findShortNameProblems, type ShortNameRules } from "./_check_short_names.ts";
+import type { ShortNameRules } from "./_check_short_names.ts";
 import { ChildIndex } from "./_child_index.ts";
 import { type ContentRules, PLAIN } from "./_content_rules.ts";
 import { DriverHome, type FoundInHome, type HomeSettings } from "./_driver_home.ts";
@@ -94,8 +94,9 @@ export class LayerHome extends DriverHome<LayerLayout> {
     return !this.layout.hasLowers(id);
   }
 
-  findProblems(books: LayerBooks | undefined, signal: AbortSignal | undefined): Promise<FoundInHome> {
-    return findShortNameProblems(this, this.checkRules, books, signal);
+  async findProblems(books: LayerBooks | undefined, signal: AbortSignal | undefined): Promise<FoundInHome> {
+    const { findShortNameProblems } = await import("./_check_short_names.ts");
+    return await findShortNameProblems(this, this.checkRules, books, signal);
   }
 
   /** What is right in this format. */

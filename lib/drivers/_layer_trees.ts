@@ -19,7 +19,7 @@ import { LayerPin } from "./_layer_pin.ts";
 import type { NaiveDiffHost, SeenTree, StagedTree } from "./naive_diff.ts";
 
 /** Tells what mount shows a layer, under `idMaps` if there are any, without letting anybody write to it. */
-type OverlayOf = (id: string, idMaps: IdMaps | undefined) => OverlayMount;
+export type OverlayOf = (id: string, idMaps: IdMaps | undefined) => OverlayMount;
 
 /** What the naive diff needs of a home. */
 export function naiveDiffHost(home: LayerHome, overlayOf: OverlayOf): NaiveDiffHost {

@@ -8,7 +8,6 @@
 
 import { statfs } from "../../ffi/statfs.ts";
 import { StorageError } from "../errors.ts";
-import { findLegacyProblems } from "./_check_legacy.ts";
 import { DriverHome, type FoundInHome, type HomeSettings } from "./_driver_home.ts";
 import type { LayerBooks } from "./_layer_books.ts";
 import { LegacyLayout } from "./_legacy_layout.ts";
@@ -51,8 +50,9 @@ export class LegacyHome extends DriverHome<LegacyLayout> {
     return this.layout.isImage(id);
   }
 
-  findProblems(books: LayerBooks | undefined, signal: AbortSignal | undefined): Promise<FoundInHome> {
-    return findLegacyProblems(this, books, signal);
+  async findProblems(books: LayerBooks | undefined, signal: AbortSignal | undefined): Promise<FoundInHome> {
+    const { findLegacyProblems } = await import("./_check_legacy.ts");
+    return await findLegacyProblems(this, books, signal);
   }
 
   requireDirectories(id: string): void {

@@ -12,10 +12,8 @@ import { asStorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import { parseLayerId } from "../layer_id.ts";
 import { attempt, HomeDriver } from "./_graph_driver.ts";
-import { applyDiff, changesOf, diffStream, diffTo, type Layers, sizeOf } from "./_layer_content.ts";
-import { createLayer, removeLayer } from "./_layer_create.ts";
+import type { Layers } from "./_layer_content.ts";
 import type { LayerHome } from "./_layer_home.ts";
-import { naiveDiffHost } from "./_layer_trees.ts";
 import type {
   ApplyOptions,
   ApplyResult,
@@ -27,33 +25,39 @@ import type {
   LayerMetadata,
   RemoveOptions,
 } from "./driver.ts";
-import { NaiveDiff } from "./naive_diff.ts";
 
 /** A driver but for its options and its mounts. */
 export abstract class OverlayDriver extends HomeDriver<LayerHome> {
-  readonly #layers: Layers;
+  #layers: Layers | undefined;
 
   constructor(layerHome: LayerHome) {
     super(layerHome.format.driver, layerHome);
-    const host = naiveDiffHost(
-      layerHome,
-      (id, idMaps) => this.overlayOf(id, { readOnly: true, ...(idMaps === undefined ? {} : { idMaps }) }),
-    );
-    const naiveDiff = new NaiveDiff(host);
-    this.#layers = { home: layerHome, naiveDiff };
   }
 
-  protected makeLayer(
+  /** What reads and writes contents, and what it does that with. */
+  async #content(): Promise<{ content: typeof import("./_layer_content.ts"); layers: Layers }> {
+    const content = await import("./_layer_content.ts");
+    this.#layers ??= content.layersOf(
+      this.layerHome,
+      (id, idMaps) => this.overlayOf(id, { readOnly: true, ...(idMaps === undefined ? {} : { idMaps }) }),
+    );
+    return { content, layers: this.#layers };
+  }
+
+  protected async makeLayer(
     id: string,
     parent: string | undefined,
     idMaps: IdMaps | undefined,
     sizeBytes: number,
+    template?: string,
   ): Promise<void> {
-    return createLayer(this.layerHome, id, parent, idMaps, sizeBytes);
+    const { createLayer } = await import("./_layer_create.ts");
+    await createLayer(this.layerHome, id, parent, idMaps, sizeBytes, template);
   }
 
-  protected removeLayer(id: string, options: RemoveOptions): Promise<void> {
-    return removeLayer(this.layerHome, id, options);
+  protected async removeLayer(id: string, options: RemoveOptions): Promise<void> {
+    const { removeLayer } = await import("./_layer_create.ts");
+    await removeLayer(this.layerHome, id, options);
   }
 
   getMetadata(unsafeId: string): Promise<LayerMetadata> {
@@ -73,11 +77,17 @@ export abstract class OverlayDriver extends HomeDriver<LayerHome> {
   }
 
   diff(id: string, options: DiffOptions = {}): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
-    return attempt(`Cannot read layer "${id}"`, () => diffStream(this.#layers, parseLayerId(id), options));
+    return attempt(`Cannot read layer "${id}"`, async () => {
+      const { content, layers } = await this.#content();
+      return await content.diffStream(layers, parseLayerId(id), options);
+    });
   }
 
   diffTo(id: string, output: FileDescriptor, options: DiffOptions = {}): Promise<DiffResult> {
-    return attempt(`Cannot read layer "${id}"`, () => diffTo(this.#layers, parseLayerId(id), output, options));
+    return attempt(`Cannot read layer "${id}"`, async () => {
+      const { content, layers } = await this.#content();
+      return await content.diffTo(layers, parseLayerId(id), output, options);
+    });
   }
 
   applyDiff(
@@ -88,7 +98,8 @@ export abstract class OverlayDriver extends HomeDriver<LayerHome> {
     const action = `Cannot apply a diff to layer "${id}"`;
     return attempt(action, async () => {
       try {
-        return await applyDiff(this.#layers, parseLayerId(id), diff, options);
+        const { content, layers } = await this.#content();
+        return await content.applyDiff(layers, parseLayerId(id), diff, options);
       } catch (error) {
         throw this.layerHome.quotas.explain(asStorageError(error, action), this.layerHome.layout.dir(id));
       }
@@ -96,10 +107,16 @@ export abstract class OverlayDriver extends HomeDriver<LayerHome> {
   }
 
   diffSize(id: string, options: CompareOptions = {}): Promise<number> {
-    return attempt(`Cannot read layer "${id}"`, () => sizeOf(this.#layers, parseLayerId(id), options));
+    return attempt(`Cannot read layer "${id}"`, async () => {
+      const { content, layers } = await this.#content();
+      return await content.sizeOf(layers, parseLayerId(id), options);
+    });
   }
 
   changes(id: string, options: CompareOptions = {}): Promise<Change[]> {
-    return attempt(`Cannot read layer "${id}"`, () => changesOf(this.#layers, parseLayerId(id), options));
+    return attempt(`Cannot read layer "${id}"`, async () => {
+      const { content, layers } = await this.#content();
+      return await content.changesOf(layers, parseLayerId(id), options);
+    });
   }
 }

@@ -20,6 +20,7 @@ import { packChanges, type PackChangesOptions } from "../archive/pack_changes.ts
 import { type ShiftOptions, shiftOwners } from "../archive/shift_owners.ts";
 import { treeSize } from "../archive/tree_size.ts";
 import { unpack, type UnpackOptions, type UnpackResult } from "../archive/unpack.ts";
+import type { Digest } from "../digest.ts";
 import { outputClosed, rootCause, type StorageError } from "../errors.ts";
 import { copyTree, type CopyTreeMode } from "../util/copy_tree.ts";
 import { removeTree } from "../util/remove_tree.ts";
@@ -27,7 +28,7 @@ import type { WorkControl } from "../util/work_control.ts";
 
 /** SHA-256 of the archive as it came or went, where it was asked for: compressed if that is what it was. */
 interface ArchiveDigest {
-  archiveDigest: string | undefined;
+  archiveDigest: Digest | undefined;
 }
 
 /** Directories that are compared; without `older` all of `newer` counts as added. */

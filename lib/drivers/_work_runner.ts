@@ -7,11 +7,11 @@
  * @module
  */
 
-import { HelperPool, type RunningHelper, type StartHelper } from "../archive/helper_thread.ts";
+import type { HelperPool, RunningHelper, StartHelper } from "../archive/helper_thread.ts";
 import { StorageError } from "../errors.ts";
 import { DirectControl, SharedControl } from "../util/work_control.ts";
 import { isShort } from "./_short_work.ts";
-import { runTask, type TaskName, type Tasks } from "./_work.ts";
+import type { TaskName, Tasks } from "./_work.ts";
 import {
   type HelperAsked,
   type HelperStarted,
@@ -20,8 +20,6 @@ import {
   type TaskReply,
   type TaskRequest,
 } from "./_work_message.ts";
-// Imported for a compiled program, which holds only what something imports; it acts in a Worker only.
-import "./_work_worker.ts";
 import type { WorkOptions } from "./driver.ts";
 
 /** Runs tasks until it is disposed. */
@@ -31,8 +29,14 @@ export interface WorkRunner extends Disposable {
 
 /** Runs each task on the caller's thread. */
 export class InPlaceRunner implements WorkRunner {
-  run<N extends TaskName>(name: N, args: Tasks[N]["args"], options: WorkOptions = {}): Promise<Tasks[N]["result"]> {
-    return Promise.resolve().then(() => runTask(name, args, new DirectControl(options.signal, options.onProgress)));
+  async run<N extends TaskName>(
+    name: N,
+    args: Tasks[N]["args"],
+    options: WorkOptions = {},
+  ): Promise<Tasks[N]["result"]> {
+    // From the module of the Worker: a compiled program holds only what something imports.
+    const { runTask } = await import("./_work_worker.ts");
+    return await runTask(name, args, new DirectControl(options.signal, options.onProgress));
   }
 
   [Symbol.dispose](): void {}
@@ -55,7 +59,7 @@ interface IdleWorker {
 export class WorkerRunner implements WorkRunner {
   readonly #inPlace = new InPlaceRunner();
   readonly #idle: IdleWorker[] = [];
-  readonly #helpers = new HelperPool(IDLE_MS);
+  #helpers: HelperPool | undefined;
   #isDisposed = false;
 
   async run<N extends TaskName>(
@@ -65,10 +69,11 @@ export class WorkerRunner implements WorkRunner {
   ): Promise<Tasks[N]["result"]> {
     if (options.signal?.aborted) throw new StorageError("aborted", "The operation was aborted");
     if (isShort(name, args)) return await this.#inPlace.run(name, args, options);
+    const helpers = await this.#helperPool();
     const control = new SharedControl();
     using _watch = watch(control, options);
     const worker = this.#takeWorker();
-    const reply = await exchange(worker, { name, args, control: control.memory }, this.#helpers.start);
+    const reply = await exchange(worker, { name, args, control: control.memory }, helpers.start);
     this.#giveBack(worker);
     if ("error" in reply) throw received(reply.error);
     return reply.result as Tasks[N]["result"];
@@ -76,11 +81,17 @@ export class WorkerRunner implements WorkRunner {
 
   [Symbol.dispose](): void {
     this.#isDisposed = true;
-    this.#helpers[Symbol.dispose]();
+    this.#helpers?.[Symbol.dispose]();
     for (const { worker, timer } of this.#idle.splice(0)) {
       clearTimeout(timer);
       worker.terminate();
     }
+  }
+
+  async #helperPool(): Promise<HelperPool> {
+    if (this.#helpers !== undefined) return this.#helpers;
+    const { HelperPool } = await import("../archive/helper_thread.ts");
+    return this.#helpers ??= new HelperPool(IDLE_MS);
   }
 
   #takeWorker(): Worker {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * The Worker in which tasks run. Imported as an ordinary module it does nothing.
+ * The Worker in which tasks run. Imported as an ordinary module it does nothing but hand over what runs them.
  *
  * @module
  */
@@ -18,6 +18,8 @@ import {
   type TaskReply,
   type TaskRequest,
 } from "./_work_message.ts";
+
+export { runTask };
 
 interface WorkerScope {
   name?: string;

@@ -25,7 +25,6 @@ import type { HomeSettings } from "./_driver_home.ts";
 import { sizeLimitOf } from "./_driver_options.ts";
 import { attempt } from "./_graph_driver.ts";
 import type { LayerFormat } from "./_layer_format.ts";
-import { remapLayer } from "./_layer_remap.ts";
 import { optionsOfMount } from "./_mount_options.ts";
 import { OverlayDriver } from "./_overlay_driver.ts";
 import { makeOwnedDirectory } from "./_owner.ts";
@@ -208,6 +207,7 @@ export class ContainersOverlayDriver extends OverlayDriver {
         );
       }
       const mountOptions = this.overlayOf(id, { mountLabel }).options.filter((option) => option !== "ro");
+      const { remapLayer } = await import("./_layer_remap.ts");
       await remapLayer(this.layerHome, id, { from, to, mountOptions }, work);
     });
   }

@@ -43,6 +43,7 @@
 
 import type { IdMaps } from "../id_map.ts";
 import type { LayerQuota } from "../mount/project_quota.ts";
+import type { DriverName } from "./driver_name.ts";
 import type { CheckOptions, Finding } from "./store_check.ts";
 import type { MountedView, ViewInfo, ViewOptions } from "./view_options.ts";
 import type {
@@ -178,8 +179,8 @@ export interface DiffGetter extends AsyncDisposable {
  * ```
  */
 export interface GraphDriver extends AsyncDisposable {
-  /** The driver's name: `overlay2`. */
-  readonly name: string;
+  /** The driver's name. */
+  readonly name: DriverName;
   /** The directory of its layers. */
   readonly home: string;
 

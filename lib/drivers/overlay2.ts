@@ -13,7 +13,6 @@ import { MOST_LOWER_DIRS, type OverlayMount, readOnlyView } from "../mount/overl
 import type { HomeSettings } from "./_driver_home.ts";
 import { sizeLimitOf } from "./_driver_options.ts";
 import { attempt } from "./_graph_driver.ts";
-import { createLayer } from "./_layer_create.ts";
 import type { LayerFormat } from "./_layer_format.ts";
 import { LayerHome } from "./_layer_home.ts";
 import { LayerLayout } from "./_layer_layout.ts";
@@ -75,7 +74,7 @@ export class Overlay2Driver extends OverlayDriver {
     this.layerHome.requireLayer(template);
     const parent = this.layerHome.layout.parentOf(template);
     const sizeBytes = this.checkNewLayer(id, options, true);
-    await createLayer(this.layerHome, id, parent, options.idMaps ?? this.layerHome.idMaps, sizeBytes, template);
+    await this.makeLayer(id, parent, options.idMaps ?? this.layerHome.idMaps, sizeBytes, template);
   }
 
   protected isShownAsItLies(id: string, { readOnly, idMaps }: GetOptions): boolean {

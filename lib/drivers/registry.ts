@@ -16,17 +16,14 @@ import { absolutePath } from "../util/absolute_path.ts";
 import { idsIn } from "./_layer_ids.ts";
 import { hasLayers, OTHER_DRIVERS } from "./_store_signs.ts";
 import { InPlaceRunner, WorkerRunner } from "./_work_runner.ts";
-import { ContainersOverlayDriver } from "./containers_overlay.ts";
 import type { GraphDriver } from "./driver.ts";
-import { LegacyOverlayDriver } from "./overlay.ts";
-import { Overlay2Driver, type Overlay2Settings } from "./overlay2.ts";
+import type { DriverName } from "./driver_name.ts";
+import type { Overlay2Settings } from "./overlay2.ts";
 import type { SyncPolicy } from "./sync_policy.ts";
 
 export type { MountApi } from "../mount/overlay_mount.ts";
+export type { DriverName } from "./driver_name.ts";
 export type { SyncPolicy } from "./sync_policy.ts";
-
-/** The drivers there are. */
-export type DriverName = "overlay2" | "overlay" | "containers-overlay";
 
 /** How a driver is found and opened. */
 interface DriverSpec {
@@ -34,24 +31,25 @@ interface DriverSpec {
   directory: string;
   /** Tells a home of that name from those of other drivers. */
   recognises(home: string): boolean;
-  open(settings: Overlay2Settings): GraphDriver;
+  open(settings: Overlay2Settings): Promise<GraphDriver>;
 }
 
+/** Each is loaded when it is opened. */
 const DRIVERS: Readonly<Record<DriverName, DriverSpec>> = {
   overlay2: {
     directory: "overlay2",
     recognises: hasLayers,
-    open: (settings) => new Overlay2Driver(settings),
+    open: async (settings) => new (await import("./overlay2.ts")).Overlay2Driver(settings),
   },
   overlay: {
     directory: "overlay",
     recognises: isLegacyHome,
-    open: (settings) => new LegacyOverlayDriver(settings),
+    open: async (settings) => new (await import("./overlay.ts")).LegacyOverlayDriver(settings),
   },
   "containers-overlay": {
     directory: "overlay",
     recognises: isContainersHome,
-    open: (settings) => new ContainersOverlayDriver(settings),
+    open: async (settings) => new (await import("./containers_overlay.ts")).ContainersOverlayDriver(settings),
   },
 };
 
@@ -107,11 +105,7 @@ export interface OpenOptions {
  * for await (const layer of driver.layers()) console.log(layer.id);
  * ```
  */
-export function openDriver(options: OpenOptions = {}): Promise<GraphDriver> {
-  return new Promise((resolve) => resolve(open(options)));
-}
-
-function open(options: OpenOptions): GraphDriver {
+export async function openDriver(options: OpenOptions = {}): Promise<GraphDriver> {
   if (Deno.build.os !== "linux") {
     throw new StorageError(
       "not_supported",
@@ -127,7 +121,7 @@ function open(options: OpenOptions): GraphDriver {
   }
   const { directory, open } = DRIVERS[name];
   const runRoot = absolutePath(options.runRoot ?? DEFAULT_RUN_ROOT);
-  return open({
+  return await open({
     home: options.home === undefined ? `${root}/${directory}` : absolutePath(options.home),
     runRoot,
     options: options.options ?? [],

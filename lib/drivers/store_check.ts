@@ -116,7 +116,7 @@ export const FINDING_KINDS = {
   "layer_unreferenced": "note",
   "whiteout_idle": "note",
   "whiteout_name": "note",
-} as const satisfies Readonly<Record<string, FindingKind>>;
+} as const;
 
 /** What a finding is. */
 export type FindingCode = keyof typeof FINDING_KINDS;

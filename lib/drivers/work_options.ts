@@ -8,6 +8,7 @@
 
 import type { ArchiveLimits } from "../archive/limits.ts";
 import type { SkippedFile } from "../archive/pack.ts";
+import type { Digest } from "../digest.ts";
 import type { IdMaps } from "../id_map.ts";
 import type { DroppedXattr, XattrNamespace, XattrPolicies } from "../archive/xattr_filter.ts";
 
@@ -109,12 +110,12 @@ export interface DiffOptions extends CompareOptions {
   xattrs?: readonly XattrNamespace[];
 }
 
-/** What identifies an archive, where `digest` asked for it: SHA-256 as `sha256:` and hexadecimal digits. */
+/** What identifies an archive, where `digest` asked for it: SHA-256. */
 export interface ArchiveDigests {
   /** Of the uncompressed archive: the DiffID of an image's configuration. */
-  diffId: string | undefined;
+  diffId: Digest | undefined;
   /** Of the archive as it came in or went out: the digest by which a registry knows it. The same if not compressed. */
-  archiveDigest: string | undefined;
+  archiveDigest: Digest | undefined;
 }
 
 /** What a diff held. */

@@ -35,7 +35,7 @@ export function mountNew(overlay: OverlayMount, target: string): boolean {
   if (contextFd < 0) throw failure(-contextFd, "fsopen", "overlay");
   using context = new Fd(contextFd);
   if (!(refusesWrongOptions ??= findOut())) return false;
-  const require = (result: number, key: string, value?: string): void => {
+  const requireDone = (result: number, key: string, value?: string): void => {
     if (result >= 0) return;
     throw mountFailed(failure(-result, "fsconfig", key, value), overlay, target, fsContextMessages(contextFd));
   };
@@ -49,17 +49,17 @@ export function mountNew(overlay: OverlayMount, target: string): boolean {
   }
   if (overlay.upper !== undefined) {
     const { upperDir, workDir } = overlay.upper;
-    require(setPath(context.fd, "upperdir", upperDir), "upperdir", upperDir);
-    require(setPath(context.fd, "workdir", workDir), "workdir", workDir);
+    requireDone(setPath(context.fd, "upperdir", upperDir), "upperdir", upperDir);
+    requireDone(setPath(context.fd, "workdir", workDir), "workdir", workDir);
   }
   for (const option of overlay.options) {
     const flag = MOUNT_FLAGS.get(option);
     if (flag !== undefined && flag.ofFileSystem !== true) continue;
     const [key, value] = splitOption(option);
     const result = value === undefined ? tryFsconfigFlag(context.fd, key) : tryFsconfigString(context.fd, key, value);
-    require(result, key, value);
+    requireDone(result, key, value);
   }
-  require(tryFsconfigCreate(context.fd), "create");
+  requireDone(tryFsconfigCreate(context.fd), "create");
   using mountFd = new Fd(fsmount(context.fd, attributesOf(overlay)));
   move_mount(mountFd.fd, target);
   return true;

@@ -17,16 +17,27 @@ const CHUNK_SIZE = 256 * 1024;
 /** How long the event loop stands still while a pipe gives nothing. */
 const LOOK_MS = 2;
 
-/** What is read from `fd`, from where it stands. The descriptor stays open. */
-export function streamFromFd(fd: number): ReadableStream<Uint8Array<ArrayBuffer>> {
+/**
+ * What is read from `fd`, from where it stands. The descriptor stays open.
+ *
+ * @param done Called when nothing more is read: at the end, after a failure, or since nobody wants the rest.
+ */
+export function streamFromFd(fd: number, done: () => void = () => {}): ReadableStream<Uint8Array<ArrayBuffer>> {
   return new ReadableStream<Uint8Array<ArrayBuffer>>({
     async pull(controller): Promise<void> {
-      while (!waitUntilReadable(fd, LOOK_MS)) await new Promise((resolve) => setTimeout(resolve, 0));
-      const chunk = new Uint8Array(CHUNK_SIZE);
-      const length = read(fd, chunk);
-      if (length === 0) controller.close();
-      else controller.enqueue(chunk.subarray(0, length));
+      try {
+        while (!waitUntilReadable(fd, LOOK_MS)) await new Promise((resolve) => setTimeout(resolve, 0));
+        const chunk = new Uint8Array(CHUNK_SIZE);
+        const length = read(fd, chunk);
+        if (length > 0) return controller.enqueue(chunk.subarray(0, length));
+      } catch (error) {
+        done();
+        throw error;
+      }
+      done();
+      controller.close();
     },
+    cancel: done,
   }, { highWaterMark: 0 });
 }
 

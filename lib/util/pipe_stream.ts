@@ -88,13 +88,19 @@ export function streamOf(
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
   // The stream takes the failure up when it gets there; until then it is not unhandled.
   work.catch(() => {});
+  // Whoever reads to the end may give the stream up while the work still ends.
+  let isClosed = false;
+  const closeReader = (): void => {
+    if (!isClosed) reader.close();
+    isClosed = true;
+  };
   return new ReadableStream<Uint8Array<ArrayBuffer>>({
     async pull(controller): Promise<void> {
       try {
         const chunk = new Uint8Array(CHUNK_SIZE);
         const length = await reader.read(chunk);
         if (length !== null) return controller.enqueue(chunk.subarray(0, length));
-        reader.close();
+        closeReader();
         await work;
         controller.close();
       } catch (error) {
@@ -103,7 +109,7 @@ export function streamOf(
     },
     async cancel(): Promise<void> {
       cancel();
-      reader.close();
+      closeReader();
       await work.catch(() => {});
     },
   }, { highWaterMark: 0 });

@@ -3,6 +3,7 @@
 import "../_helpers/warm_libc.ts";
 import { assertEquals } from "@std/assert";
 import { AT_FDCWD, Fd, O_CREAT, O_RDONLY, O_TRUNC, O_WRONLY, openat } from "../../ffi/file.ts";
+import type { Digest } from "../../lib/digest.ts";
 import type { ApplyResult, GraphDriver } from "../../lib/drivers/driver.ts";
 import { openDriver } from "../../lib/drivers/registry.ts";
 import { assertFails } from "../_helpers/assert_fails.ts";
@@ -15,7 +16,7 @@ import { tarOf } from "./_tar_of.ts";
 const NEEDS = [needsRoot, needsOverlay, ...["sha256sum", "gzip", "zstd", "bash"].map(needsProgram)];
 
 /** What sha256sum(1) says of a file. */
-async function sha256(path: string): Promise<string> {
+async function sha256(path: string): Promise<Digest> {
   return `sha256:${(await runOk("sha256sum", ["-b", path])).stdout.slice(0, 64)}`;
 }
 

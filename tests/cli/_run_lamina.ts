@@ -2,7 +2,7 @@
 
 /**
  * The command line as a child process, on a store of its own. `LAMINA_BINARY` names an executable to test instead of the
- * sources.
+ * sources, `LAMINA_IMPORT_MAP` other packages for them: see tests/jsr.
  *
  * @module
  */
@@ -17,7 +17,10 @@ const CLI = fileURLToPath(new URL("../../cli.ts", import.meta.url));
 /** Program and first arguments that stand for `lamina`. */
 export function laminaCommand(): [program: string, ...args: string[]] {
   const binary = Deno.env.get("LAMINA_BINARY");
-  return binary === undefined ? [Deno.execPath(), "run", "--no-lock", "--allow-all", CLI] : [binary];
+  if (binary !== undefined) return [binary];
+  const importMap = Deno.env.get("LAMINA_IMPORT_MAP");
+  const map = importMap === undefined ? [] : ["--import-map", importMap];
+  return [Deno.execPath(), "run", "--no-lock", "--allow-all", ...map, CLI];
 }
 
 /** Runs `lamina` with nothing but `args`. */

@@ -116,3 +116,26 @@ Deno.test("streamOf() tells the work that nobody wants the rest, closes the pipe
   events.push("cancelled");
   assertEquals(events, ["cancel", "work ends", "cancelled"]);
 });
+
+Deno.test("streamOf() can be given up behind its last byte, while the work still ends", async () => {
+  const { writeFd, reader } = await pipeToStream();
+  close(writeFd);
+  const work = Promise.withResolvers<void>();
+  const stream = streamOf(reader, work.promise, () => work.resolve());
+  const streamReader = stream.getReader();
+  const read = streamReader.read();
+  // The end of the pipe was seen: its reader is closed.
+  while (isOpen(reader)) await new Promise((resolve) => setTimeout(resolve, 1));
+  await streamReader.cancel();
+  assertEquals((await read).done, true);
+});
+
+function isOpen(file: Deno.FsFile): boolean {
+  try {
+    file.statSync();
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.BadResource) return false;
+    throw error;
+  }
+}
