@@ -45,6 +45,8 @@ export {
   type OpenOptions,
   type SyncPolicy,
 } from "./lib/drivers/registry.ts";
+export { copyFromLayer, type CopyResult, copyToLayer } from "./lib/drivers/layer_files.ts";
+export { importLayer, type ImportOptions, squashLayer, type SquashOptions } from "./lib/drivers/whole_layers.ts";
 export { isStorageError, StorageError, type StorageErrorCode, type StorageErrorOptions } from "./lib/errors.ts";
 export { type IdMap, type IdMaps, parseIdMap } from "./lib/id_map.ts";
 export type { Logger } from "./lib/log.ts";

@@ -267,6 +267,7 @@ const SYMBOLS = {
   geteuid: { parameters: [], result: "u32" },
   getegid: { parameters: [], result: "u32" },
   umask: { parameters: ["u32" /* mode_t mask */], result: "u32" },
+  chroot: { parameters: ["buffer" /* const char *path */], result: "i32" },
   ...CHILD_SYMBOLS,
 } as const satisfies Record<string, Deno.ForeignFunction>;
 

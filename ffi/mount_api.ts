@@ -80,10 +80,14 @@ export function move_mount(mountFd: number, target: CPath): void {
   }
 }
 
-/** `open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)`: a detached copy of a mount. See open_tree(2). */
-export function open_tree(path: CPath): number {
-  const fd = libc.open_tree(SYS.open_tree, -100, cpath(path), OPEN_TREE_CLONE | O_CLOEXEC);
-  if (fd === -1) throw failure(lastErrno(), "open_tree", -100, path, hex(OPEN_TREE_CLONE));
+/**
+ * `open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | flags)`: a detached copy of a mount. See open_tree(2).
+ *
+ * @param flags `AT_RECURSIVE`: with all that is mounted below.
+ */
+export function open_tree(path: CPath, flags = 0): number {
+  const fd = libc.open_tree(SYS.open_tree, -100, cpath(path), OPEN_TREE_CLONE | O_CLOEXEC | flags);
+  if (fd === -1) throw failure(lastErrno(), "open_tree", -100, path, hex(OPEN_TREE_CLONE | flags));
   return fd;
 }
 
@@ -103,8 +107,9 @@ export function mount_setattr_idmap(treeFd: number, userNamespaceFd: number): vo
  * (ENOSYS before Linux 5.12). See mount_setattr(2).
  *
  * @param attributes `MOUNT_ATTR_…` bits.
+ * @param flags `AT_RECURSIVE`: of all that is mounted below as well.
  */
-export function tryMountSetattr(mountFd: number, attributes: number): number {
+export function tryMountSetattr(mountFd: number, attributes: number, flags = 0): number {
   // struct mount_attr (linux/mount.h): attr_set, attr_clr, propagation, userns_fd.
   const attr = new BigUint64Array([BigInt(attributes), 0n, 0n, 0n]);
   const empty = new Uint8Array(1);
@@ -113,7 +118,7 @@ export function tryMountSetattr(mountFd: number, attributes: number): number {
     SYS.mount_setattr,
     mountFd,
     empty,
-    AT_EMPTY_PATH,
+    AT_EMPTY_PATH | flags,
     new Uint8Array(attr.buffer),
     size,
   );

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * The process: its page size, ids, umask, and locks on open files.
+ * The process: its page size, ids, umask, root directory, and locks on open files.
  *
  * @module
  */
 
+import { type CPath, cpath } from "./_cstring.ts";
 import { lastErrno, libc } from "./_libc.ts";
 import { ERRNO, failure } from "./errno.ts";
 
@@ -31,6 +32,11 @@ export function getegid(): number {
 /** `umask(mask)`: sets it for the whole process and returns the one before. See umask(2). */
 export function umask(mask: number): number {
   return libc.umask(mask);
+}
+
+/** `chroot(path)`, for all threads; the working directory stays where it is. See chroot(2). Requires CAP_SYS_CHROOT. */
+export function chroot(path: CPath): void {
+  if (libc.chroot(cpath(path)) === -1) throw failure(lastErrno(), "chroot", path);
 }
 
 /**

@@ -24,6 +24,7 @@ export const S_ISGID = 0o2000;
 export const S_ISVTX = 0o1000;
 
 const STATX_BASIC_STATS = 0x7ff;
+const STATX_BTIME = 0x800;
 const SIZE = 256;
 
 /** Offsets of `struct statx` (linux/stat.h) in 32-bit words; `MODE` in 16-bit words. Both architectures are little-endian. */
@@ -34,6 +35,8 @@ const MODE = 14;
 const INO = 8;
 const FILE_SIZE = 10;
 const BLOCKS = 12;
+const MASK = 0;
+const BTIME = 20;
 const CTIME = 24;
 const MTIME = 28;
 const RDEV = 32;
@@ -168,4 +171,16 @@ export function fstat(fd: number, into: Stat = new Stat()): Stat {
   const result = tryStatx(fd, EMPTY_PATH, AT_EMPTY_PATH, into);
   if (result < 0) throw failure(-result, "statx", fd, "", hex(AT_EMPTY_PATH));
   return into;
+}
+
+/**
+ * When what `path` leads to was made, in milliseconds since 1970; undefined where the file system does not keep that, or
+ * there is no such name. See statx(2), `STATX_BTIME`.
+ */
+export function tryBirthTimeMs(dirfd: number, path: CPath): number | undefined {
+  const { words } = new Stat();
+  if (libc.statx(dirfd, cpath(path), 0, STATX_BTIME, words) === -1) return undefined;
+  if ((words[MASK]! & STATX_BTIME) === 0) return undefined;
+  const seconds = words[BTIME]! + (words[BTIME + 1]! | 0) * TWO_32;
+  return seconds * 1000 + Math.floor(words[BTIME + 2]! / 1e6);
 }

@@ -8,7 +8,7 @@
  * @module
  */
 
-import type { Change, GraphDriver, WorkOptions } from "../drivers/driver.ts";
+import type { Change, DiskUsage, GraphDriver, WorkOptions } from "../drivers/driver.ts";
 import { StorageError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { VERSION } from "../version.ts";
@@ -21,6 +21,7 @@ import {
   readCreate,
   readGet,
   readRemap,
+  readUsage,
   readView,
 } from "./api_wire.ts";
 import { answerApply, answerDiff, type ArchiveStore, TAR_TYPE } from "./api_archives.ts";
@@ -130,6 +131,7 @@ export class StoreApi implements Face {
     "/v1/pipes": { POST: () => Promise.resolve(Response.json(this.#archives.pipes.make(), { status: 201 })) },
     "/v1/openapi.json": { GET: () => Promise.resolve(Response.json(openapi(VERSION))) },
     "/v1/sweep": { POST: () => this.#sweep() },
+    "/v1/usage": { GET: (call) => this.#usage(call) },
     "/v1/views": {
       GET: () => this.#views(),
       POST: (call) => this.#makeView(call),
@@ -315,6 +317,12 @@ export class StoreApi implements Face {
     const options = queryFields(call.query, readCompare);
     const work: Work<number> = (driver, control) => driver.diffSize(call.word, { ...options, ...control });
     return Response.json({ id: call.word, sizeBytes: await this.#asJob(call, "size", work) });
+  }
+
+  async #usage(call: Call): Promise<Response> {
+    const options = queryFields(call.query, readUsage);
+    const work: Work<DiskUsage> = (driver, control) => driver.usage({ ...options, ...control });
+    return Response.json(await this.#asJob(call, "usage", work));
   }
 
   async #remap(call: Call): Promise<Response> {

@@ -16,6 +16,7 @@ import type {
   GetOptions,
   LayerInfo,
   RemapOptions,
+  UsageOptions,
   ViewOptions,
   XattrNamespace,
   XattrPolicy,
@@ -100,6 +101,7 @@ export function readCompare(fields: Fields): CompareOptions {
     idMaps: readIdMapsOfQuery(fields),
     compareXattrs: fields.flag("compareXattrs"),
     compareContent: fields.flag("compareContent"),
+    details: fields.flag("details"),
   });
 }
 
@@ -112,6 +114,7 @@ export function readDiff(fields: Fields): DiffOptions {
       digest: fields.flag("digest"),
       skipErrors: fields.flag("skipErrors"),
       times: fields.choice("times", ["full", "seconds"]),
+      whole: fields.flag("whole"),
       xattrs: fields.list("xattrs")?.map((name) => choiceOf("xattrs", name, NAMESPACES)),
     }),
   };
@@ -182,9 +185,33 @@ export function readRemap(fields: Fields): RemapRequest {
   return { from: readIdMaps(fields, "from"), to: readIdMaps(fields, "to"), options };
 }
 
-/** A layer on the wire. No parent is null: a field that is always there is easier to ask for. */
-export function layerOnWire({ parent, ...layer }: LayerInfo): Omit<LayerInfo, "parent"> & { parent: string | null } {
-  return { ...layer, parent: parent ?? null };
+/** @throws {RequestError} `malformed_request`. */
+export function readUsage(fields: Fields): Pick<UsageOptions, "ids"> {
+  return defined({ ids: fields.list("ids") });
+}
+
+/** A layer as JSON has it: what is not known is null, since a field that is always there is easier to ask for. */
+export interface WireLayer extends Omit<LayerInfo, "parent" | "createdAt"> {
+  parent: string | null;
+  /** RFC 3339, UTC. */
+  createdAt: string | null;
+}
+
+/** A layer on the wire. */
+export function layerOnWire({ id, parent, depth, mounted, createdAt }: LayerInfo): WireLayer {
+  return { id, parent: parent ?? null, depth, mounted, createdAt: createdAt?.toISOString() ?? null };
+}
+
+/** What {@linkcode layerOnWire} was given. */
+export function layerFromWire({ id, parent, depth, mounted, createdAt }: WireLayer): LayerInfo {
+  return {
+    id,
+    parent: parent ?? undefined,
+    depth,
+    mounted,
+    // An agent of before has no such field.
+    createdAt: typeof createdAt === "string" ? new Date(createdAt) : undefined,
+  };
 }
 
 /** The query for options of {@linkcode readCompare}, {@linkcode readDiff} and {@linkcode readApply}. */

@@ -17,6 +17,7 @@ import type {
   DiffGetter,
   DiffOptions,
   DiffResult,
+  DiskUsage,
   FileDescriptor,
   Finding,
   GetOptions,
@@ -29,6 +30,7 @@ import type {
   RemapOptions,
   RemoveOptions,
   StatusEntry,
+  UsageOptions,
   ViewInfo,
   ViewOptions,
   WorkOptions,
@@ -42,7 +44,7 @@ import { streamFromFd, writeStreamToFd } from "../util/fd_stream.ts";
 import { JoinedSignal } from "../util/joined_signal.ts";
 import { PipeWriter } from "../util/named_pipe.ts";
 import { isSourceFailure, streamOf } from "../util/pipe_stream.ts";
-import { type layerOnWire, queryOf } from "./api_wire.ts";
+import { layerFromWire, queryOf, type WireLayer } from "./api_wire.ts";
 import { BegunStream } from "./begun_stream.ts";
 import { aborted, ClientConnection } from "./client_connection.ts";
 
@@ -207,9 +209,8 @@ class RemoteDriver implements GraphDriver {
   }
 
   async *layers(): AsyncGenerator<LayerInfo> {
-    type Layer = ReturnType<typeof layerOnWire>;
-    const layers = await this.connection.json<Layer[]>({ verb: "GET", path: "/v1/layers" });
-    for (const { id, parent, depth, mounted } of layers) yield { id, parent: parent ?? undefined, depth, mounted };
+    const layers = await this.connection.json<WireLayer[]>({ verb: "GET", path: "/v1/layers" });
+    for (const layer of layers) yield layerFromWire(layer);
   }
 
   async status(): Promise<StatusEntry[]> {
@@ -292,6 +293,11 @@ class RemoteDriver implements GraphDriver {
   async diffSize(id: string, options: CompareOptions = {}): Promise<number> {
     const request = { verb: "GET", path: pathOf(id, "size"), query: queryOf(options) } as const;
     return (await this.connection.long<{ sizeBytes: number }>(request, options)).sizeBytes;
+  }
+
+  async usage({ ids, ...work }: UsageOptions = {}): Promise<DiskUsage> {
+    const query = new URLSearchParams(ids === undefined ? {} : { ids: ids.map(parseLayerId).join(",") });
+    return await this.connection.long({ verb: "GET", path: "/v1/usage", query }, work);
   }
 
   async changes(id: string, options: CompareOptions = {}): Promise<Change[]> {

@@ -13,7 +13,7 @@ import { failureOf, RequestError } from "./protocol.ts";
 import type { WorkQueue } from "./work_queue.ts";
 
 /** What it is, in the words of the command line. */
-export type JobKind = "apply" | "changes" | "diff" | "check" | "remap" | "size" | "verify";
+export type JobKind = "apply" | "changes" | "diff" | "check" | "remap" | "size" | "usage" | "verify";
 
 /** How far it is. */
 export type JobState = "queued" | "running" | "done" | "failed";

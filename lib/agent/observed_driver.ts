@@ -17,6 +17,7 @@ import type {
   DiffGetter,
   DiffOptions,
   DiffResult,
+  DiskUsage,
   FileDescriptor,
   Finding,
   GetOptions,
@@ -29,6 +30,7 @@ import type {
   RemapOptions,
   RemoveOptions,
   StatusEntry,
+  UsageOptions,
   ViewInfo,
   ViewOptions,
   WorkOptions,
@@ -54,6 +56,7 @@ export type OperationName =
   | "size"
   | "status"
   | "unmount"
+  | "usage"
   | "verify";
 
 /** Something that was done, or tried. */
@@ -223,6 +226,10 @@ export class ObservedDriver implements GraphDriver {
 
   diffSize(id: string, options?: CompareOptions): Promise<number> {
     return this.#run({ name: "size", id }, () => this.#driver.diffSize(id, options));
+  }
+
+  usage(options?: UsageOptions): Promise<DiskUsage> {
+    return this.#run({ name: "usage" }, () => this.#driver.usage(options));
   }
 
   changes(id: string, options?: CompareOptions): Promise<Change[]> {

@@ -7,95 +7,21 @@
  */
 
 import { JOB_HEADER } from "./api_wire.ts";
-
-/** A piece of the document. */
-type Json = Readonly<Record<string, unknown>>;
-
-const text: Json = { type: "string" };
-const flag: Json = { type: "boolean" };
-const count: Json = { type: "integer", minimum: 0 };
-const numbers: Json = { type: "object", additionalProperties: count };
-const texts: Json = { type: "object", additionalProperties: text };
-const listOf = (items: Json): Json => ({ type: "array", items });
-const oneOf = (...values: string[]): Json => ({ type: "string", enum: values });
-const ref = (name: string): Json => ({ $ref: `#/components/schemas/${name}` });
-
-/** An object; a name that ends in `?` can be left out. */
-function object(fields: Readonly<Record<string, Json>>): Json {
-  const names = Object.keys(fields);
-  return {
-    type: "object",
-    properties: Object.fromEntries(names.map((name) => [name.replace("?", ""), fields[name]])),
-    required: names.filter((name) => !name.endsWith("?")),
-  };
-}
-
-const DIGESTS = { "diffId?": text, "archiveDigest?": text };
-const PROGRESS = { entries: count, bytes: count };
-const LAYER = { id: text, parent: { type: ["string", "null"] }, depth: count, mounted: flag };
-const METADATA = {
-  upperDir: text,
-  workDir: text,
-  mergedDir: text,
-  lowerDirs: listOf(text),
-  "quota?": object({ projectId: count, limitBytes: count, usedBytes: count }),
-};
-const FAILURE = { code: text, message: text, "hint?": text };
-
-const SCHEMAS: Readonly<Record<string, Json>> = {
-  Failure: object(FAILURE),
-  Layer: object(LAYER),
-  Metadata: object(METADATA),
-  IdMap: object({ containerId: count, hostId: count, size: count }),
-  IdMaps: object({ "uidMaps?": listOf(ref("IdMap")), "gidMaps?": listOf(ref("IdMap")) }),
-  Change: object({ path: text, kind: oneOf("modify", "add", "delete") }),
-  ApplyResult: object({
-    ...PROGRESS,
-    ...DIGESTS,
-    sizeBytes: count,
-    droppedXattrs: listOf(object({ name: text, reason: text })),
-    unsetOwners: count,
-  }),
-  DiffResult: object({
-    ...PROGRESS,
-    ...DIGESTS,
-    skippedSockets: listOf(text),
-    skipped: listOf(object({ path: text, reason: text })),
-  }),
-  Job: object({
-    name: text,
-    kind: oneOf("apply", "changes", "check", "diff", "remap", "size", "verify"),
-    id: text,
-    state: oneOf("queued", "running", "done", "failed"),
-    ...PROGRESS,
-    "result?": {},
-    "error?": ref("Failure"),
-  }),
-  View: object({ path: text, ids: listOf(text), readOnly: flag }),
-  MountedView: object({ path: text, ids: listOf(text), readOnly: flag, isNew: flag }),
-  Finding: object({
-    code: text,
-    kind: oneOf("damage", "note"),
-    "layer?": text,
-    path: text,
-    problem: text,
-    action: text,
-    repairable: flag,
-    repaired: flag,
-    "failure?": text,
-    "sizeBytes?": count,
-  }),
-  Event: object({
-    time: { type: "string", format: "date-time" },
-    event: oneOf("apply", "cleanup", "create", "diff", "mount", "remap", "remove", "unmount"),
-    home: text,
-    "id?": text,
-    "parent?": text,
-    "bytes?": count,
-    seconds: { type: "number" },
-    "code?": text,
-  }),
-};
+import {
+  count,
+  flag,
+  type Json,
+  LAYER,
+  listOf,
+  METADATA,
+  numbers,
+  object,
+  oneOf,
+  ref,
+  SCHEMAS,
+  text,
+  texts,
+} from "./openapi_schemas.ts";
 
 /** What a method says. */
 interface Method {
@@ -139,7 +65,7 @@ const BINARY: Json = { type: "string", format: "binary" };
 const TAR = "application/octet-stream";
 const PARENT: Json = { ...text, description: "The layer to compare with; left out, the own parent; empty, nothing." };
 const MAPS: Json = { ...text, description: "IdMaps, as JSON." };
-const COMPARISON = { parent: PARENT, idMaps: MAPS, compareXattrs: flag, compareContent: flag };
+const COMPARISON = { parent: PARENT, idMaps: MAPS, compareXattrs: flag, compareContent: flag, details: flag };
 const PIPE: Json = { ...text, description: "The archive goes through this pipe, not as a body; see /v1/pipes." };
 const OF_QUERY_GROUP = "each as a field of its own: ";
 const ID = object({ id: text });
@@ -239,6 +165,7 @@ const PATHS: Readonly<Record<string, Readonly<Record<string, Json>>>> = {
         digest: flag,
         skipErrors: flag,
         times: oneOf("full", "seconds"),
+        whole: flag,
         xattrs: listOf(oneOf("user", "trusted", "security", "system")),
       },
       isJob: true,
@@ -333,6 +260,14 @@ const PATHS: Readonly<Record<string, Readonly<Record<string, Json>>>> = {
     post: method({
       summary: "Remove what calls left that died in the middle.",
       answer: object({ removed: listOf(text) }),
+    }),
+  },
+  "/v1/usage": {
+    get: method({
+      summary: "What layers occupy on the disk, hard links once.",
+      query: { ids: { ...listOf(text), description: "Left out: all." } },
+      isJob: true,
+      answer: ref("Usage"),
     }),
   },
   "/v1/views": {

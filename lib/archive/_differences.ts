@@ -25,6 +25,8 @@ export interface DifferenceRules {
   overrideStat?: boolean | undefined;
   /** The newer files have the host's ids, the older ones the container's. */
   idMaps?: IdMaps | undefined;
+  /** Fractions of a second count also where only one file has them. */
+  exactTimes?: boolean | undefined;
   /** Also the bytes of files, and the targets of links, where nothing else differs. */
   content?: boolean | undefined;
 }
@@ -41,6 +43,7 @@ const CHUNK_SIZE = 256 * 1024;
 export class FileComparer {
   readonly #xattrs: SourceXattrs | undefined;
   readonly #comparesContent: boolean;
+  readonly #hasExactTimes: boolean;
   readonly #isMasked: boolean;
   readonly #idMaps: IdMaps | undefined;
   readonly #tick: () => void;
@@ -51,6 +54,7 @@ export class FileComparer {
     const { xattrs = false, content = false } = rules;
     if (xattrs !== false) this.#xattrs = new SourceXattrs(overlayXattrs, xattrs === true ? undefined : xattrs);
     this.#comparesContent = content;
+    this.#hasExactTimes = rules.exactTimes ?? false;
     this.#isMasked = rules.overrideStat ?? false;
     this.#idMaps = rules.idMaps;
     this.#tick = tick;
@@ -60,10 +64,11 @@ export class FileComparer {
   differs(newer: Place, older: Place, name: ByteString): boolean {
     this.unmask(newer, older, name);
     if (this.#idMaps !== undefined) giveContainerIds(newer.stat, this.#idMaps);
-    if (statDiffers(newer.stat, older.stat)) return true;
-    // Whatever changes an attribute changes this time, and nobody can set it back.
-    if (!newer.stat.isUnchangedSince(older.stat) && this.xattrsDiffer(newer.fd, older.fd, name)) return true;
-    return this.#comparesContent && !newer.stat.isSameFile(older.stat) && this.#contentDiffers(newer, older, name);
+    if (statDiffers(newer.stat, older.stat, this.#hasExactTimes)) return true;
+    // Whatever changes a file or an attribute changes this time, and nobody can set it back.
+    if (newer.stat.isUnchangedSince(older.stat)) return false;
+    if (this.xattrsDiffer(newer.fd, older.fd, name)) return true;
+    return this.#comparesContent && this.#contentDiffers(newer, older, name);
   }
 
   /** Has both tell what they really are, if that is not what they are on disk. */
@@ -125,17 +130,18 @@ function readFully(fd: number, buffer: Uint8Array): number {
  * Whether two files count as different, by Docker's rules: type, mode, owner or device; and, but for directories, size
  * or time of modification.
  */
-export function statDiffers(a: Stat, b: Stat): boolean {
+export function statDiffers(a: Stat, b: Stat, hasExactTimes: boolean): boolean {
   if (a.mode !== b.mode || a.uid !== b.uid || a.gid !== b.gid) return true;
   if (a.rdevMajor !== b.rdevMajor || a.rdevMinor !== b.rdevMinor) return true;
   if (a.isDirectory) return false;
-  return a.size !== b.size || !sameTime(a, b);
+  return a.size !== b.size || !sameTime(a, b, hasExactTimes);
 }
 
-/** A time without nanoseconds may be one that an archive cut off, and equals any time of its second. */
-export function sameTime(a: Stat, b: Stat): boolean {
+/** A time without nanoseconds may be one that an archive cut off, and equals any time of its second, unless it is exact. */
+export function sameTime(a: Stat, b: Stat, isExact: boolean): boolean {
   if (a.mtimeSeconds !== b.mtimeSeconds) return false;
-  return a.mtimeNanoseconds === b.mtimeNanoseconds || a.mtimeNanoseconds === 0 || b.mtimeNanoseconds === 0;
+  if (a.mtimeNanoseconds === b.mtimeNanoseconds) return true;
+  return !isExact && (a.mtimeNanoseconds === 0 || b.mtimeNanoseconds === 0);
 }
 
 function sameBytes(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {

@@ -8,7 +8,7 @@
 
 import { isErrno } from "../../ffi/errno.ts";
 import { asStorageError, StorageError } from "../errors.ts";
-import { type ByteString, textOfBytes } from "../util/byte_string.ts";
+import { type ByteString, byteString, textOfBytes } from "../util/byte_string.ts";
 
 /** What the kernel says of a name that only the archive can be blamed for. */
 const ARCHIVES_FAULT = ["ENAMETOOLONG", "ENOENT", "ENOTDIR", "EISDIR", "ELOOP", "EMLINK"] as const;
@@ -47,5 +47,17 @@ export function belowWhiteout(path: ByteString): StorageError {
 export function deviceRefused(path: ByteString): StorageError {
   return new StorageError("permission_denied", `Cannot unpack "${textOfBytes(path)}": devices are refused`, {
     hint: "do not ask to refuse devices if you trust this archive",
+  });
+}
+
+/**
+ * The error for what would remove a directory that is to stay.
+ *
+ * @param leaf Its name, with a NUL.
+ */
+export function directoryInTheWay(parent: ByteString, leaf: Uint8Array): StorageError {
+  const path = textOfBytes(`${parent === "" ? "" : `${parent}/`}${byteString(leaf, 0, leaf.indexOf(0))}`);
+  return new StorageError("invalid_argument", `Cannot replace "${path}", which is a directory, by something else`, {
+    hint: "remove it first",
   });
 }

@@ -8,7 +8,8 @@
 
 import { DT_UNKNOWN, readDirectory } from "../../ffi/directory.ts";
 import { type ByteString, byteString } from "../util/byte_string.ts";
-import type { PathChange } from "./changes.ts";
+import type { PackedPart } from "./pack_options.ts";
+import type { PathChange } from "./path_change.ts";
 import { type CompareTreesOptions, TreeComparison } from "./compare.ts";
 
 /** A name, a NUL, and the type that the directory says: as one string, it sorts as the name alone would. */
@@ -36,6 +37,10 @@ export interface PackSelection {
   readonly isEmpty: boolean;
   /** Whether the root has to be told of, also where it is as that of any new layer. */
   readonly needsRoot: boolean;
+  /** Whether the root is not told of at all. */
+  readonly omitsRoot?: boolean;
+  /** What the one name in the root is called in the archive. */
+  readonly as?: ByteString;
   /** The names to pack in the open directory `fd`, whose path is `prefix` (`""`, or ending in `/`), in the order of bytes. */
   namesIn(fd: number, prefix: ByteString): readonly TypedName[];
   /** What happened to `path`, whose last part is `name`; undefined where that is not known. */
@@ -54,6 +59,15 @@ export const WHOLE_TREE: PackSelection = {
   },
   kindOf: () => undefined,
 };
+
+/** A part of a tree as it is seen, where nothing marks what is gone. */
+export function selectPart(part: PackedPart): PackSelection {
+  const seen = { ...WHOLE_TREE, isUpper: false, omitsRoot: true };
+  if (part === "content") return seen;
+  const { name, as } = part;
+  const top = [typedName(name, DT_UNKNOWN)];
+  return { ...seen, as, namesIn: (fd, prefix) => prefix === "" ? top : WHOLE_TREE.namesIn(fd, prefix) };
+}
 
 const NOTHING: readonly TypedName[] = [];
 

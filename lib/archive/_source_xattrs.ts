@@ -43,9 +43,12 @@ export class SourceXattrs {
     };
   }
 
-  /** Those of a link or device, which cannot be opened for them: through its parent's descriptor in /proc it has a name. */
-  ofName(parentFd: number, path: ByteString): ExportedXattrs {
-    const leaf = leafOf(path);
+  /**
+   * Those of a link or device, which cannot be opened for them: through its parent's descriptor in /proc it has a name.
+   *
+   * @param path For messages; and its last part is the name, unless that is `leaf`.
+   */
+  ofName(parentFd: number, path: ByteString, leaf: ByteString = leafOf(path)): ExportedXattrs {
     const names = tryListxattrat(parentFd, this.#place.fill(leaf));
     if (names?.length === 0) return undefined;
     const place = this.#place.fill(`/proc/self/fd/${parentFd}/${leaf}`);

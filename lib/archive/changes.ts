@@ -20,17 +20,12 @@ import {
   tryOpenat,
 } from "../../ffi/file.ts";
 import { fstat, Stat, tryStatx } from "../../ffi/stat.ts";
-import { type ByteString, byteString, CName, textOfBytes } from "../util/byte_string.ts";
+import { type ByteString, byteString, CName } from "../util/byte_string.ts";
 import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
 import { type DifferenceRules, FileComparer } from "./_differences.ts";
 import { LayerMarks } from "./_layer_marks.ts";
+import { type PathChange, pathChanges } from "./path_change.ts";
 import { OCI_WHITEOUT_PREFIX, type OverlayXattrNamespace } from "./whiteout.ts";
-
-/** One changed path, absolute in the layer. */
-export interface PathChange {
-  path: string;
-  kind: "modify" | "add" | "delete";
-}
 
 /** How changes are found. */
 export interface ChangesOptions extends DifferenceRules {
@@ -38,6 +33,8 @@ export interface ChangesOptions extends DifferenceRules {
   overlayXattrs?: OverlayXattrNamespace;
   /** Whether files named `.wh.…` are deletions, as a mount program notes them. */
   markers?: boolean | undefined;
+  /** Also what each path is now. */
+  details?: boolean | undefined;
   control?: WorkControl;
 }
 
@@ -54,11 +51,11 @@ export function changes(upperDir: string, lowerDirs: readonly string[], options:
   } finally {
     disposeAll(lowers);
   }
-  return finder.result();
+  return pathChanges(finder.found, upper.fd, options);
 }
 
 class ChangeFinder {
-  readonly #found = new Map<ByteString, PathChange["kind"]>();
+  readonly found = new Map<ByteString, PathChange["kind"]>();
   readonly #marks: LayerMarks;
   readonly #control: WorkControl;
   readonly #files: FileComparer;
@@ -70,12 +67,7 @@ class ChangeFinder {
     const namespace = options.overlayXattrs ?? "trusted";
     this.#marks = new LayerMarks(namespace, options.markers ?? false);
     this.#control = options.control ?? UNWATCHED;
-    this.#files = new FileComparer(options, namespace, () => this.#control.tick(this.#found.size, 0));
-  }
-
-  result(): PathChange[] {
-    const paths = [...this.#found.keys()].sort();
-    return paths.map((path) => ({ path: textOfBytes(path), kind: this.#found.get(path)! }));
+    this.#files = new FileComparer(options, namespace, () => this.#control.tick(this.found.size, 0));
   }
 
   /**
@@ -85,7 +77,7 @@ class ChangeFinder {
   walk(upperFd: number, prefix: ByteString, lowers: readonly Fd[], isInOpaque: boolean): void {
     const types = new Map<ByteString, number>();
     readDirectory(upperFd, (buffer, start, end, type) => types.set(byteString(buffer, start, end), type));
-    this.#control.tick(this.#found.size, 0);
+    this.#control.tick(this.found.size, 0);
     // Overlayfs has no opaque root; mount programs do.
     const canBeOpaque = lowers.length > 0 && (prefix !== "/" || this.#marks.hasMarkers);
     const isOpaque = isInOpaque || (canBeOpaque && this.#marks.isOpaque(upperFd));
@@ -134,7 +126,7 @@ class ChangeFinder {
       if (below.length === 0) this.#add(path, this.#lookBelow(lowers, name) ? "modify" : "add");
       this.walk(directory.fd, `${path}/`, below, isInOpaque);
       // Below a change there is nothing left to find out.
-      if (this.#found.has(path) || !this.#lookBelow(lowers, name)) return;
+      if (this.found.has(path) || !this.#lookBelow(lowers, name)) return;
       this.#upper.fd = upperFd;
       fstat(directory.fd, this.#upper.stat);
       if (this.#files.differs(this.#upper, this.#lower, name)) this.#add(path, "modify");
@@ -192,11 +184,11 @@ class ChangeFinder {
   }
 
   #add(path: ByteString, kind: PathChange["kind"]): void {
-    this.#found.set(path, kind);
+    this.found.set(path, kind);
     for (let slash = path.lastIndexOf("/"); slash > 0; slash = path.lastIndexOf("/", slash - 1)) {
       const parent = path.slice(0, slash);
-      if (this.#found.has(parent)) return;
-      this.#found.set(parent, "modify");
+      if (this.found.has(parent)) return;
+      this.found.set(parent, "modify");
     }
   }
 }

@@ -15,7 +15,7 @@ import { StorageError } from "../errors.ts";
 import { type ByteString, byteString, CName, textOfBytes } from "../util/byte_string.ts";
 import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
 import { type DifferenceRules, FileComparer, sameTime, statDiffers } from "./_differences.ts";
-import type { PathChange } from "./changes.ts";
+import { type PathChange, pathChanges } from "./path_change.ts";
 import { MOST_LEVELS } from "./limits.ts";
 import type { OverlayXattrNamespace } from "./whiteout.ts";
 
@@ -24,10 +24,13 @@ export interface CompareTreesOptions extends DifferenceRules {
   /** Whose attributes are never looked at, since overlayfs keeps its marks there. */
   overlayXattrs?: OverlayXattrNamespace;
   /**
-   * Also finds what is no change to a reader but has to be in an archive: a directory of which only the time differs, and
-   * all names of a file that has a changed one, which would otherwise no longer be linked.
+   * Also finds what is no change to a reader but has to be in an archive: a directory of which only the time differs, a time
+   * that differs by a fraction of a second which an archive may have cut off, and all names of a file that has a changed
+   * one, which would otherwise no longer be linked.
    */
   forArchive?: boolean;
+  /** For {@linkcode compare}: also what each path is now. */
+  details?: boolean | undefined;
   control?: WorkControl;
 }
 
@@ -44,7 +47,7 @@ export type Found = (prefix: ByteString, name: ByteString, kind: PathChange["kin
 export function compare(newer: number, older: number | undefined, options: CompareTreesOptions = {}): PathChange[] {
   const kinds = new Map<ByteString, PathChange["kind"]>();
   new TreeComparison(options, (prefix, name, kind) => kinds.set(`/${prefix}${name}`, kind)).run(newer, older);
-  return [...kinds.keys()].sort().map((path) => ({ path: textOfBytes(path), kind: kinds.get(path)! }));
+  return pathChanges(kinds, newer, options);
 }
 
 /** Bytes of the files that {@linkcode compare} would call added or modified, hard links once: Docker's `DiffSize`. */
@@ -82,7 +85,11 @@ export class TreeComparison {
     this.#forArchive = options.forArchive ?? false;
     this.#control = options.control ?? UNWATCHED;
     const tick = (): void => this.#control.tick(this.#entries, 0);
-    this.#files = new FileComparer(options, options.overlayXattrs ?? "trusted", tick);
+    this.#files = new FileComparer(
+      { ...options, exactTimes: this.#forArchive },
+      options.overlayXattrs ?? "trusted",
+      tick,
+    );
   }
 
   /** Walks; whether anything differs, of the roots themselves also their time. */
@@ -95,7 +102,8 @@ export class TreeComparison {
   #rootsDiffer(newerFd: number, olderFd: number): boolean {
     const [a, b] = [fstat(newerFd, this.#newer.stat), fstat(olderFd, this.#older.stat)];
     this.#files.unmask({ fd: newerFd, stat: a }, { fd: olderFd, stat: b }, ".");
-    return statDiffers(a, b) || !sameTime(a, b) || this.#files.xattrsDiffer(newerFd, olderFd, ".");
+    const isExact = this.#forArchive;
+    return statDiffers(a, b, isExact) || !sameTime(a, b, isExact) || this.#files.xattrsDiffer(newerFd, olderFd, ".");
   }
 
   /** Whether anything in two directories differs. */
@@ -166,7 +174,7 @@ export class TreeComparison {
     const wasDirectory = older.stat.isDirectory;
     let differs = this.#files.differs(newer, older, name);
     if (isDirectory) {
-      differs ||= this.#forArchive && wasDirectory && !sameTime(newer.stat, older.stat);
+      differs ||= this.#forArchive && wasDirectory && !sameTime(newer.stat, older.stat, true);
       differs = this.#descend(newerFd, wasDirectory ? olderFd : undefined, prefix, name, level) || differs;
     } else if (differs) this.#fileChanged(newer.stat);
     else if (this.#forArchive && newer.stat.nlink > 1) this.#linkedFile(newer.stat).unchanged.push([prefix, name]);

@@ -23,7 +23,7 @@ import { secondThreadStart } from "./_content_thread.ts";
 import { mapOwnerToContainer, mapXattrsToContainer } from "./_entry_owner.ts";
 import { LayerMarks } from "./_layer_marks.ts";
 import { Lowers } from "./_lowers.ts";
-import { nameOf, type PackSelection, type TypedName, typeOf, WHOLE_TREE } from "./_pack_selection.ts";
+import { nameOf, type PackSelection, selectPart, type TypedName, typeOf, WHOLE_TREE } from "./_pack_selection.ts";
 import { SourceFiles } from "./_source_files.ts";
 import { type ExportedXattrs, SourceXattrs } from "./_source_xattrs.ts";
 import { StreamDigest } from "./_stream_digest.ts";
@@ -50,7 +50,8 @@ const NEW_ROOT_MODE = 0o755;
  * `limit_exceeded` for directories nested too deep; `system_error` for what cannot be read; `aborted`.
  */
 export function pack(rootFd: number, archiveFd: number, options: PackOptions = {}): PackResult {
-  return packSelected(rootFd, archiveFd, options, () => WHOLE_TREE);
+  const { part } = options;
+  return packSelected(rootFd, archiveFd, options, () => part === undefined ? WHOLE_TREE : selectPart(part));
 }
 
 /**
@@ -139,7 +140,7 @@ class Packer implements Disposable {
   #packTree(): void {
     using root = new Fd(openat(this.rootFd, ".", O_RDONLY | O_DIRECTORY));
     const names = this.selection.namesIn(root.fd, "");
-    this.#packRoot(root.fd, names);
+    if (!this.selection.omitsRoot) this.#packRoot(root.fd, names);
     this.#packNames(root.fd, "", names, 0);
   }
 
@@ -190,7 +191,7 @@ class Packer implements Disposable {
   #packNames(fd: number, prefix: ByteString, names: readonly TypedName[], level: number): void {
     for (const typed of names) {
       const name = nameOf(typed);
-      const path = prefix + name;
+      const path = prefix + (level === 0 ? this.selection.as ?? name : name);
       const { entries } = this.#writer;
       try {
         this.#packName(fd, path, name, typeOf(typed), level);
@@ -309,7 +310,8 @@ class Packer implements Disposable {
       this.#entry.deviceMajor = this.#stat.rdevMajor;
       this.#entry.deviceMinor = this.#stat.rdevMinor;
     }
-    this.#entry.xattrs = this.#real(this.#xattrs.ofName(parentFd, path));
+    const name = path === this.selection.as ? byteString(leaf, 0, leaf.indexOf(0)) : leafOf(path);
+    this.#entry.xattrs = this.#real(this.#xattrs.ofName(parentFd, path, name));
     this.#writer.writeHeader(this.#entry);
   }
 

@@ -11,7 +11,7 @@ import type { DifferenceRules } from "./_differences.ts";
 import { type PackOptions, type PackResult, packSelected } from "./pack.ts";
 
 /** How two trees are compared and their difference packed. */
-export type PackChangesOptions = Omit<PackOptions, "lowerDirs"> & {
+export type PackChangesOptions = Omit<PackOptions, "lowerDirs" | "part"> & {
   /** Also compares the content of files of which nothing else differs. */
   content?: DifferenceRules["content"];
 };

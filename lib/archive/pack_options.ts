@@ -8,13 +8,22 @@
 
 import type { Digest } from "../digest.ts";
 import type { IdMaps } from "../id_map.ts";
+import type { ByteString } from "../util/byte_string.ts";
 import type { WorkControl } from "../util/work_control.ts";
 import type { StartHelper } from "./helper_thread.ts";
 import type { OverlayXattrNamespace } from "./whiteout.ts";
 import type { XattrNamespace } from "./xattr_filter.ts";
 
+/**
+ * What of a directory is packed that is not a layer's own: all that is in it, but not itself; or one name in it and what is
+ * below, called `as` in the archive.
+ */
+export type PackedPart = "content" | { name: ByteString; as: ByteString };
+
 /** How a directory is packed. */
 export interface PackOptions {
+  /** Left out: all of a layer's own directory, and itself. */
+  part?: PackedPart | undefined;
   /** Which attribute makes a directory opaque; `trusted` unless the mounts are made with `userxattr`. */
   overlayXattrs?: OverlayXattrNamespace;
   /** Files have the host's ids; the archive gets the container's. */

@@ -35,7 +35,7 @@ import { currentUmask } from "../util/umask.ts";
 import { UNWATCHED, type WorkControl } from "../util/work_control.ts";
 import { secondThreadStart } from "./_content_thread.ts";
 import { Directories, type OpenDirectory } from "./_directories.ts";
-import { belowWhiteout, deviceRefused, entryError, whiteoutDevice } from "./_entry_error.ts";
+import { belowWhiteout, deviceRefused, directoryInTheWay, entryError, whiteoutDevice } from "./_entry_error.ts";
 import { EntryOwners, mapOwnerToHost } from "./_entry_owner.ts";
 import { EntryXattrs } from "./_entry_xattrs.ts";
 import { LateDirectories, withoutDefaultAcl } from "./_late_directories.ts";
@@ -104,6 +104,7 @@ class Unpacker implements Disposable {
   readonly #linkTargets: LinkTargets;
   readonly #refusesDevices: boolean;
   readonly #isMerged: boolean;
+  readonly #keepsDirectories: boolean;
   #entries = 0;
   #sizeBytes = 0;
   /** Something was replaced, so the running sum is no longer the size. */
@@ -119,6 +120,7 @@ class Unpacker implements Disposable {
     this.#xattrs = new EntryXattrs(options.xattrs, this.#masked);
     this.#refusesDevices = options.devices === "refuse";
     this.#isMerged = options.target === "merged";
+    this.#keepsDirectories = options.keepsDirectories ?? false;
     const namespace = options.overlayXattrs ?? "trusted";
     this.#whiteouts = this.#isMerged
       ? new MergedWhiteouts(() => this.#directories.forgetAll())
@@ -368,6 +370,7 @@ class Unpacker implements Disposable {
   #removeExisting(parent: OpenDirectory, leaf: Uint8Array<ArrayBuffer>): void {
     this.#sizeIsKnown = false;
     const { isDirectory, isSymlink } = lstatat(parent.fd, leaf, this.#stat);
+    if (isDirectory && this.#keepsDirectories) throw directoryInTheWay(parent.path, leaf);
     if (isDirectory || isSymlink) this.#directories.forgetAll();
     removeTree(parent.fd, leaf);
   }

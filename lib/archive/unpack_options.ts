@@ -26,6 +26,8 @@ export interface UnpackOptions {
    * the files they are in the archive.
    */
   target?: "upper" | "merged" | "marked";
+  /** Refuses to put anything else in the place of a directory that is there, instead of removing that. */
+  keepsDirectories?: boolean | undefined;
   /** The layers below an upper directory, uppermost first: hard links may join files of theirs. */
   lowerDirs?: readonly string[] | undefined;
   /** The mode of everything on disk; owners and modes of the archive go into an attribute: see override_stat.ts. */

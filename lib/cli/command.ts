@@ -8,6 +8,7 @@
 
 import type { ApplyOptions, XattrNamespace } from "../drivers/driver.ts";
 import type { DriverName } from "../drivers/registry.ts";
+import type { CopyWords } from "./copy_place.ts";
 import type { IdMapWords } from "./id_map_options.ts";
 import type { ServeOptions } from "./serve_options.ts";
 import type { CommandName, COMPRESSIONS, HelpTopic, MOUNT_API_CHOICES, SHELLS, SYNC_CHOICES, TIMES } from "./usage.ts";
@@ -64,6 +65,8 @@ export type Command =
     kind: "diff";
     id: string;
     comparedWith: string | null | undefined;
+    /** What is in it, instead of an archive. */
+    summary: boolean;
     output: string;
     compression: typeof COMPRESSIONS[number] | undefined;
     times: typeof TIMES[number] | undefined;
@@ -73,6 +76,36 @@ export type Command =
     digest: boolean;
     idMaps: IdMapWords | undefined;
   }
+  | {
+    kind: "export";
+    id: string;
+    output: string;
+    compression: typeof COMPRESSIONS[number] | undefined;
+    times: typeof TIMES[number] | undefined;
+    digest: boolean;
+  }
+  | {
+    kind: "import";
+    id: string;
+    file: string;
+    parent: string | undefined;
+    digest: boolean;
+    manifest: boolean;
+    limits: NonNullable<ApplyOptions["limits"]>;
+  }
+  | {
+    kind: "run";
+    id: string;
+    program: readonly string[];
+    /** Neither of the two: the new layer is kept under a name that is made up. */
+    remove: boolean;
+    commit: string | undefined;
+    readOnly: boolean;
+    label: string | undefined;
+    options: readonly string[];
+  }
+  | { kind: "cp" } & CopyWords
+  | { kind: "squash"; id: string; newId: string; parent: string | undefined }
   | { kind: "remap"; id: string; from: IdMapWords | undefined; to: IdMapWords | undefined }
   | { kind: "rm"; ids: readonly string[]; force: boolean }
   | {
@@ -87,15 +120,18 @@ export type Command =
   }
   | { kind: "unmount"; id: string; force: boolean }
   | { kind: "unmount"; at: string }
-  | { kind: "changes" } & Comparison
+  | { kind: "changes"; tree: boolean } & Comparison
   | { kind: "size" } & Comparison
   | { kind: "inspect"; id: string }
   | { kind: "verify"; ids: readonly string[]; record: boolean }
   | { kind: "check"; repair: boolean; deep: boolean }
   | { kind: "exists"; id: string }
-  | { kind: "mounts" | "cleanup" | "ls" | "tree" | "info" | "version" }
+  | { kind: "tree"; sizes: boolean }
+  | { kind: "du"; ids: readonly string[] }
+  | { kind: "mounts" | "cleanup" | "ls" | "info" | "version" }
   | { kind: "unshare"; program: readonly string[] }
   | { kind: "serve" } & ServeOptions
+  | { kind: "man"; about: CommandName | undefined; directory: string | undefined }
   | { kind: "completions"; shell: typeof SHELLS[number] }
   | { kind: "help"; about: CommandName | HelpTopic | undefined };
 

@@ -7,7 +7,7 @@
  */
 
 /** What a shell may offer for a word. */
-export type Completion = "layer" | "file" | "directory" | "help" | readonly string[];
+export type Completion = "layer" | "file" | "directory" | "command" | "help" | readonly string[];
 
 /** An option. One without `value` is a flag. */
 export interface OptionSpec {
@@ -35,7 +35,7 @@ export interface WordSpec {
 
 /** A command. */
 export interface CommandSpec {
-  group: "Layers" | "Mounts" | "Queries" | "Other";
+  group: "Layers" | "Mounts" | "Everyday" | "Queries" | "Other";
   /** What it does, in at most 48 letters. */
   summary: string;
   words: readonly WordSpec[];
@@ -44,4 +44,6 @@ export interface CommandSpec {
   example: string;
   /** What else there is to know, in whole sentences. */
   notes?: string;
+  /** The first screen of the help only names it. */
+  isRare?: true;
 }

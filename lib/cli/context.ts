@@ -16,7 +16,7 @@ import type { Output } from "./output.ts";
 export interface Context {
   readonly output: Output;
   readonly settings: Settings;
-  /** Opens the store. It is never disposed: that would take back mounts which are to outlive this process. */
+  /** Opens the store, once. It is never disposed: that would take back mounts which are to outlive this process. */
   openDriver(): Promise<GraphDriver>;
   /** What dockerd knows of the store's layers; undefined without `--docker-root`. Read once. */
   docker(): Promise<DockerMetadata | undefined>;
@@ -24,7 +24,8 @@ export interface Context {
 
 /** The context of a command line. */
 export function makeContext(settings: Settings, output: Output): Context {
-  const open = (): Promise<GraphDriver> => openDriver(settings, output);
+  let driver: Promise<GraphDriver> | undefined;
+  const open = (): Promise<GraphDriver> => driver ??= openDriver(settings, output);
   let docker: Promise<DockerMetadata> | undefined;
   return {
     output,
@@ -77,17 +78,20 @@ export async function findLayer(driver: GraphDriver, id: string): Promise<LayerI
 }
 
 /** The error for a layer that is not there, where the driver would not mind. */
-export function layerNotFound(action: string, id: string): StorageError {
-  return new StorageError("layer_not_found", `Cannot ${action} layer ${JSON.stringify(id)}: there is no such layer`, {
-    hint: "`lamina ls` lists the layers of the store",
-  });
+export function layerNotFound(
+  action: string,
+  id: string,
+  hint = "`lamina ls` lists the layers of the store",
+): StorageError {
+  const message = `Cannot ${action} layer ${JSON.stringify(id)}: there is no such layer`;
+  return new StorageError("layer_not_found", message, { hint });
 }
 
-/** A layer in JSON. No parent is null: a field that is always there is easier to ask for. */
+/** A layer in JSON. What is not known is null: a field that is always there is easier to ask for. */
 export function layerJson(
-  { id, parent, depth, mounted }: LayerInfo,
+  { id, parent, depth, mounted, createdAt }: LayerInfo,
   docker?: DockerMetadata,
 ): Record<string, unknown> {
   const owners = docker === undefined ? {} : { docker: docker.ownersOf(id) };
-  return { id, parent: parent ?? null, depth, mounted, ...owners };
+  return { id, parent: parent ?? null, depth, mounted, createdAt: createdAt?.toISOString() ?? null, ...owners };
 }

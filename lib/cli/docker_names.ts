@@ -9,7 +9,6 @@
 import type { DockerMetadata, DockerOwner } from "../drivers/docker_metadata.ts";
 import { StorageError } from "../errors.ts";
 import { isLayerId } from "../layer_id.ts";
-import type { Command } from "./command.ts";
 import type { Context } from "./context.ts";
 
 /** As many digits of an id as `docker` shows. */
@@ -29,44 +28,6 @@ export function ownersLabel(owners: readonly DockerOwner[] = []): string {
   return shown.length === 0 ? "" : ` [${shown.map(describeOwner).join("; ")}]`;
 }
 
-/**
- * The command with ids of layers in place of dockerd's names.
- *
- * @throws {StorageError} `invalid_argument`: a name that means several layers; `layer_not_found`: one that means none and
- * cannot be an id; `layer_in_use`: a layer of dockerd's is to be removed.
- */
-export async function withLayerIds(command: Command, context: Context): Promise<Command> {
-  const find = (word: string): Promise<string> => requireLayerId(word, context);
-  const findAny = async <T>(word: string | T): Promise<string | T> =>
-    typeof word === "string" ? await find(word) : word;
-  switch (command.kind) {
-    case "create":
-      return { ...command, parent: await findAny(command.parent), template: await findAny(command.template) };
-    case "apply":
-      return { ...command, parent: await findAny(command.parent) };
-    case "diff":
-    case "changes":
-    case "size":
-      return { ...command, id: await find(command.id), comparedWith: await findAny(command.comparedWith) };
-    case "mount":
-      return { ...command, ids: await Promise.all(command.ids.map(find)) };
-    case "unmount":
-      return "at" in command ? command : { ...command, id: await find(command.id) };
-    case "inspect":
-      return { ...command, id: await find(command.id) };
-    case "verify":
-      return { ...command, ids: await Promise.all(command.ids.map(find)) };
-    case "rm": {
-      const ids = await Promise.all(command.ids.map(find));
-      const docker = await context.docker();
-      for (const id of ids) if (docker?.knows(id)) throw dockersLayer(id, docker);
-      return { ...command, ids };
-    }
-    default:
-      return command;
-  }
-}
-
 /** The layer that `word` means; undefined if it means nothing and cannot be an id. */
 export async function findLayerId(word: string, { docker, openDriver }: Context): Promise<string | undefined> {
   const names = await docker();
@@ -75,12 +36,25 @@ export async function findLayerId(word: string, { docker, openDriver }: Context)
   return names.find(word, canBeId && await (await openDriver()).exists(word)) ?? (canBeId ? word : undefined);
 }
 
-async function requireLayerId(word: string, context: Context): Promise<string> {
+/** @throws {StorageError} `invalid_argument`: a name that means several layers; `layer_not_found`: one that means none. */
+export async function requireLayerId(word: string, context: Context): Promise<string> {
   const id = await findLayerId(word, context);
   if (id !== undefined) return id;
   throw new StorageError("layer_not_found", `There is no image, container or layer ${JSON.stringify(word)}`, {
     hint: "`lamina tree` with the same --docker-root shows the names",
   });
+}
+
+/**
+ * The layers that `words` mean, none of which dockerd knows of.
+ *
+ * @throws {StorageError} As {@linkcode requireLayerId}; `layer_in_use`: a layer of dockerd's.
+ */
+export async function removableIds(words: readonly string[], context: Context): Promise<string[]> {
+  const ids = await Promise.all(words.map((word) => requireLayerId(word, context)));
+  const docker = await context.docker();
+  for (const id of ids) if (docker?.knows(id)) throw dockersLayer(id, docker);
+  return ids;
 }
 
 function dockersLayer(id: string, docker: DockerMetadata): StorageError {

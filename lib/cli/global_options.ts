@@ -82,8 +82,8 @@ export const GLOBAL_OPTIONS = [
     isRare: true,
   },
   { name: "json", help: "answer in JSON" },
-  { name: "quiet", help: "say nothing but errors and answers" },
+  { name: "quiet", help: "say nothing but errors and answers", isRare: true },
   { name: "verbose", help: "say more, and show where an error comes from", isRare: true },
   { name: "help", short: "h", help: "this help, or with a command, its own" },
-  { name: "version", help: "which lamina this is" },
+  { name: "version", help: "which lamina this is", isRare: true },
 ] as const satisfies readonly OptionSpec[];

@@ -108,8 +108,17 @@ function commandLines(): string[] {
   const groups = new Set(COMMAND_NAMES.map((name) => COMMANDS[name].group));
   return [...groups].flatMap((group) => {
     const names = COMMAND_NAMES.filter((name) => COMMANDS[name].group === group);
-    return labelled(group, names.map((name) => pair(commandTerm(name), COMMANDS[name].summary, 18)));
+    const lines = names.filter((name) => !isRare(name)).map((name) =>
+      pair(commandTerm(name), COMMANDS[name].summary, 18)
+    );
+    const rare = names.filter(isRare).map(commandTerm);
+    return [...labelled(group, lines), ...(rare.length === 0 ? [] : wrap("         ", rare, ", "))];
   });
+}
+
+function isRare(name: CommandName): boolean {
+  const spec: CommandSpec = COMMANDS[name];
+  return spec.isRare === true;
 }
 
 function commandTerm(name: CommandName): string {

@@ -7,12 +7,18 @@
  */
 
 import type { CommandSpec, OptionSpec } from "./command_spec.ts";
-import { COMPRESSIONS, TIMES } from "./global_options.ts";
-import { COMPARE_CONTENT, COMPARED_WITH, LAYER, MOUNTED_WITH } from "./shared_options.ts";
-
-const PARENT: OptionSpec = { name: "parent", value: "ID", help: "the layer below", completion: "layer" };
-
-const DIGEST: OptionSpec = { name: "digest", help: "print SHA-256 of the plain archive, and of it as it is" };
+import {
+  ARCHIVE_OUTPUT,
+  COMPARE_CONTENT,
+  COMPARED_WITH,
+  DIGEST,
+  LAYER,
+  LIMIT,
+  MANIFEST,
+  MOUNT_OPTIONS,
+  MOUNTED_WITH,
+  PARENT,
+} from "./shared_options.ts";
 
 const ID_MAPS: readonly OptionSpec[] = [
   { name: "uid-map", value: "C:H:N", repeatable: true, help: "N users from C inside are those from H outside" },
@@ -43,9 +49,9 @@ export const LAYER_COMMANDS = {
       { ...PARENT, help: "the layer below, where the layer has to be made first" },
       { name: "allow-missing-end", help: "take a tar without its two closing zero blocks" },
       DIGEST,
-      { name: "manifest", help: "write down what is in it, for lamina verify" },
+      MANIFEST,
       { name: "xattrs", value: "NS=POLICY", repeatable: true, help: "user, …: require, best-effort or drop" },
-      { name: "limit", value: "NAME=N", repeatable: true, help: "entries, bytes, …: what an archive may ask for" },
+      LIMIT,
     ],
     example: "lamina apply base rootfs.tar.gz",
   },
@@ -54,10 +60,9 @@ export const LAYER_COMMANDS = {
     summary: "write what a layer changes as a tar",
     words: [LAYER],
     options: [
+      { name: "summary", help: "tell what would be in it, and the largest files" },
       COMPARED_WITH,
-      { name: "output", short: "o", value: "FILE|-", help: "left out or -: standard output", completion: "file" },
-      { name: "compress", value: "NAME", help: "gzip or zstd", completion: COMPRESSIONS },
-      { name: "times", value: "NAME", help: "full (to the nanosecond) or seconds", completion: TIMES },
+      ...ARCHIVE_OUTPUT,
       { name: "xattrs", value: "NS,NS", help: "only attributes of user, security, trusted, system" },
       COMPARE_CONTENT,
       { name: "skip-errors", help: "leave out, and list, what cannot be archived" },
@@ -84,6 +89,7 @@ export const LAYER_COMMANDS = {
     words: [{ ...LAYER, repeatable: true }],
     options: [{ name: "force", help: "unmount first; a layer that is not there is no error" }],
     example: "lamina rm job-1 base",
+    notes: "Ids have to be whole here. Most other commands take the beginning of one if no other id begins so.",
   },
   mount: {
     group: "Mounts",
@@ -91,15 +97,7 @@ export const LAYER_COMMANDS = {
     words: [{ ...LAYER, repeatable: true }],
     options: [
       { name: "at", value: "DIR", help: "show at DIR; several layers as one tree", completion: "directory" },
-      { name: "read-only", help: "nothing can be written" },
-      { name: "label", value: "LABEL", help: "SELinux context" },
-      {
-        name: "option",
-        short: "o",
-        value: "OPTION",
-        repeatable: true,
-        help: "an overlayfs option as the kernel has it",
-      },
+      ...MOUNT_OPTIONS,
       ...ID_MAPS,
     ],
     example: 'root=$(lamina mount job-1) && ls "$root"',

@@ -25,8 +25,11 @@ export const OTHER_COMMANDS = {
     group: "Queries",
     summary: "show which layer lies on which",
     words: [],
-    options: [],
-    example: "lamina tree",
+    options: [{ name: "size", help: "and how many bytes each holds; reads all of them" }],
+    example: "lamina tree --size",
+    notes:
+      "AGE is the time since the layer's directory was made, where the file system keeps that. SIZE is that of a layer's " +
+      "own files and links, hard links once.",
   },
   inspect: {
     group: "Queries",
@@ -46,8 +49,14 @@ export const OTHER_COMMANDS = {
     group: "Queries",
     summary: "list paths added (A), changed (C), deleted (D)",
     words: [LAYER],
-    options: [COMPARED_WITH, COMPARE_XATTRS, COMPARE_CONTENT, ...MOUNTED_WITH],
-    example: "lamina changes job-1",
+    options: [
+      { name: "tree", help: "as a tree, in colours on a terminal" },
+      COMPARED_WITH,
+      COMPARE_XATTRS,
+      COMPARE_CONTENT,
+      ...MOUNTED_WITH,
+    ],
+    example: "lamina changes job-1 --tree",
   },
   size: {
     group: "Queries",
@@ -55,6 +64,18 @@ export const OTHER_COMMANDS = {
     words: [LAYER],
     options: [COMPARED_WITH, COMPARE_XATTRS, COMPARE_CONTENT, ...MOUNTED_WITH],
     example: "lamina size job-1",
+  },
+  du: {
+    group: "Queries",
+    summary: "tell what layers occupy, the largest first",
+    words: [{ ...LAYER, optional: true, repeatable: true }],
+    options: [],
+    example: "lamina du",
+    notes:
+      "EXCLUSIVE is what would be free without the layer; SHARED, files that have names elsewhere (hard links, as the " +
+      "driver overlay makes them); ALLOCATED, both; APPARENT, what readers get, holes included. A file with several " +
+      "names counts once, also in the last line. What reflinks share counts in each. What cannot be read is told, and " +
+      "makes it end with 1.",
   },
   info: {
     group: "Queries",
@@ -102,12 +123,22 @@ export const OTHER_COMMANDS = {
       "and later have no such plugins. After SIGTERM running work may end, and layers stay mounted: containers do not " +
       "notice that the agent starts again. A second signal ends it at once.",
   },
+  man: {
+    group: "Other",
+    summary: "print a manual page",
+    words: [{ name: "COMMAND", optional: true, completion: "command" }],
+    options: [{ name: "all", value: "DIR", help: "write the pages of all commands there", completion: "directory" }],
+    example: "lamina man --all /usr/local/share/man/man1",
+    notes: "lamina man mount | man -l - shows a page that is not installed.",
+    isRare: true,
+  },
   completions: {
     group: "Other",
     summary: "print a script for bash, zsh or fish",
     words: [{ name: "SHELL", completion: SHELLS }],
     options: [],
     example: "lamina completions bash > /etc/bash_completion.d/lamina",
+    isRare: true,
   },
   version: {
     group: "Other",
@@ -115,6 +146,7 @@ export const OTHER_COMMANDS = {
     words: [],
     options: [],
     example: "lamina version --json",
+    isRare: true,
   },
   help: {
     group: "Other",
@@ -122,5 +154,6 @@ export const OTHER_COMMANDS = {
     words: [{ name: "ABOUT", optional: true, completion: "help" }],
     options: [],
     example: "lamina help apply",
+    isRare: true,
   },
 } as const satisfies Readonly<Record<string, CommandSpec>>;

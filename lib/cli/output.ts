@@ -21,6 +21,14 @@ export interface TextSink {
 /** How much is said. */
 export type Verbosity = Pick<Settings, "json" | "quiet" | "verbose">;
 
+/** A line of which a part is painted. */
+export interface PaintedLine {
+  /** What is not. */
+  guides: string;
+  text: string;
+  paint: (text: string) => string;
+}
+
 const encoder = new TextEncoder();
 
 /** The two streams of a command, and how talkative it is. */
@@ -50,6 +58,12 @@ export class Output {
     return this.#stdout.isTerminal();
   }
 
+  /** How many letters a line of a terminal takes; undefined where answers go elsewhere. */
+  get columns(): number | undefined {
+    // A terminal that was never told its size says 0.
+    return this.isTerminal && Deno.consoleSize().columns || undefined;
+  }
+
   /** An answer as it is. */
   print(text: string): void {
     write(this.#stdout, text);
@@ -58,6 +72,17 @@ export class Output {
   /** An answer in lines. */
   printLines(lines: readonly string[]): void {
     if (lines.length > 0) this.print(lines.map((line) => `${printable(line)}\n`).join(""));
+  }
+
+  /** An answer in lines, painted where somebody looks at them: see https://no-color.org. */
+  printPainted(lines: readonly PaintedLine[]): void {
+    const hasColours = this.isTerminal && !Deno.noColor;
+    this.print(
+      lines.map(({ guides, text, paint }) => {
+        const shown = printable(text);
+        return `${guides}${hasColours ? paint(shown) : shown}\n`;
+      }).join(""),
+    );
   }
 
   /** An answer as one JSON document. */

@@ -10,7 +10,8 @@ import { StorageError } from "../errors.ts";
 import { parseSize } from "../units.ts";
 import { readLimits, readXattrNamespaces, readXattrPolicies } from "./archive_options.ts";
 import { chosen } from "./choice.ts";
-import type { Command } from "./command.ts";
+import type { Command, Comparison } from "./command.ts";
+import { readCopyPlaces } from "./copy_place.ts";
 import { readIdMaps } from "./id_map_options.ts";
 import { readServeOptions } from "./serve_options.ts";
 import {
@@ -46,10 +47,35 @@ export function readCommand(name: CommandName, words: Words): Command {
         digest: words.has("digest"),
         manifest: words.has("manifest"),
         xattrs: readXattrPolicies(words.values("xattrs")),
-        limits: readLimits(words.values("limit")),
+        limits: readLimits(words.values("limit"), name),
       };
     case "diff":
       return readDiff(id, words);
+    case "export":
+      return {
+        kind: name,
+        id,
+        output: readOutput(words, name),
+        compression: chosen(words.value("compress"), COMPRESSIONS, "--compress", name),
+        times: chosen(words.value("times"), TIMES, "--times", name),
+        digest: words.has("digest"),
+      };
+    case "import":
+      return {
+        kind: name,
+        id,
+        file: words.rest[1]!,
+        parent: words.value("parent") || undefined,
+        digest: words.has("digest"),
+        manifest: words.has("manifest"),
+        limits: readLimits(words.values("limit"), name),
+      };
+    case "run":
+      return readRun(words);
+    case "cp":
+      return { kind: name, ...readCopyPlaces(words) };
+    case "squash":
+      return { kind: name, id, newId: words.rest[1]!, parent: words.value("parent") || undefined };
     case "remap":
       return readRemap(id, words);
     case "rm":
@@ -67,18 +93,16 @@ export function readCommand(name: CommandName, words: Words): Command {
     case "unmount":
       return readUnmount(words);
     case "changes":
+      return { kind: name, ...readComparison(id, words, name), tree: words.has("tree") };
     case "size":
-      return {
-        kind: name,
-        id,
-        comparedWith: comparedWith(words),
-        compareXattrs: words.has("xattrs"),
-        compareContent: words.has("content"),
-        idMaps: readIdMaps(words, name),
-      };
+      return { kind: name, ...readComparison(id, words, name) };
     case "inspect":
     case "exists":
       return { kind: name, id };
+    case "tree":
+      return { kind: name, sizes: words.has("size") };
+    case "du":
+      return { kind: name, ids: words.rest };
     case "verify":
       return { kind: name, ids: words.rest, record: words.has("record") };
     case "check":
@@ -87,6 +111,8 @@ export function readCommand(name: CommandName, words: Words): Command {
       return { kind: name, program: words.rest };
     case "serve":
       return { kind: name, ...readServeOptions(words) };
+    case "man":
+      return readMan(words);
     case "completions":
       return { kind: name, shell: chosen(words.rest[0], SHELLS, '"lamina completions"', name)! };
     case "help":
@@ -94,7 +120,6 @@ export function readCommand(name: CommandName, words: Words): Command {
     case "mounts":
     case "cleanup":
     case "ls":
-    case "tree":
     case "info":
     case "version":
       return { kind: name };
@@ -122,6 +147,25 @@ function readCreate(id: string, words: Words): Command {
     template,
     size,
     idMaps: readIdMaps(words, "create"),
+  };
+}
+
+function readRun(words: Words): Command {
+  const [id, ...program] = words.rest;
+  const commit = words.value("commit");
+  const given = ["rm", "commit", "read-only"].filter((name) => words.names(name));
+  if (given.length > 1) {
+    throw new UsageError(`${given.map((name) => `--${name}`).join(" and ")} exclude each other`, { command: "run" });
+  }
+  return {
+    kind: "run",
+    id: id!,
+    program,
+    remove: words.has("rm"),
+    commit,
+    readOnly: words.has("read-only"),
+    label: words.value("label"),
+    options: words.values("option"),
   };
 }
 
@@ -179,17 +223,29 @@ function wordsOf<T>(option: string, parse: () => T, command: CommandName): T {
   }
 }
 
-function readDiff(id: string, words: Words): Command {
+/** Those of an archive that is written. */
+const ARCHIVE_OPTIONS = ["output", "compress", "times", "xattrs", "skip-errors", "digest"] as const;
+
+/** Where an archive goes: a file, or `-`. */
+function readOutput(words: Words, command: CommandName): string {
   const output = words.value("output") ?? "-";
-  if (output === "-" && words.has("json")) {
-    throw new UsageError("--json needs -o FILE: standard output holds the archive", { command: "diff" });
+  if (output !== "-" || !words.has("json")) return output;
+  throw new UsageError("--json needs -o FILE: standard output holds the archive", { command });
+}
+
+function readDiff(id: string, words: Words): Command {
+  const summary = words.has("summary");
+  const stray = summary ? ARCHIVE_OPTIONS.find((name) => words.names(name)) : undefined;
+  if (stray !== undefined) {
+    throw new UsageError(`--summary and --${stray} exclude each other: there is no archive`, { command: "diff" });
   }
   const compression = chosen(words.value("compress"), COMPRESSIONS, "--compress", "diff");
   return {
     kind: "diff",
     id,
     comparedWith: comparedWith(words),
-    output,
+    summary,
+    output: summary ? "-" : readOutput(words, "diff"),
     compression,
     times: chosen(words.value("times"), TIMES, "--times", "diff"),
     xattrs: readXattrNamespaces(words.value("xattrs")),
@@ -200,9 +256,32 @@ function readDiff(id: string, words: Words): Command {
   };
 }
 
+function readComparison(id: string, words: Words, command: CommandName): Comparison {
+  return {
+    id,
+    comparedWith: comparedWith(words),
+    compareXattrs: words.has("xattrs"),
+    compareContent: words.has("content"),
+    idMaps: readIdMaps(words, command),
+  };
+}
+
 function comparedWith(words: Words): string | null | undefined {
   const parent = words.value("parent");
   return parent === "" ? null : parent;
+}
+
+function readMan(words: Words): Command {
+  const directory = words.value("all");
+  const [word] = words.rest;
+  if (word === undefined) return { kind: "man", about: undefined, directory };
+  if (directory !== undefined) {
+    throw new UsageError("COMMAND and --all exclude each other: DIR gets the pages of all commands", {
+      command: "man",
+    });
+  }
+  if (isCommandName(word)) return { kind: "man", about: word, directory };
+  throw new UsageError(`unknown command ${JSON.stringify(word)}`, { hint: didYouMean(word, COMMAND_NAMES) });
 }
 
 function readHelpTopic(word: string | undefined): CommandName | HelpTopic | undefined {

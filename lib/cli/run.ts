@@ -11,6 +11,7 @@ import type { Command, CommandLine, Settings } from "./command.ts";
 import { type Context, makeContext } from "./context.ts";
 import { EXIT, exitNumberOf } from "./exit_code.ts";
 import { shortUsage } from "./help.ts";
+import { withLayerIds } from "./layer_ids.ts";
 import { Output } from "./output.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -46,12 +47,6 @@ function report(error: unknown, output: Output): number {
   return exitNumberOf(error);
 }
 
-/** The command with ids where it has names of dockerd's. */
-async function withLayerIds(command: Command, context: Context): Promise<Command> {
-  if (context.settings.dockerRoot === undefined) return command;
-  return await (await import("./docker_names.ts")).withLayerIds(command, context);
-}
-
 /** Each command's module is loaded when it is called: help should not have to wait for a driver. */
 async function dispatch(command: Command, context: Context): Promise<number | void> {
   switch (command.kind) {
@@ -61,6 +56,16 @@ async function dispatch(command: Command, context: Context): Promise<number | vo
       return await (await import("./commands/apply.ts")).apply(command, context);
     case "diff":
       return await (await import("./commands/diff.ts")).diff(command, context);
+    case "export":
+      return await (await import("./commands/export.ts")).exportLayer(command, context);
+    case "import":
+      return await (await import("./commands/import.ts")).importArchive(command, context);
+    case "run":
+      return await (await import("./commands/run.ts")).run(command, context);
+    case "cp":
+      return await (await import("./commands/cp.ts")).cp(command, context);
+    case "squash":
+      return await (await import("./commands/squash.ts")).squash(command, context);
     case "remap":
       return await (await import("./commands/remap.ts")).remap(command, context);
     case "rm":
@@ -76,7 +81,9 @@ async function dispatch(command: Command, context: Context): Promise<number | vo
     case "ls":
       return await (await import("./commands/ls.ts")).ls(context);
     case "tree":
-      return await (await import("./commands/tree.ts")).tree(context);
+      return await (await import("./commands/tree.ts")).tree(command, context);
+    case "du":
+      return await (await import("./commands/du.ts")).du(command, context);
     case "inspect":
       return await (await import("./commands/inspect.ts")).inspect(command, context);
     case "exists":
@@ -95,6 +102,8 @@ async function dispatch(command: Command, context: Context): Promise<number | vo
       return await (await import("./commands/unshare.ts")).unshare(command, context);
     case "serve":
       return await (await import("./commands/serve.ts")).serve(command, context);
+    case "man":
+      return (await import("./commands/man.ts")).man(command, context);
     case "completions":
       return (await import("./commands/completions.ts")).completions(command, context);
     case "version":

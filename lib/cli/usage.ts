@@ -7,6 +7,7 @@
  */
 
 import type { CommandSpec, OptionSpec } from "./command_spec.ts";
+import { EVERYDAY_COMMANDS } from "./everyday_commands.ts";
 import { GLOBAL_OPTIONS } from "./global_options.ts";
 import { LAYER_COMMANDS } from "./layer_commands.ts";
 import { OTHER_COMMANDS } from "./other_commands.ts";
@@ -17,6 +18,7 @@ export * from "./global_options.ts";
 /** Commands by name. */
 export const COMMANDS = {
   ...LAYER_COMMANDS,
+  ...EVERYDAY_COMMANDS,
   ...OTHER_COMMANDS,
 } as const satisfies Readonly<Record<string, CommandSpec>>;
 

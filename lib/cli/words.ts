@@ -10,7 +10,7 @@
  */
 
 import { parseArgs } from "../deps.ts";
-import type { CommandName, OptionSpec } from "./usage.ts";
+import { type CommandName, COMMANDS, type OptionSpec } from "./usage.ts";
 import { didYouMean, UsageError } from "./usage_error.ts";
 
 /** What was given. */
@@ -111,9 +111,11 @@ function readOption(
   const option = options.find(({ name, short }) => dashed === `--${name}` || dashed === `-${short}`);
   if (option === undefined) {
     const of = command === undefined ? "" : ` for "lamina ${command}"`;
+    const isOfProgram = command !== undefined && COMMANDS[command].words.some(({ name }) => name === "CMD");
     throw new UsageError(`unknown option ${JSON.stringify(dashed)}${of}`, {
       command,
-      hint: didYouMean(dashed, options.map(({ name }) => `--${name}`)),
+      hint: didYouMean(dashed, options.map(({ name }) => `--${name}`)) ??
+        (isOfProgram ? "a program with options of its own stands behind --" : undefined),
     });
   }
   if (option.value === undefined) {

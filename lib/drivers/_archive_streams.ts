@@ -23,7 +23,8 @@ export async function diffWrittenBy(
   logger: Logger,
 ): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
   const { stream, result } = await streamWrittenBy(write, signal);
-  result.then(({ skipped }) => {
+  result.then(({ skipped, skippedSockets }) => {
+    for (const path of skippedSockets) logger.warn(`left out ${path}: an archive cannot hold a socket`);
     for (const { path, reason } of skipped) logger.warn(`left out ${path}: ${reason}`);
   }, () => {});
   return stream;

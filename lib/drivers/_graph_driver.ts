@@ -10,6 +10,8 @@
  * @module
  */
 
+import { AT_FDCWD } from "../../ffi/file.ts";
+import { tryBirthTimeMs } from "../../ffi/stat.ts";
 import { asStorageError, isStorageError, StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import { parseLayerId } from "../layer_id.ts";
@@ -20,6 +22,7 @@ import type { DriverHome } from "./_driver_home.ts";
 import type { DriverName } from "./driver_name.ts";
 import { LayerViews } from "./_layer_views.ts";
 import { recordManifest, verifyLayer } from "./_layer_manifest.ts";
+import { usageOf } from "./_layer_usage.ts";
 import { sweepLeftovers } from "./_leftovers.ts";
 import type {
   ApplyOptions,
@@ -31,6 +34,7 @@ import type {
   DiffGetter,
   DiffOptions,
   DiffResult,
+  DiskUsage,
   FileDescriptor,
   Finding,
   GetOptions,
@@ -43,6 +47,7 @@ import type {
   RemapOptions,
   RemoveOptions,
   StatusEntry,
+  UsageOptions,
   ViewInfo,
   ViewOptions,
   WorkOptions,
@@ -247,14 +252,20 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
   #infoOf(id: string): LayerInfo {
     const { layout } = this.layerHome;
     const mounted = this.layerHome.mountState(id) === "mounted";
+    const birthTimeMs = tryBirthTimeMs(AT_FDCWD, layout.dir(id));
+    const createdAt = birthTimeMs === undefined ? undefined : new Date(birthTimeMs);
     try {
-      return { id, parent: layout.parentOf(id), depth: layout.depthOf(id), mounted };
+      return { id, parent: layout.parentOf(id), depth: layout.depthOf(id), mounted, createdAt };
     } catch (error) {
       // One damaged layer must not hide the others.
       if (!isStorageError(error, "store_damaged")) throw error;
       this.layerHome.logger.warn(error.message);
-      return { id, parent: undefined, depth: 0, mounted };
+      return { id, parent: undefined, depth: 0, mounted, createdAt };
     }
+  }
+
+  usage(options: UsageOptions = {}): Promise<DiskUsage> {
+    return attempt(`Cannot tell what the layers of ${this.home} occupy`, () => usageOf(this.layerHome, options));
   }
 
   diffGetter(unsafeId: string): Promise<DiffGetter> {

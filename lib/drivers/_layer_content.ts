@@ -46,7 +46,7 @@ export async function diffStream(
   id: string,
   options: DiffOptions,
 ): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
-  const base = baseOf(home, id, options.parent);
+  const base = baseOfDiff(home, id, options);
   if (base !== "native") return await naiveDiff.diff(id, base.parent, options);
   return await diffWrittenBy(
     (archiveFd, signal) => packTo(home, id, archiveFd, { ...options, signal }, home.workers),
@@ -62,7 +62,7 @@ export async function diffTo(
   output: FileDescriptor,
   options: DiffOptions,
 ): Promise<DiffResult> {
-  const base = baseOf(home, id, options.parent);
+  const base = baseOfDiff(home, id, options);
   if (base !== "native") return await naiveDiff.diffTo(id, base.parent, output, options);
   return await packTo(home, id, output.fd, options, home.runner);
 }
@@ -105,6 +105,7 @@ export async function changesOf({ home, naiveDiff }: Layers, id: string, options
     markers: home.hasMarkers,
     xattrs: options.compareXattrs,
     content: options.compareContent,
+    details: options.details,
     idMaps: options.idMaps,
   }, options));
 }
@@ -132,6 +133,12 @@ function baseOf(
   if (base !== home.layout.parentOf(id) || home.nativeDiffRefusal(id) !== undefined) return { parent: base };
   home.mounter.settle(home.mountPoint(id));
   return "native";
+}
+
+/** As {@linkcode baseOf}. A base layer's own directory may hold whiteouts, which a whole root file system has none of. */
+function baseOfDiff(home: LayerHome, id: string, { parent, whole }: DiffOptions): ReturnType<typeof baseOf> {
+  const base = baseOf(home, id, whole ? null : parent);
+  return whole ? { parent: undefined } : base;
 }
 
 /** `applyDiff` of the interface. */

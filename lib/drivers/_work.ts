@@ -9,7 +9,8 @@
 
 import { isErrno } from "../../ffi/errno.ts";
 import { AT_FDCWD, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat, syncfs } from "../../ffi/file.ts";
-import { changes, type ChangesOptions, type PathChange } from "../archive/changes.ts";
+import { changes, type ChangesOptions } from "../archive/changes.ts";
+import type { PathChange } from "../archive/path_change.ts";
 import { changedSize, compare, type CompareTreesOptions } from "../archive/compare.ts";
 import { type Compression, openCompressedOutput, openPlainArchive } from "../archive/compression.ts";
 import type { StartHelper } from "../archive/helper_thread.ts";
@@ -19,6 +20,7 @@ import { pack, type PackOptions, type PackResult } from "../archive/pack.ts";
 import { packChanges, type PackChangesOptions } from "../archive/pack_changes.ts";
 import { type ShiftOptions, shiftOwners } from "../archive/shift_owners.ts";
 import { treeSize } from "../archive/tree_size.ts";
+import { type TreesUsage, treesUsage } from "../archive/tree_usage.ts";
 import { unpack, type UnpackOptions, type UnpackResult } from "../archive/unpack.ts";
 import type { Digest } from "../digest.ts";
 import { outputClosed, rootCause, type StorageError } from "../errors.ts";
@@ -64,6 +66,7 @@ export interface Tasks {
   changedSize: { args: TwoTrees & Omit<CompareTreesOptions, "control">; result: number };
   shiftOwners: { args: { directory: string } & Omit<ShiftOptions, "control">; result: void };
   size: { args: { directory: string }; result: number };
+  usage: { args: { directories: string[] }; result: TreesUsage };
   copy: { args: { source: string; target: string; mode: CopyTreeMode }; result: void };
   manifest: { args: { directory: string }; result: string };
   verify: { args: { directory: string; manifest: string }; result: ManifestDifference[] };
@@ -175,6 +178,9 @@ const TASKS: { [N in TaskName]: TaskFunction<N> } = {
   size({ directory }, control): number {
     using root = openDirectory(directory);
     return treeSize(root.fd, control);
+  },
+  usage({ directories }, control): TreesUsage {
+    return treesUsage(directories, control);
   },
   copy({ source, target, mode }, control): void {
     using from = openDirectory(source);

@@ -36,6 +36,7 @@ const VERBS: Readonly<Record<TaskName, string>> = {
   compare: "compare",
   changedSize: "measure",
   shiftOwners: "change the owners of",
+  usage: "measure",
   size: "measure",
   copy: "copy",
   manifest: "read",

@@ -42,8 +42,8 @@
  */
 
 import type { IdMaps } from "../id_map.ts";
-import type { LayerQuota } from "../mount/project_quota.ts";
 import type { DriverName } from "./driver_name.ts";
+import type { DiskUsage, LayerInfo, LayerMetadata, UsageOptions } from "./layer_info.ts";
 import type { CheckOptions, Finding } from "./store_check.ts";
 import type { MountedView, ViewInfo, ViewOptions } from "./view_options.ts";
 import type {
@@ -59,39 +59,13 @@ import type {
   WorkOptions,
 } from "./work_options.ts";
 
-export type { LayerQuota } from "../mount/project_quota.ts";
+export * from "./layer_info.ts";
 export * from "./store_check.ts";
 export * from "./view_options.ts";
 export * from "./work_options.ts";
 
 /** A name and a value that describe a driver, in the words that `docker info` shows. */
 export type StatusEntry = readonly [name: string, value: string];
-
-/** A layer as `layers` lists it. */
-export interface LayerInfo {
-  /** Its id. */
-  id: string;
-  /** Its parent's id; undefined for a base layer. */
-  parent: string | undefined;
-  /** How many layers lie below it: 0 for a base layer. */
-  depth: number;
-  /** Whether it is mounted at the moment. */
-  mounted: boolean;
-}
-
-/** Where a layer lies. Docker's `inspect` shows these under the same names, capitalised. */
-export interface LayerMetadata {
-  /** The layer's own content. */
-  upperDir: string;
-  /** The kernel's scratch directory. */
-  workDir: string;
-  /** Where `get` mounts. */
-  mergedDir: string;
-  /** The parents' contents, uppermost first; empty for a base layer. */
-  lowerDirs: string[];
-  /** Left out: the layer has no limit of its own, or the kernel does not tell. */
-  quota?: LayerQuota;
-}
 
 /** How a layer is made. */
 export interface CreateOptions {
@@ -316,6 +290,20 @@ export interface GraphDriver extends AsyncDisposable {
    * @throws {StorageError} `layer_not_found`.
    */
   diffSize(id: string, options?: CompareOptions): Promise<number>;
+
+  /**
+   * What layers occupy on the disk: all of them, or those of `ids`. Their directories are read name by name, whatever the
+   * format; files with several names count once. What cannot be read is left out, and listed.
+   *
+   * @throws {StorageError} `layer_not_found`; `aborted`.
+   *
+   * @example
+   * ```ts ignore
+   * const { layers } = await driver.usage();
+   * for (const { id, exclusiveBytes } of layers) console.log(`${id} holds ${exclusiveBytes} bytes of its own`);
+   * ```
+   */
+  usage(options?: UsageOptions): Promise<DiskUsage>;
 
   /**
    * The paths that a layer adds, changes or deletes, in the order of their bytes. A directory above a change is listed

@@ -143,9 +143,9 @@ export class NaiveDiff {
     options: CompareOptions,
   ): Promise<Tasks[N]["result"]> {
     await using trees = await this.#see(id, parent, options);
-    const { compareXattrs: xattrs, compareContent: content } = options;
+    const { compareXattrs: xattrs, compareContent: content, details } = options;
     const { overlayXattrs } = this.host;
-    const args = { ...pathsOf(trees), overlayXattrs, overrideStat: this.#isMasked, xattrs, content };
+    const args = { ...pathsOf(trees), overlayXattrs, overrideStat: this.#isMasked, xattrs, content, details };
     return await whole(trees, this.host.runner.run(task, args, options));
   }
 

@@ -137,16 +137,19 @@ export class LegacyOverlayDriver extends HomeDriver<LegacyHome> {
   diff(unsafeId: string, options: DiffOptions = {}): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
     return attempt(`Cannot read layer "${unsafeId}"`, () => {
       const id = parseLayerId(unsafeId);
-      return naiveDiffOf(this.layerHome).diff(id, parentToCompare(this.layerHome, id, options.parent), options);
+      return naiveDiffOf(this.layerHome).diff(id, this.#baseOfDiff(id, options), options);
     });
   }
 
   diffTo(unsafeId: string, output: FileDescriptor, options: DiffOptions = {}): Promise<DiffResult> {
     return attempt(`Cannot read layer "${unsafeId}"`, () => {
       const id = parseLayerId(unsafeId);
-      const parent = parentToCompare(this.layerHome, id, options.parent);
-      return naiveDiffOf(this.layerHome).diffTo(id, parent, output, options);
+      return naiveDiffOf(this.layerHome).diffTo(id, this.#baseOfDiff(id, options), output, options);
     });
+  }
+
+  #baseOfDiff(id: string, { parent, whole }: DiffOptions): string | undefined {
+    return parentToCompare(this.layerHome, id, whole ? null : parent);
   }
 
   applyDiff(

@@ -6,6 +6,7 @@
  * @module
  */
 
+import type { FileType } from "../archive/path_change.ts";
 import type { ArchiveLimits } from "../archive/limits.ts";
 import type { SkippedFile } from "../archive/pack.ts";
 import type { Digest } from "../digest.ts";
@@ -13,6 +14,7 @@ import type { IdMaps } from "../id_map.ts";
 import type { DroppedXattr, XattrNamespace, XattrPolicies } from "../archive/xattr_filter.ts";
 
 export type { ManifestChange, ManifestDifference } from "../archive/manifest.ts";
+export type { FileType } from "../archive/path_change.ts";
 export type { ArchiveLimits } from "../archive/limits.ts";
 export type { SkippedFile } from "../archive/pack.ts";
 export type { DroppedXattr, XattrNamespace, XattrPolicies, XattrPolicy } from "../archive/xattr_filter.ts";
@@ -42,6 +44,10 @@ export interface Change {
   path: string;
   /** What happened to it. */
   kind: ChangeKind;
+  /** With `CompareOptions.details`, what it is now; left out for what was deleted, or went away meanwhile. */
+  type?: FileType;
+  /** With `type`: bytes of a file or a link, 0 for the second and further names of a file. */
+  sizeBytes?: number;
 }
 
 /**
@@ -62,6 +68,8 @@ export interface CompareOptions extends WorkOptions {
    * has the container's ids on disk.
    */
   idMaps?: IdMaps;
+  /** Has `changes` tell what each path is now, and how large: one more look at each. */
+  details?: boolean;
   /** Reads files of which nothing else differs: one can be rewritten with the same size and be given its old time. */
   compareContent?: boolean;
 }
@@ -108,6 +116,11 @@ export interface DiffOptions extends CompareOptions {
   times?: "full" | "seconds";
   /** Whose extended attributes go out; all by default, but for what belongs to the storage driver or the host. */
   xattrs?: readonly XattrNamespace[];
+  /**
+   * The layer as a root file system: what one sees in it, whatever it lies on, and no whiteouts. `parent` does not count
+   * then; `null` there gives the same, but for the whiteouts that a base layer's own archive may have brought.
+   */
+  whole?: boolean;
 }
 
 /** What identifies an archive, where `digest` asked for it: SHA-256. */

@@ -7,7 +7,18 @@
  */
 
 import { isErrno } from "../../ffi/errno.ts";
-import { AT_FDCWD, Fd, O_CREAT, O_EXCL, O_RDONLY, O_WRONLY, openat, renameat2, tryUnlinkat } from "../../ffi/file.ts";
+import {
+  AT_FDCWD,
+  Fd,
+  O_CREAT,
+  O_EXCL,
+  O_RDONLY,
+  O_WRONLY,
+  openat,
+  renameat2,
+  tryUnlinkat,
+  writeAll,
+} from "../../ffi/file.ts";
 import { asStorageError, StorageError } from "../errors.ts";
 
 /**
@@ -77,6 +88,15 @@ export class OutputFile implements Disposable {
   /** The open file. */
   get fd(): number {
     return this.#file.fd;
+  }
+
+  /** @throws {StorageError} `no_space`. */
+  write(bytes: Uint8Array): void {
+    try {
+      writeAll(this.fd, bytes);
+    } catch (error) {
+      throw asStorageError(error, `Cannot write ${JSON.stringify(this.path)}`);
+    }
   }
 
   /** Puts what was written in place. */

@@ -70,7 +70,9 @@ export function partOf(file: string): string {
   return third === undefined ? "lib" : second;
 }
 
-const DRIVER_INTERFACE = ["lib/drivers/driver.ts", "lib/drivers/registry.ts", "lib/drivers/docker_metadata.ts"];
+const DRIVER_INTERFACE = ["driver", "registry", "docker_metadata", "whole_layers", "layer_files"].map((name) =>
+  `lib/drivers/${name}.ts`
+);
 
 /** For each part: the parts, or single files, that it may import besides itself. */
 const MAY_SEE: Readonly<Record<string, readonly string[]>> = {
@@ -81,8 +83,8 @@ const MAY_SEE: Readonly<Record<string, readonly string[]>> = {
   mount: ["util", "ffi", "lib"],
   drivers: ["archive", "mount", "util", "ffi", "lib"],
   agent: [...DRIVER_INTERFACE, "util", "lib"],
-  // `lamina serve` starts the agent.
-  cli: [...DRIVER_INTERFACE, "agent", "util", "lib"],
+  // `lamina serve` starts the agent, and `lamina run` mounts for the program alone.
+  cli: [...DRIVER_INTERFACE, "agent", "lib/mount/enter_root.ts", "util", "lib"],
 };
 
 /** What mod.ts and cli.ts may import. */

@@ -21,9 +21,18 @@ const QUERIES: readonly (readonly string[])[] = [
   ["ls", "--json"],
   ["inspect", "job", "--json"],
   ["inspect", "none"],
+  ["size", "jo"],
+  ["size", "jbo"],
+  ["du", "b"],
+  ["rm", "jo"],
   ["exists", "base"],
-  ["changes", "job"],
+  ["changes", "job", "--tree"],
+  ["diff", "job", "--summary"],
   ["size", "job", "--parent", ""],
+  ["tree", "--size", "--json"],
+  ["du"],
+  ["du", "job", "--json"],
+  ["du", "none"],
   ["info", "--json"],
   ["create", "base"],
   ["create", "new", "--parent", "none"],
@@ -84,6 +93,22 @@ testNeeding(NEEDS, "each command answers by the agent as it does on the store it
     const { code, stderr } = await runLamina([...agent, "apply", "bad", archive]);
     assertEquals(code, EXIT.badInput, stderr);
     assertEquals((await runLamina([...store, "apply", "bad", archive])).stderr, stderr);
+    assertEquals(await ok(agent, "ls"), "base\njob\npiped\n");
+  });
+
+  await test.step("whole layers go in and out", async () => {
+    const file = directory.join("job.tar");
+    for (const where of [agent, store]) {
+      const name = where === agent ? "by-agent" : "itself";
+      await ok(where, "export", "job", "-o", file);
+      await ok(where, "import", name, file);
+      await ok(where, "squash", "job", `${name}-above-base`, "--parent", "base");
+      assertEquals(await ok(store, "changes", name), "A /etc\nA /etc/motd\nA /etc/new\n");
+      assertEquals(await ok(store, "changes", `${name}-above-base`), await ok(store, "changes", "job"));
+      assertEquals((await runLamina([...where, "squash", "base", "new", "--parent", "job"])).code, EXIT.badInput);
+      assertEquals((await runLamina([...where, "import", "new", "/etc/hostname"])).code, EXIT.badInput);
+      await ok(where, "rm", name, `${name}-above-base`);
+    }
     assertEquals(await ok(agent, "ls"), "base\njob\npiped\n");
   });
 

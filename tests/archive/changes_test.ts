@@ -78,3 +78,30 @@ for (const [name, script, expected] of CASES) {
     assertEquals(await changesBy(script), expected);
   });
 }
+
+testNeeding(
+  [needsRoot],
+  "changes() tells on request what paths are, hard links once, and never what lies outside",
+  async () => {
+    await using directory = await TempDir.make();
+    const script = `
+    mkdir -p lower/dir upper/dir upper/new; echo 1 >lower/dir/one; echo 2 >lower/gone
+    echo 12345 >upper/new/file; ln upper/new/file upper/new/name; ln -s /etc/passwd upper/dir/link
+    mkfifo upper/new/pipe; mknod upper/new/device c 1 3; mknod upper/gone c 0 0
+    touch "upper/new/$(printf '\\377')"; ln -s /etc upper/outside`;
+    await runOk("sh", ["-ec", script], { cwd: directory.path });
+    const list = changes(directory.join("upper"), [directory.join("lower")], { details: true });
+    assertEquals(list.map(({ path, kind, type, sizeBytes }) => `${kind} ${path} ${type} ${sizeBytes}`), [
+      "modify /dir directory 0",
+      "add /dir/link symlink 11",
+      "delete /gone undefined undefined",
+      "add /new directory 0",
+      "add /new/device device 0",
+      "add /new/file file 6",
+      "add /new/name file 0",
+      "add /new/pipe fifo 0",
+      "add /new/\ufffd file 0",
+      "add /outside symlink 4",
+    ]);
+  },
+);

@@ -196,3 +196,23 @@ testNeeding(
 function open(path: string): Fd {
   return new Fd(openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY));
 }
+
+testNeeding([needsRoot], "what a changed path is, its attribute says", async () => {
+  await using directory = await TempDir.make();
+  const tree = await unpacked(directory, "masked", ITEMS, 0o700);
+  const expected: Record<string, string> = {
+    "/dir": "directory",
+    "/dir/file": "file",
+    "/dir/hard": "file",
+    "/large ids": "file",
+    "/null": "device",
+    "/pipe": "fifo",
+    "/sda": "device",
+    "/soft": "symlink",
+  };
+  const options = { details: true, overrideStat: true };
+  using root = new Fd(openat(AT_FDCWD, tree, O_RDONLY | O_DIRECTORY));
+  for (const list of [changes(tree, [], options), compare(root.fd, undefined, options)]) {
+    assertEquals(Object.fromEntries(list.map(({ path, type }) => [path, String(type)])), expected);
+  }
+});

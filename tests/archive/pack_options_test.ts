@@ -293,3 +293,21 @@ for path in ("f", "d", "l"):
     assertEquals(theirs, original);
   },
 );
+
+testNeeding(
+  NEEDS,
+  "a part of a directory is packed without the directory, one name under another one if wanted",
+  async () => {
+    await using directory = await TempDir.make();
+    const tree = await madeBy("mkdir -p d/e; echo 1 >d/f; ln d/f d/e/g; mkfifo p; ln -s d l; chmod 700 .", directory);
+    const archive = directory.join("part.tar");
+    const packed = async (part: PackOptions["part"]): Promise<string> => {
+      packFile(tree, archive, { part });
+      return (await runOk("tar", ["-tf", archive])).stdout;
+    };
+    assertEquals(await packed("content"), "d/\nd/e/\nd/e/g\nd/f\nl\np\n");
+    assertEquals(await packed({ name: "d", as: "x" }), "x/\nx/e/\nx/e/g\nx/f\n");
+    for (const name of ["l", "p"]) assertEquals(await packed({ name, as: "x" }), "x\n");
+    assertThrows(() => packFile(tree, archive, { part: { name: "none", as: "x" } }), StorageError, "x");
+  },
+);

@@ -65,6 +65,12 @@ export class TestStore implements AsyncDisposable {
     return JSON.parse(await this.ok([...args, "--json"], options)) as unknown;
   }
 
+  /** What `tree` draws, without the figures before it. */
+  async drawing(): Promise<string> {
+    const [head = "", ...lines] = (await this.ok(["tree"])).split("\n");
+    return lines.map((line) => line.slice(head.indexOf("LAYER"))).join("\n");
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.directory[Symbol.asyncDispose]();
   }

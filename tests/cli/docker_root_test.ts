@@ -27,7 +27,7 @@ async function makeStore(changes: Readonly<Record<string, string | undefined>> =
 testNeeding(NEEDS, "tree and ls write dockerd's names behind the ids", async () => {
   await using store = await makeStore();
   assertEquals(
-    await store.ok(["tree"]),
+    await store.drawing(),
     `layer-base [image localhost:5000/team/base:2]
 └── layer-top [image demo:1, demo:latest]
     ├── layer-web-init [container web, init]

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * The command line without a store: help, versions, completions, wrong words.
+ * The command line without a store: help, versions, wrong words.
  *
  * @module
  */
 
-import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { needsProgram, testNeeding } from "../_helpers/requires.ts";
-import { run } from "../_helpers/run.ts";
-import { TempDir } from "../_helpers/temp_dir.ts";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { VERSION } from "../../lib/version.ts";
 import { runLamina } from "./_run_lamina.ts";
 
@@ -45,49 +42,3 @@ Deno.test("wrong words: message, hint and usage on standard error, exit number 2
       "Try `lamina size --help`.\n",
   });
 });
-
-/** Completes the last of `words` in a real bash, with a `lamina` that lists two layers. */
-async function completeInBash(directory: TempDir, words: readonly string[]): Promise<string[]> {
-  const { stdout: script } = await runLamina(["completions", "bash"]);
-  await Deno.mkdir(directory.join("bin"), { recursive: true });
-  await Deno.writeTextFile(directory.join("bin/lamina"), "#!/bin/sh\necho \"$@\" >&2\nprintf 'base\\njob-1\\n'\n", {
-    mode: 0o755,
-  });
-  const program = `${script}
-COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _lamina; printf '%s\\n' "\${COMPREPLY[@]}"`;
-  const env = { PATH: `${directory.join("bin")}:${Deno.env.get("PATH")}` };
-  const { stdout, code, stderr } = await run("bash", ["-c", program, "bash", "lamina", ...words], { env });
-  assertEquals({ code, stderr }, { code: 0, stderr: "" });
-  return stdout.split("\n").filter((line) => line !== "");
-}
-
-testNeeding([needsProgram("bash")], "bash completes commands, options, layers, choices and files", async () => {
-  await using directory = await TempDir.make();
-  const cases: readonly [words: string[], completions: string[]][] = [
-    [["mo"], ["mount", "mounts"]],
-    [["--ro"], ["--root"]],
-    [["--root", "/x", "rm", "j"], ["job-1"]],
-    [["rm", "job-1", "b"], ["base"]],
-    [["diff", "base", "--compress", ""], ["gzip", "zstd"]],
-    [["create", "x", "--te"], ["--template"]],
-    [["create", "x", "--parent", "b"], ["base"]],
-    [["mount", "x", "-o", ""], []],
-    [["apply", "base", directory.join("bi")], [directory.join("bin")]],
-    [["completions", "z"], ["zsh"]],
-    [["help", "ap"], ["apply"]],
-  ];
-  for (const [words, completions] of cases) {
-    assertEquals(await completeInBash(directory, words), completions, words.join(" "));
-  }
-});
-
-for (const [shell, first] of [["bash", /^# lamina/], ["zsh", /^#compdef lamina\n/], ["fish", /^# lamina/]] as const) {
-  testNeeding([needsProgram(shell)], `${shell} can read its completion script`, async () => {
-    await using directory = await TempDir.make();
-    const { stdout, code } = await runLamina(["completions", shell]);
-    assertEquals(code, 0);
-    assertMatch(stdout, first);
-    await Deno.writeTextFile(directory.join("script"), stdout);
-    assertEquals(await run(shell, ["-n", directory.join("script")]), { code: 0, stdout: "", stderr: "" });
-  });
-}

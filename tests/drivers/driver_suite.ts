@@ -21,6 +21,7 @@ import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { runOk } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 import { assertSameTree, listTree } from "../_helpers/tree.ts";
+import { withoutTimes } from "../_helpers/without_times.ts";
 import { type TarItem, tarOf } from "../archive/_tar_of.ts";
 import { layersLeft } from "./_layers_left.ts";
 import type { TestStore } from "./_test_store.ts";
@@ -402,7 +403,14 @@ export function driverSuite(
     await driver.create("b", { parent: "base" });
     await driver.create("a", { parent: "b" });
     await using _a = await driver.get("a");
-    assertEquals(await Array.fromAsync(driver.layers()), [
+    const layers = await Array.fromAsync(driver.layers());
+    for (const { id, createdAt } of layers) {
+      const { upperDir } = await driver.getMetadata(id);
+      const { stdout } = await runOk("stat", ["-c", "%W", `${upperDir}/..`]);
+      // 0 where the file system does not tell.
+      assertEquals(Math.floor((createdAt?.getTime() ?? 0) / 1000), Number(stdout), id);
+    }
+    assertEquals(withoutTimes(layers), [
       { id: "a", parent: "b", depth: 2, mounted: true },
       { id: "b", parent: "base", depth: 1, mounted: false },
       { id: "base", parent: undefined, depth: 0, mounted: false },

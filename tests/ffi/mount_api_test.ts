@@ -3,8 +3,8 @@
 import "../_helpers/warm_libc.ts";
 import { ERRNO } from "../../ffi/errno.ts";
 import { CLONE_NEWUSER, endSleeper, startSleeper } from "../../ffi/child.ts";
-import { AT_FDCWD, Fd, O_DIRECTORY, O_PATH, O_RDONLY, openat } from "../../ffi/file.ts";
-import { umount2 } from "../../ffi/mount.ts";
+import { AT_FDCWD, AT_RECURSIVE, Fd, O_DIRECTORY, O_PATH, O_RDONLY, openat } from "../../ffi/file.ts";
+import { mount, umount2 } from "../../ffi/mount.ts";
 import {
   fsContextMessages,
   fsmount,
@@ -175,6 +175,20 @@ testNeeding(NEEDS, "tryMountSetattr() sets flags of a mount that nobody sees yet
   assertEquals(statfs(directory.join("to")).mountFlags & 0xf, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV);
   await Deno.writeTextFile(directory.join("from/file"), "x");
   assertEquals(tryMountSetattr(1_000_000, MOUNT_ATTR_RDONLY), -ERRNO.EBADF);
+});
+
+testNeeding(NEEDS, "open_tree() and tryMountSetattr() take what is mounted below with AT_RECURSIVE", async () => {
+  await using directory = await TempDir.make();
+  await directory.mkdir("from/below", "to");
+  mount("tmpfs", directory.join("from/below"), "tmpfs", 0, null);
+  using tree = new Fd(open_tree(directory.join("from"), AT_RECURSIVE));
+  assertEquals(tryMountSetattr(tree.fd, MOUNT_ATTR_RDONLY, AT_RECURSIVE), 0);
+  move_mount(tree.fd, directory.join("to"));
+  assert(isMountPoint(directory.join("to/below")));
+  for (const path of ["to", "to/below"]) {
+    assertEquals(statfs(directory.join(path)).mountFlags & MOUNT_ATTR_RDONLY, MOUNT_ATTR_RDONLY);
+  }
+  await Deno.writeTextFile(directory.join("from/below/file"), "x");
 });
 
 Deno.test("the mount calls refuse NUL in every string", () => {

@@ -2,10 +2,11 @@
 
 import "../_helpers/warm_libc.ts";
 import { AT_FDCWD, Fd, O_CREAT, O_RDWR, openat } from "../../ffi/file.ts";
-import { getegid, geteuid, getpagesize, tryFlock, umask } from "../../ffi/process.ts";
+import { chroot, getegid, geteuid, getpagesize, tryFlock, umask } from "../../ffi/process.ts";
 import { assertErrno } from "../_helpers/assert_errno.ts";
+import { needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { runOk } from "../_helpers/run.ts";
-import { assertEquals } from "../_helpers/std_assert.ts";
+import { assertEquals, assertThrows } from "../_helpers/std_assert.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 
 function openLock(directory: TempDir): Fd {
@@ -21,6 +22,14 @@ Deno.test("getpagesize(), geteuid() and getegid() say what getconf(1) and id(1) 
 Deno.test("umask() sets the mask and returns the one before", () => {
   const before = umask(0o077);
   assertEquals(umask(before), 0o077);
+});
+
+testNeeding([needsRoot], "chroot() throws with the path", () => {
+  assertEquals(
+    assertErrno(() => chroot("/nowhere/to/be/found"), "ENOENT").message,
+    'chroot("/nowhere/to/be/found"): ENOENT',
+  );
+  assertThrows(() => chroot("a\0b"), TypeError, "contains NUL");
 });
 
 const PAIRS: readonly { first: "shared" | "exclusive"; second: "shared" | "exclusive"; together: boolean }[] = [

@@ -3,7 +3,7 @@
 import "../_helpers/warm_libc.ts";
 import { ERRNO } from "../../ffi/errno.ts";
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, Fd, mknodat, O_RDONLY, openat } from "../../ffi/file.ts";
-import { fstat, lstatat, S_IFLNK, S_IFMT, Stat, statat, tryStatx } from "../../ffi/stat.ts";
+import { fstat, lstatat, S_IFLNK, S_IFMT, Stat, statat, tryBirthTimeMs, tryStatx } from "../../ffi/stat.ts";
 import { assertErrno } from "../_helpers/assert_errno.ts";
 import { needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { runOk } from "../_helpers/run.ts";
@@ -94,6 +94,17 @@ Deno.test("fileKey is the same for two names of one file, and another for anothe
   const [a, b, c] = ["a", "b", "c"].map((name) => lstatat(AT_FDCWD, directory.join(name)).fileKey);
   assertEquals(a, b);
   assertNotEquals(a, c);
+});
+
+Deno.test("tryBirthTimeMs() tells when a file was made, not when it was changed", async () => {
+  await using directory = await TempDir.make();
+  const path = directory.join("file");
+  await Deno.writeTextFile(path, "");
+  await runOk("touch", ["-d", "1980-01-01", path]);
+  const birth = tryBirthTimeMs(AT_FDCWD, path);
+  // 0 where the file system does not tell.
+  assertEquals(Math.floor((birth ?? 0) / 1000), Number(await statProgram(path, "%W")));
+  assertEquals(tryBirthTimeMs(AT_FDCWD, directory.join("none")), undefined);
 });
 
 Deno.test("a Stat that is filled again holds the new file", () => {

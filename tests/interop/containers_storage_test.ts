@@ -15,6 +15,7 @@ import { assertSameTree, listTree } from "../_helpers/tree.ts";
 import { type TarItem, tarOf } from "../archive/_tar_of.ts";
 import { runLamina } from "../cli/_run_lamina.ts";
 import { CONTAINERS_STORAGE_NEEDS as NEEDS, ContainersStore } from "./_containers_storage.ts";
+import { withoutTimes } from "../_helpers/without_times.ts";
 
 const BASE: readonly TarItem[] = [
   { path: "etc/", type: "5", mode: 0o755, mtime: 1000 },
@@ -77,7 +78,7 @@ testNeeding(NEEDS, "lamina lists, mounts, compares and exports layers of contain
   {
     await using driver = await store.open();
     assertEquals(driver.name, "containers-overlay");
-    assertEquals(await Array.fromAsync(driver.layers()), [
+    assertEquals(withoutTimes(await Array.fromAsync(driver.layers())), [
       { id: "base", parent: undefined, depth: 0, mounted: false },
       { id: "child", parent: "base", depth: 1, mounted: false },
     ]);

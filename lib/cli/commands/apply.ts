@@ -6,37 +6,18 @@
  * @module
  */
 
-import type { ApplyResult, GraphDriver } from "../../drivers/driver.ts";
+import type { GraphDriver } from "../../drivers/driver.ts";
 import { isStorageError, StorageError } from "../../errors.ts";
-import { formatSize } from "../../units.ts";
-import { openForReading } from "../../util/open_file.ts";
+import { readArchive, tellFilled } from "../archive_input.ts";
 import type { CommandOf } from "../command.ts";
 import { type Context, findLayer } from "../context.ts";
 import type { Output } from "../output.ts";
 import { withProgress } from "../progress.ts";
-import { UsageError } from "../usage_error.ts";
-import { digestLines } from "../digest_lines.ts";
-
-const STDIN = 0;
-
-// deno-lint-ignore camelcase -- as the library spells its reasons
-const WHY = { storage: "a storage driver's", host: "the host's", policy: "--xattrs", not_supported: "not supported" };
 
 /** Applies an archive to a layer, which is made if it is not there. */
 export async function apply(command: CommandOf<"apply">, context: Context): Promise<void> {
-  const { id, file } = command;
-  if (file !== "-") {
-    using archive = openForReading(file);
-    await applyFrom(archive.fd, command, context);
-    return;
-  }
-  if (Deno.stdin.isTerminal()) {
-    throw new UsageError("there is no archive: standard input is a terminal", {
-      command: "apply",
-      hint: `lamina apply ${id} FILE, or … | lamina apply ${id}`,
-    });
-  }
-  await applyFrom(STDIN, command, context);
+  const { kind, id, file } = command;
+  await readArchive(file, [kind, id], (fd) => applyFrom(fd, command, context));
 }
 
 async function applyFrom(fd: number, command: CommandOf<"apply">, { output, openDriver }: Context): Promise<void> {
@@ -46,7 +27,7 @@ async function applyFrom(fd: number, command: CommandOf<"apply">, { output, open
   try {
     const options = { allowMissingEnd, digest, manifest, xattrs, limits };
     const result = await withProgress(output, (work) => driver.applyDiff(id, { fd }, { ...options, ...work }));
-    tell(id, result, output);
+    tellFilled("applied", id, result, output);
   } catch (error) {
     if (isNew) await removeAgain(driver, id, output);
     throw error;
@@ -77,17 +58,4 @@ async function removeAgain(driver: GraphDriver, id: string, output: Output): Pro
     // What made the apply fail is the error to tell.
     output.logger.warn(`layer "${id}" stays, empty: ${error instanceof Error ? error.message : String(error)}`);
   }
-}
-
-function tell(id: string, result: ApplyResult, output: Output): void {
-  if (result.droppedXattrs.length > 0) {
-    output.note(
-      `left out extended attributes: ${
-        result.droppedXattrs.map(({ name, reason }) => `${name} (${WHY[reason]})`).join(", ")
-      }`,
-    );
-  }
-  if (output.json) return output.printJson({ id, ...result });
-  output.printLines(digestLines(result));
-  output.note(`applied ${id}: ${result.entries} entries, ${formatSize(result.bytes)}`);
 }

@@ -8,8 +8,9 @@
 
 import type { GraphDriver } from "../../drivers/driver.ts";
 import type { CommandOf } from "../command.ts";
-import { type Context, layerNotFound, listLayers } from "../context.ts";
+import { type Context, listLayers } from "../context.ts";
 import { EXIT, type ExitNumber, exitNumberOf } from "../exit_code.ts";
+import { requireWholeId } from "../layer_ids.ts";
 
 /** Removes each layer that can be removed; ends with the number of the first failure. */
 export async function rm({ ids, force }: CommandOf<"rm">, { output, openDriver }: Context): Promise<ExitNumber> {
@@ -18,7 +19,7 @@ export async function rm({ ids, force }: CommandOf<"rm">, { output, openDriver }
   let firstFailure: ExitNumber = EXIT.ok;
   for (const id of await childrenFirst(driver, ids)) {
     try {
-      if (!force && !await driver.exists(id)) throw layerNotFound("remove", id);
+      if (!force) await requireWholeId("remove", id, driver);
       await driver.remove(id, { force });
       removed.push(id);
     } catch (error) {

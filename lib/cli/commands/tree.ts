@@ -7,53 +7,81 @@
  */
 
 import type { DockerMetadata } from "../../drivers/docker_metadata.ts";
-import type { LayerInfo } from "../../drivers/driver.ts";
+import type { DiskUsage, LayerInfo } from "../../drivers/driver.ts";
+import { formatSize } from "../../units.ts";
+import { formatAge } from "../age.ts";
+import { alignColumns } from "../aligned_columns.ts";
+import type { CommandOf } from "../command.ts";
 import { type Context, layerJson, listLayers } from "../context.ts";
 import { ownersLabel } from "../docker_names.ts";
+import { type Branch, fitLine, treeLines } from "../draw_tree.ts";
+import { measureLayers } from "../layer_usage.ts";
 
-/** A layer and those that lie on it, in the order of their ids. */
-interface Node {
-  layer: LayerInfo;
-  children: Node[];
+/** What is told beside the layers themselves. */
+export interface TreeFacts {
+  /** Where they were asked for: bytes that each layer holds. */
+  sizes: ReadonlyMap<string, number> | undefined;
+  docker: DockerMetadata | undefined;
+  now: Date;
 }
 
 /** Draws the layers below their parents. */
-export async function tree({ output, openDriver, docker }: Context): Promise<void> {
-  const roots = grow(await listLayers(await openDriver()));
-  const names = await docker();
-  if (output.json) output.printJson(roots.map((root) => nodeJson(root, names)));
-  else output.printLines(drawTree(roots, names));
+export async function tree({ sizes }: CommandOf<"tree">, { output, openDriver, docker }: Context): Promise<void> {
+  const driver = await openDriver();
+  const roots = grow(await listLayers(driver));
+  const facts: TreeFacts = {
+    sizes: sizes ? sizesOf(await measureLayers(driver, output)) : undefined,
+    docker: await docker(),
+    now: new Date(),
+  };
+  if (output.json) output.printJson(roots.map((root) => branchJson(root, facts)));
+  else output.printLines(drawTree(roots, facts, output.columns));
+}
+
+function sizesOf({ layers }: DiskUsage): ReadonlyMap<string, number> {
+  return new Map(layers.map(({ id, apparentBytes }) => [id, apparentBytes]));
 }
 
 /** The trees that `layers` make. A layer whose parent is missing from the store is a root, like one without a parent. */
-export function grow(layers: readonly LayerInfo[]): Node[] {
-  const nodes = new Map(layers.map((layer): [string, Node] => [layer.id, { layer, children: [] }]));
-  const roots: Node[] = [];
-  for (const node of nodes.values()) {
-    const parent = node.layer.parent === undefined ? undefined : nodes.get(node.layer.parent);
-    (parent?.children ?? roots).push(node);
+export function grow(layers: readonly LayerInfo[]): Branch<LayerInfo>[] {
+  const branches = new Map(layers.map((item): [string, Branch<LayerInfo>] => [item.id, { item, children: [] }]));
+  const roots: Branch<LayerInfo>[] = [];
+  for (const branch of branches.values()) {
+    const { parent } = branch.item;
+    (parent === undefined ? roots : branches.get(parent)?.children ?? roots).push(branch);
   }
   return roots;
 }
 
-/** The lines of a drawing, with dockerd's names where they are known. */
-export function drawTree(roots: readonly Node[], names?: DockerMetadata): string[] {
-  return roots.flatMap((root) => [nodeLabel(root, true, names), ...drawChildren(root.children, names)]);
-}
-
-function drawChildren(nodes: readonly Node[], names: DockerMetadata | undefined): string[] {
-  return nodes.flatMap((node, i) => {
-    const isLast = i === nodes.length - 1;
-    const below = drawChildren(node.children, names).map((line) => `${isLast ? "    " : "│   "}${line}`);
-    return [`${isLast ? "└── " : "├── "}${nodeLabel(node, false, names)}`, ...below];
+/** The lines of a drawing, `columns` wide at most: figures first, since only they have a width that one can tell. */
+export function drawTree(roots: readonly Branch<LayerInfo>[], facts: TreeFacts, columns = Infinity): string[] {
+  const lines = treeLines(roots);
+  if (lines.length === 0) return [];
+  const titles = ["DEPTH", "AGE", "MOUNTED"];
+  const figures = lines.map(({ item }) => [
+    String(item.depth),
+    item.createdAt === undefined ? "-" : formatAge(item.createdAt, facts.now),
+    item.mounted ? "yes" : "-",
+    ...(facts.sizes === undefined ? [] : [formatSize(facts.sizes.get(item.id) ?? 0)]),
+  ]);
+  const [head, ...rows] = alignColumns([facts.sizes === undefined ? titles : [...titles, "SIZE"], ...figures]);
+  const drawn = lines.map(({ guides, item }, i) => {
+    const row = rows[i]!;
+    const fitted = fitLine(guides, labelOf(item, guides === "", facts.docker), columns - row.length);
+    return `${row}${fitted.guides}${fitted.label}`;
   });
+  return [`${head}LAYER`, ...drawn];
 }
 
-function nodeLabel({ layer }: Node, isRoot: boolean, names: DockerMetadata | undefined): string {
-  const orphan = isRoot && layer.parent !== undefined ? ` (its parent ${layer.parent} is missing)` : "";
-  return `${layer.id}${ownersLabel(names?.ownersOf(layer.id))}${layer.mounted ? " (mounted)" : ""}${orphan}`;
+function labelOf({ id, parent }: LayerInfo, isRoot: boolean, docker: DockerMetadata | undefined): string {
+  const orphan = isRoot && parent !== undefined ? ` (its parent ${parent} is missing)` : "";
+  return `${id}${ownersLabel(docker?.ownersOf(id))}${orphan}`;
 }
 
-function nodeJson({ layer, children }: Node, names: DockerMetadata | undefined): Record<string, unknown> {
-  return { ...layerJson(layer, names), children: children.map((child) => nodeJson(child, names)) };
+function branchJson({ item, children }: Branch<LayerInfo>, facts: TreeFacts): Record<string, unknown> {
+  return {
+    ...layerJson(item, facts.docker),
+    sizeBytes: facts.sizes?.get(item.id) ?? null,
+    children: children.map((child) => branchJson(child, facts)),
+  };
 }

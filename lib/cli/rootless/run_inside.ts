@@ -9,17 +9,13 @@
 
 import { StorageError } from "../../errors.ts";
 import type { Logger } from "../../log.ts";
+import { SignalForwarder } from "../signal_forwarder.ts";
 import { mayMount } from "./ordinary_user.ts";
 import { startTool } from "./start_tool.ts";
 import { UserNamespace } from "./user_namespace.ts";
 
 /** Set for all that runs in a namespace of ours. It is not for people. */
 const MARK_VARIABLE = "LAMINA_USER_NAMESPACE";
-
-/** What comes from somebody else than the terminal goes to the program. */
-const SIGNALS = ["SIGHUP", "SIGTERM", "SIGUSR1", "SIGUSR2"] as const satisfies readonly Deno.Signal[];
-/** What a terminal sends to the program as well. */
-const TERMINAL_SIGNALS = ["SIGINT", "SIGQUIT"] as const satisfies readonly Deno.Signal[];
 
 /**
  * Runs `program` with the standard streams of this process, and waits for it.
@@ -57,39 +53,9 @@ async function runWithOwnMounts(
   const streams = { stdin: "inherit", stdout: "inherit", stderr: "inherit" } as const;
   // It listens from before there is a program: one that says it is ready may be sent a signal at once.
   using signals = new SignalForwarder();
-  signals.child = startTool([...entering, ...OWN_MOUNTS, ...program], { env, ...streams });
-  return (await signals.child.status).code;
-}
-
-/** Sends what is sent to this process to a child. */
-class SignalForwarder implements Disposable {
-  /** There is one before this process comes to read its signals. */
-  child: Deno.ChildProcess | undefined;
-  readonly #isFromTerminal = Deno.stdin.isTerminal();
-  readonly #listeners = new Map<Deno.Signal, () => void>();
-
-  constructor() {
-    for (const signal of SIGNALS) this.#listen(signal, () => this.#send(signal));
-    for (const signal of TERMINAL_SIGNALS) this.#listen(signal, () => this.#isFromTerminal || this.#send(signal));
-  }
-
-  #listen(signal: Deno.Signal, listener: () => void): void {
-    Deno.addSignalListener(signal, listener);
-    this.#listeners.set(signal, listener);
-  }
-
-  #send(signal: Deno.Signal): void {
-    try {
-      this.child?.kill(signal);
-    } catch (error) {
-      // It has ended just now.
-      if (!(error instanceof TypeError || error instanceof Deno.errors.NotFound)) throw error;
-    }
-  }
-
-  [Symbol.dispose](): void {
-    for (const [signal, listener] of this.#listeners) Deno.removeSignalListener(signal, listener);
-  }
+  const child = startTool([...entering, ...OWN_MOUNTS, ...program], { env, ...streams });
+  signals.forwardTo(child);
+  return (await child.status).code;
 }
 
 /** The words that run this program with `args`; a namespace can only be entered by a new process. */

@@ -17,6 +17,7 @@ import {
   optionsOf,
   type OptionSpec,
 } from "../usage.ts";
+import { STORE_OPTIONS } from "./store_options.ts";
 
 /** The script. Layer ids come from the store that the options on the line name. */
 export function bashCompletion(): string {
@@ -30,10 +31,19 @@ _lamina() {
   local global="${dashed(GLOBAL_OPTIONS).join(" ")}"
   local -a store=()
   COMPREPLY=()
+  # bash splits --parent=ID into three.
+  [[ $previous == = ]] && previous=\${COMP_WORDS[COMP_CWORD - 2]}
   for ((i = 1; i < COMP_CWORD; i++)); do
     case \${COMP_WORDS[i]} in
-      ${STORE_OPTIONS.join(" | ")}) store+=("\${COMP_WORDS[i]}" "\${COMP_WORDS[++i]}") ;;
-      ${otherValueOptions().join(" | ")}) ((++i)) ;;
+      ${STORE_OPTIONS.join(" | ")})
+        store+=("\${COMP_WORDS[i]}")
+        [[ \${COMP_WORDS[i + 1]} == = ]] && ((++i))
+        store+=("\${COMP_WORDS[++i]}")
+        ;;
+      ${otherValueOptions().join(" | ")})
+        [[ \${COMP_WORDS[i + 1]} == = ]] && ((++i))
+        ((++i))
+        ;;
       -*) ;;
       *) if [[ -z $command ]]; then command=\${COMP_WORDS[i]}; else ((++count)); fi ;;
     esac
@@ -58,8 +68,6 @@ complete -F _lamina lamina
 `;
 }
 
-const STORE_OPTIONS = ["--root", "--run-root", "--home", "--driver", "--socket"];
-
 function names({ name, short }: OptionSpec): string[] {
   return short === undefined ? [`--${name}`] : [`--${name}`, `-${short}`];
 }
@@ -74,7 +82,7 @@ function withValue(options: readonly OptionSpec[]): OptionSpec[] {
 
 function otherValueOptions(): string[] {
   const all = new Set(COMMAND_NAMES.flatMap((name) => dashed(withValue(optionsOf(name)))));
-  return [...all].filter((name) => !STORE_OPTIONS.includes(name));
+  return [...all].filter((name) => !STORE_OPTIONS.some((option) => option === name));
 }
 
 function optionCases(command: CommandName): string[] {
@@ -113,6 +121,7 @@ function offer(completion: Completion | undefined): string[] {
   if (completion === "layer") return ["_lamina_offer_layers"];
   if (completion === "file") return ["_lamina_offer_files -f"];
   if (completion === "directory") return ["_lamina_offer_files -d"];
+  if (completion === "command") return [`_lamina_offer -W "${COMMAND_NAMES.join(" ")}"`];
   if (completion === "help") return [`_lamina_offer -W "${[...COMMAND_NAMES, ...HELP_TOPICS].join(" ")}"`];
   return [`_lamina_offer -W "${completion.join(" ")}"`];
 }

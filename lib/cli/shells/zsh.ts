@@ -13,18 +13,27 @@ import {
   type CommandSpec,
   type Completion,
   GLOBAL_OPTIONS,
+  HELP_TOPICS,
   type OptionSpec,
   type WordSpec,
 } from "../usage.ts";
+import { STORE_OPTIONS } from "./store_options.ts";
 
-/** The script. Layer ids come from the store that the environment names. */
+/** The script. Layer ids come from the store that the options on the line name. */
 export function zshCompletion(): string {
   return `#compdef lamina
 # lamina completion for zsh: put it into a directory of $fpath as _lamina
 
 _lamina_layers() {
-  local -a layers
-  layers=(\${(f)"$(lamina ls 2>/dev/null)"})
+  local -a layers store
+  local -i i
+  for ((i = 2; i < $#lamina_line; i++)); do
+    case $lamina_line[i] in
+      ${STORE_OPTIONS.join(" | ")}) store+=($lamina_line[i,i+1]) ;;
+      ${STORE_OPTIONS.map((name) => `${name}=*`).join(" | ")}) store+=($lamina_line[i]) ;;
+    esac
+  done
+  layers=(\${(f)"$(lamina $store ls 2>/dev/null)"})
   compadd -a layers
 }
 
@@ -39,10 +48,12 @@ ${COMMAND_NAMES.map((name) => `    ${quote(`${name}:${COMMANDS[name].summary}`)}
 _lamina() {
   local curcontext=$curcontext state line
   local -a global
+  # What follows cuts the words that belong to the command out of it.
+  local -a lamina_line=("\${words[@]}")
   global=(
 ${GLOBAL_OPTIONS.flatMap(optionSpecs).map((spec) => `    ${spec}`).join("\n")}
   )
-  _arguments -C $global '1:command:_lamina_commands' '*::argument:->arguments'
+  _arguments -C $global '(-)1:command:_lamina_commands' '(-)*::argument:->arguments'
   [[ $state == arguments ]] || return
   case $words[1] in
 ${COMMAND_NAMES.map(commandCase).join("\n")}
@@ -80,7 +91,9 @@ function action(completion: Completion | undefined): string {
   if (completion === "layer") return "_lamina_layers";
   if (completion === "file") return "_files";
   if (completion === "directory") return "_files -/";
-  if (completion === "help") return "_lamina_commands";
+  if (completion === "command") return "_lamina_commands";
+  // Commands with what they do, and the topics beside them.
+  if (completion === "help") return `{_lamina_commands; compadd ${HELP_TOPICS.join(" ")}}`;
   return `(${completion.join(" ")})`;
 }
 
