@@ -71,6 +71,22 @@ const FILLED: readonly JsonField[] = [
 export const JSON_ANSWERS: Readonly<Record<CommandName, JsonAnswer | undefined>> = {
   create: { fields: [ID] },
   apply: { fields: FILLED },
+  import: { fields: FILLED },
+  squash: { fields: FILLED },
+  export: {
+    fields: [
+      ID,
+      ...ENTRIES,
+      ["skippedSockets", "paths of sockets, which no archive holds"],
+      ["skipped", "path and reason of what was left out"],
+      ...DIGESTS,
+    ],
+  },
+  cp: { fields: ENTRIES },
+  run: {
+    fields: [["id", "the layer that is kept, or null"], ["code", "what the program ended with"]],
+    note: "It comes after all that the program printed.",
+  },
   diff: {
     fields: [
       ID,
@@ -124,22 +140,6 @@ export const JSON_ANSWERS: Readonly<Record<CommandName, JsonAnswer | undefined>>
     ],
   },
   unshare: undefined,
-  run: {
-    fields: [["id", "the new layer, or null if it is not kept"], ["code", "what the program ended with"]],
-    note: "It follows what the program itself writes.",
-  },
-  cp: { fields: ENTRIES },
-  export: {
-    fields: [
-      ID,
-      ...ENTRIES,
-      ["skippedSockets", "paths of sockets, which no archive holds"],
-      ["skipped", "nothing: an export leaves nothing else out"],
-      ...DIGESTS,
-    ],
-  },
-  import: { fields: FILLED },
-  squash: { fields: FILLED },
   ls: { isList: true, fields: LAYER },
   tree: {
     isList: true,

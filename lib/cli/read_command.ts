@@ -223,15 +223,15 @@ function wordsOf<T>(option: string, parse: () => T, command: CommandName): T {
   }
 }
 
+/** Those of an archive that is written. */
+const ARCHIVE_OPTIONS = ["output", "compress", "times", "xattrs", "skip-errors", "digest"] as const;
+
 /** Where an archive goes: a file, or `-`. */
 function readOutput(words: Words, command: CommandName): string {
   const output = words.value("output") ?? "-";
   if (output !== "-" || !words.has("json")) return output;
   throw new UsageError("--json needs -o FILE: standard output holds the archive", { command });
 }
-
-/** Those of an archive that is written. */
-const ARCHIVE_OPTIONS = ["output", "compress", "times", "xattrs", "skip-errors", "digest"] as const;
 
 function readDiff(id: string, words: Words): Command {
   const summary = words.has("summary");

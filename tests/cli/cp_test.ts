@@ -69,6 +69,11 @@ testNeeding(NEEDS, "cp - is a tar, out of a layer and into one", async () => {
 testNeeding(NEEDS, "what cannot be copied is told", async () => {
   await using store = await makeStore();
   const cases: readonly [args: readonly string[], code: number, message: RegExp][] = [
+    [
+      ["/etc/hostname", "jo:/"],
+      3,
+      /Cannot copy into layer "jo".*\nlamina: hint: it has to be a whole id: did you mean "job"/,
+    ],
     [["a", "b"], 2, /has to be in a layer: ID:PATH/],
     [["job:/a", "base:/b"], 2, /has to be a path of the host.*\nlamina: hint: from layer to layer: .*cp job:\/a - \| /],
     [["./a:b", "c"], 2, /has to be in a layer/],

@@ -95,6 +95,18 @@ testNeeding(NEEDS, "run takes the options of mounts", async () => {
   await assertLeft(store, "base");
 });
 
+testNeeding(NEEDS, "an id may be shortened, and is looked for in no other store", async () => {
+  await using store = await makeStore();
+  await using other = await TestStore.make();
+  await other.ok(["create", "base-of-others"]);
+  const env = { LAMINA_ROOT: other.directory.join("root"), LAMINA_RUN_ROOT: other.directory.join("run") };
+  for (const [id, said] of [["base", ""], ["ba", "ba is base\n"]] as const) {
+    const { code, stderr } = await store.lamina(["run", id, "--rm", "--", "touch", "/x"], { env });
+    assertEquals([code, stderr], [0, said]);
+  }
+  await assertLeft(store, "base");
+});
+
 const ENDS: readonly [program: readonly string[], code: number, message: RegExp][] = [
   [["sh", "-c", "exit 5"], 5, /^$/],
   [["sh", "-c", "kill -TERM $$"], 143, /^$/],

@@ -17,9 +17,9 @@ import { withProgress } from "../progress.ts";
 /** Writes a diff to standard output, or to a file that appears when it is whole. */
 export async function diff(command: CommandOf<"diff">, context: Context): Promise<void> {
   if (command.summary) return await summarise(command, context);
+  const { output, openDriver } = context;
   const { id, output: path, kind } = command;
   const { comparedWith, compression, times, xattrs, compareContent, skipErrors, digest, idMaps } = command;
-  const { output } = context;
   await writeArchive({ id, path, command: kind }, output, async (fd) => {
     const options: DiffOptions = {
       digest,
@@ -31,7 +31,7 @@ export async function diff(command: CommandOf<"diff">, context: Context): Promis
       ...(xattrs === undefined ? {} : { xattrs }),
       ...idMapsOption(idMaps),
     };
-    const driver = await context.openDriver();
+    const driver = await openDriver();
     return await withProgress(output, (work) => driver.diffTo(id, { fd }, { ...options, ...work }));
   });
 }
