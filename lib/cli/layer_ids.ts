@@ -44,8 +44,12 @@ export async function withLayerIds(command: Command, context: Context): Promise<
       return { ...command, id: await find(command.id), comparedWith: await findAny(command.comparedWith) };
     case "unmount":
       return "at" in command ? command : { ...command, id: await find(command.id) };
-    case "export":
     case "run":
+      // The process that enters the layer's root knows no store, and needs none.
+      return (await import("./run_in_root.ts")).rootToEnter() === undefined
+        ? { ...command, id: await find(command.id) }
+        : command;
+    case "export":
     case "inspect":
       return { ...command, id: await find(command.id) };
     case "mount":

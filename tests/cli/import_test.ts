@@ -25,7 +25,7 @@ testNeeding(NEEDS, "import makes a layer of a file or of standard input, with di
   const { stdout, stderr } = await store.lamina(["import", "child", "-", "--parent", "base"], { input: ARCHIVE });
   assertEquals(stdout, "");
   assertMatch(stderr, /^imported child: 2 entries, /);
-  assertEquals(await store.ok(["tree"]), "base\n└── child\n");
+  assertEquals(await store.drawing(), "base\n└── child\n");
 });
 
 testNeeding(NEEDS, "what cannot be imported leaves no layer, and one that is there as it is", async () => {

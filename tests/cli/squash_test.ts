@@ -24,7 +24,7 @@ testNeeding([needsRoot, needsOverlay], "squash makes one layer of several, above
   assertEquals(stdout, "");
   assertMatch(stderr, /^made two: 3 entries, /);
   assertEquals(await store.ok(["changes", "two"]), "D /a\nA /c\n");
-  assertEquals(await store.ok(["tree"]), "all\nbase\n├── middle\n│   └── top\n└── two\n");
+  assertEquals(await store.drawing(), "all\nbase\n├── middle\n│   └── top\n└── two\n");
 
   const refused = await store.lamina(["squash", "base", "new", "--parent", "top"]);
   assertEquals([refused.code, (await store.lamina(["exists", "new"])).code], [6, 1]);
