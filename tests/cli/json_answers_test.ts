@@ -54,7 +54,7 @@ testNeeding([needsRoot, needsOverlay, ...NEEDS_BUSYBOX], "--json answers what th
     ["apply", "base", archive, "--digest", "--manifest"],
     ["create", "job", "--parent", "base", "--read-write"],
     ["import", "rootfs", busybox],
-    ["run", "rootfs", "--rm", "--", "/bin/busybox", "true"],
+    ["run", "rootfs", "--rm", "--json", "--", "/bin/busybox", "true"],
     ["export", "rootfs", "-o", store.directory.join("rootfs.tar")],
     ["squash", "rootfs", "squashed"],
     ["cp", "base:etc/motd", store.directory.join("motd")],
