@@ -15,6 +15,7 @@ import { Output } from "../../lib/cli/output.ts";
 import { UsageError } from "../../lib/cli/usage_error.ts";
 import type { GraphDriver, LayerInfo } from "../../lib/drivers/driver.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
+import { makeBusyboxRootfs, NEEDS_BUSYBOX } from "./_busybox_rootfs.ts";
 import { TestStore } from "./_run_lamina.ts";
 
 /** What is asked of a store that holds `ids`, and the context of a command on it. */
@@ -119,3 +120,14 @@ testNeeding([needsRoot, needsOverlay], "ids may be shortened, but not where a la
   assertEquals(await outcome("exists", "sha"), [EXIT.failed, ""]);
   assertEquals(await store.ok(["ls"]), "base-1\nbase-2\njob\nsha-0123456789abcdef\n");
 });
+
+testNeeding(
+  [needsRoot, needsOverlay, ...NEEDS_BUSYBOX],
+  "a program runs in the layer that a shortened id means",
+  async () => {
+    await using store = await TestStore.make();
+    await store.ok(["import", "rootfs-1", await makeBusyboxRootfs(store.directory)]);
+    const { code, stdout, stderr } = await store.lamina(["run", "roo", "--rm", "--", "/bin/busybox", "echo", "here"]);
+    assertEquals({ code, stdout, stderr }, { code: 0, stdout: "here\n", stderr: "roo is rootfs-1\n" });
+  },
+);
