@@ -5,7 +5,8 @@
  * git and docker, and with `--docker-root` names of dockerd's stand for layers.
  *
  * Commands that remove or rewrite a layer take whole ids only, so that nobody loses `job-10` because `job-1` is gone, and so
- * do those that make a layer or ask whether it is there. The others tell what they took a word for.
+ * do those that make a layer or ask whether it is there. Those by which something is written in a layer take the beginning
+ * of an id that a program made, as dockerd's are, and no other. All tell what they took a word for.
  *
  * @module
  */
@@ -27,6 +28,7 @@ import { didYouMean, UsageError } from "./usage_error.ts";
  */
 export async function withLayerIds(command: Command, context: Context): Promise<Command> {
   const find = (word: string): Promise<string> => layerMeant(word, command, context);
+  const findWritten = (word: string): Promise<string> => layerMeant(word, command, context, isMachineMade);
   const findAny = async <T>(word: string | T): Promise<string | T> =>
     typeof word === "string" ? await find(word) : word;
   switch (command.kind) {
@@ -38,11 +40,10 @@ export async function withLayerIds(command: Command, context: Context): Promise<
     case "squash":
       return { ...command, id: await find(command.id), parent: await findAny(command.parent) };
     case "cp":
-      if (command.direction === "in") {
-        await requireWholeId("copy into", command.layer.id, await context.openDriver());
-        return command;
-      }
-      return { ...command, layer: { ...command.layer, id: await find(command.layer.id) } };
+      return {
+        ...command,
+        layer: { ...command.layer, id: await (command.direction === "in" ? findWritten : find)(command.layer.id) },
+      };
     case "run":
       // The process that enters a layer has been told what it needs, and no store.
       return rootToEnter() === undefined ? { ...command, id: await find(command.id) } : command;
@@ -51,11 +52,12 @@ export async function withLayerIds(command: Command, context: Context): Promise<
     case "size":
       return { ...command, id: await find(command.id), comparedWith: await findAny(command.comparedWith) };
     case "unmount":
-      return "at" in command ? command : { ...command, id: await find(command.id) };
+      return "at" in command ? command : { ...command, id: await findWritten(command.id) };
     case "export":
     case "inspect":
       return { ...command, id: await find(command.id) };
     case "mount":
+      return { ...command, ids: await findAll(command.ids, command.readOnly ? find : findWritten) };
     case "du":
     case "verify":
       return { ...command, ids: await findAll(command.ids, find) };
@@ -77,7 +79,17 @@ async function findAll(words: readonly string[], find: (word: string) => Promise
   return ids;
 }
 
-async function layerMeant(word: string, command: Command, context: Context): Promise<string> {
+/** Ids of dockerd and Podman: nobody numbers layers so, and takes one for another. */
+function isMachineMade(id: string): boolean {
+  return /^[0-9a-f]{64}/.test(id);
+}
+
+async function layerMeant(
+  word: string,
+  command: Command,
+  context: Context,
+  mayBeShortened: (id: string) => boolean = () => true,
+): Promise<string> {
   const named = context.settings.dockerRoot === undefined
     ? word
     : await (await import("./docker_names.ts")).requireLayerId(word, context);
@@ -89,7 +101,7 @@ async function layerMeant(word: string, command: Command, context: Context): Pro
   if (only === undefined) {
     // The command's own words say best what it would have needed the layer for.
     if (hint === undefined) return word;
-    throw new StorageError("layer_not_found", `There is no layer ${JSON.stringify(word)}`, { hint });
+    throw noSuchLayer(word, hint);
   }
   if (begun.length > 1) {
     throw new UsageError(`${begun.length} layers have ids that begin with ${JSON.stringify(word)}`, {
@@ -97,6 +109,7 @@ async function layerMeant(word: string, command: Command, context: Context): Pro
       hint,
     });
   }
+  if (!mayBeShortened(only)) throw noSuchLayer(word, `it has to be a whole id: ${hint}`);
   context.output.note(`${word} is ${only}`);
   return only;
 }
@@ -109,6 +122,10 @@ export async function requireWholeId(action: string, id: string, driver: GraphDr
   if (await driver.exists(id)) return;
   const { hint } = await lookAround(id, driver);
   throw layerNotFound(action, id, hint === undefined ? undefined : `it has to be a whole id: ${hint}`);
+}
+
+function noSuchLayer(word: string, hint: string): StorageError {
+  return new StorageError("layer_not_found", `There is no layer ${JSON.stringify(word)}`, { hint });
 }
 
 const MOST_CANDIDATES = 5;

@@ -72,7 +72,7 @@ testNeeding(NEEDS, "what cannot be copied is told", async () => {
     [
       ["/etc/hostname", "jo:/"],
       3,
-      /Cannot copy into layer "jo".*\nlamina: hint: it has to be a whole id: did you mean "job"/,
+      /There is no layer "jo"\nlamina: hint: it has to be a whole id: did you mean "job"/,
     ],
     [["a", "b"], 2, /has to be in a layer: ID:PATH/],
     [["job:/a", "base:/b"], 2, /has to be a path of the host.*\nlamina: hint: from layer to layer: .*cp job:\/a - \| /],

@@ -13,6 +13,7 @@ import { EXIT } from "../../lib/cli/exit_code.ts";
 import { withLayerIds } from "../../lib/cli/layer_ids.ts";
 import { Output } from "../../lib/cli/output.ts";
 import { UsageError } from "../../lib/cli/usage_error.ts";
+import { StorageError } from "../../lib/errors.ts";
 import type { GraphDriver, LayerInfo } from "../../lib/drivers/driver.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { makeBusyboxRootfs, NEEDS_BUSYBOX } from "./_busybox_rootfs.ts";
@@ -77,6 +78,15 @@ Deno.test("commands that make a layer, remove it, or ask whether it is there, ta
   assertEquals(asked, []);
 });
 
+Deno.test("what is written in takes the beginning of an id that a program made, and of no other", async () => {
+  const made = "0123456789abcdef".repeat(4);
+  const { context } = contextOf([made, `${made.replaceAll("0", "f")}-init`, "0-job"]);
+  const unmount = (id: string): Command => ({ kind: "unmount", id, force: false });
+  assertEquals(await withLayerIds(unmount("01"), context), unmount(made));
+  const error = await assertRejects(() => withLayerIds(unmount("0-j"), context), StorageError);
+  assertEquals([error.code, error.hint], ["layer_not_found", 'it has to be a whole id: did you mean "0-job"?']);
+});
+
 testNeeding([needsRoot, needsOverlay], "ids may be shortened, but not where a layer is lost by it", async () => {
   await using store = await TestStore.make();
   for (const id of ["base-1", "base-2", "sha-0123456789abcdef"]) await store.ok(["create", id]);
@@ -94,8 +104,14 @@ testNeeding([needsRoot, needsOverlay], "ids may be shortened, but not where a la
     await store.json(["--quiet", "inspect", "j"]).then((layer) => (layer as { parent: string }).parent),
     "sha-0123456789abcdef",
   );
-  assertEquals((await store.ok(["mount", "jo"])).endsWith("/job/merged\n"), true);
-  assertEquals(await store.ok(["unmount", "jo"]), "");
+  assertEquals((await store.ok(["mount", "jo", "--read-only"])).endsWith("/job/merged\n"), true);
+  for (const command of ["mount", "unmount"]) {
+    assertEquals(await outcome(command, "jo"), [
+      EXIT.notFound,
+      'lamina: error: There is no layer "jo"\nlamina: hint: it has to be a whole id: did you mean "job"?',
+    ]);
+  }
+  assertEquals(await store.ok(["unmount", "job"]), "");
   assertEquals(await outcome("changes", "base"), [
     EXIT.usage,
     'lamina: error: 2 layers have ids that begin with "base"\nlamina: hint: did you mean "base-1", "base-2"?',
