@@ -20,6 +20,8 @@ const FSCONFIG_SET_FD = 5;
 const FSCONFIG_CMD_CREATE = 6;
 const FSMOUNT_CLOEXEC = 1;
 const MOVE_MOUNT_F_EMPTY_PATH = 4;
+/** A symbolic link as `target` is followed. */
+export const MOVE_MOUNT_T_SYMLINKS = 0x10;
 const OPEN_TREE_CLONE = 1;
 const O_CLOEXEC = 0o2000000;
 const MOUNT_ATTR_IDMAP = 0x00100000n;
@@ -73,10 +75,15 @@ export function fsmount(fd: number, attributes: number): number {
   return mountFd;
 }
 
-/** `move_mount(mountFd, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH)`. See move_mount(2). */
-export function move_mount(mountFd: number, target: CPath): void {
-  if (libc.move_mount(SYS.move_mount, mountFd, EMPTY_PATH, -100, cpath(target), MOVE_MOUNT_F_EMPTY_PATH) === -1) {
-    throw failure(lastErrno(), "move_mount", mountFd, "", -100, target, hex(MOVE_MOUNT_F_EMPTY_PATH));
+/**
+ * `move_mount(mountFd, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH | flags)`. See move_mount(2).
+ *
+ * @param flags {@linkcode MOVE_MOUNT_T_SYMLINKS}
+ */
+export function move_mount(mountFd: number, target: CPath, flags = 0): void {
+  const all = MOVE_MOUNT_F_EMPTY_PATH | flags;
+  if (libc.move_mount(SYS.move_mount, mountFd, EMPTY_PATH, -100, cpath(target), all) === -1) {
+    throw failure(lastErrno(), "move_mount", mountFd, "", -100, target, hex(all));
   }
 }
 

@@ -12,10 +12,27 @@
  */
 
 import { failure, isErrno } from "../../ffi/errno.ts";
-import { AT_RECURSIVE, Fd } from "../../ffi/file.ts";
+import {
+  AT_FDCWD,
+  AT_RECURSIVE,
+  Fd,
+  mkdirat,
+  O_CREAT,
+  O_WRONLY,
+  openat,
+  symlinkat,
+  tryMkdirat,
+} from "../../ffi/file.ts";
 import { mount, MS_NODEV, MS_NOEXEC, MS_NOSUID } from "../../ffi/mount.ts";
-import { MOUNT_ATTR_RDONLY, move_mount, open_tree, tryMountSetattr } from "../../ffi/mount_api.ts";
+import {
+  MOUNT_ATTR_RDONLY,
+  move_mount,
+  MOVE_MOUNT_T_SYMLINKS,
+  open_tree,
+  tryMountSetattr,
+} from "../../ffi/mount_api.ts";
 import { chroot } from "../../ffi/process.ts";
+import { Stat, tryStatx } from "../../ffi/stat.ts";
 import { asStorageError, StorageError } from "../errors.ts";
 
 /** Devices that do no harm, of which a program may count on finding them. */
@@ -27,6 +44,8 @@ const DEVICE_LINKS: Readonly<Record<string, string>> = {
   stderr: "/proc/self/fd/2",
   ptmx: "pts/ptmx",
 };
+const DIRECTORY_MODE = 0o755;
+const FILE_MODE = 0o644;
 const RESOLV_CONF = "/etc/resolv.conf";
 
 /**
@@ -61,13 +80,13 @@ function enter(root: string): void {
 function fillDev(devices: readonly { name: string; tree: Fd }[]): void {
   mount("tmpfs", "/dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=755,size=64k");
   for (const { name, tree } of devices) {
-    Deno.writeTextFileSync(`/dev/${name}`, "");
+    makeFile(`/dev/${name}`);
     attach(tree, `/dev/${name}`);
   }
-  for (const [name, target] of Object.entries(DEVICE_LINKS)) Deno.symlinkSync(target, `/dev/${name}`);
-  Deno.mkdirSync("/dev/pts");
+  for (const [name, target] of Object.entries(DEVICE_LINKS)) symlinkat(target, AT_FDCWD, `/dev/${name}`);
+  mkdirat(AT_FDCWD, "/dev/pts", DIRECTORY_MODE);
   mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620");
-  Deno.mkdirSync("/dev/shm");
+  mkdirat(AT_FDCWD, "/dev/shm", DIRECTORY_MODE);
   mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777");
 }
 
@@ -81,44 +100,39 @@ function readOnlyCopy(path: string): Fd {
   return tree;
 }
 
-/** move_mount(2) does not follow a link that the name itself is. */
 function attach(tree: Fd, path: string): void {
-  move_mount(tree.fd, Deno.realPathSync(path));
+  move_mount(tree.fd, path, MOVE_MOUNT_T_SYMLINKS);
 }
 
 /** Whether there is such a directory, which is made if that can be. */
 function hasDirectory(path: string): boolean {
-  try {
-    Deno.mkdirSync(path);
-  } catch {
-    // It is there, or cannot be made: the next look tells.
-  }
-  return isDirectory(path);
+  // It is there, or cannot be made: the next look tells.
+  tryMkdirat(AT_FDCWD, path, DIRECTORY_MODE);
+  return lookAt(path)?.isDirectory ?? false;
 }
 
 /** As {@linkcode hasDirectory}; through a link that leads nowhere, the file is made where it leads. */
 function hasFile(path: string): boolean {
-  if (statOf(path) !== undefined) return isFile(path);
-  try {
-    Deno.writeTextFileSync(path, "");
-  } catch {
-    // As above.
+  if (lookAt(path) === undefined) {
+    try {
+      makeFile(path);
+    } catch {
+      // As above.
+    }
   }
   return isFile(path);
 }
 
-function isDirectory(path: string): boolean {
-  return statOf(path)?.isDirectory ?? false;
+function makeFile(path: string): void {
+  using _file = new Fd(openat(AT_FDCWD, path, O_WRONLY | O_CREAT, FILE_MODE));
 }
 
 function isFile(path: string): boolean {
-  return statOf(path)?.isFile ?? false;
+  return lookAt(path)?.isFile ?? false;
 }
 
-function statOf(path: string): Deno.FileInfo | undefined {
-  try {
-    return Deno.statSync(path);
-  } catch {
-    return undefined;
-  }
+/** What `path` leads to. By the C library: Deno asks for every permission to do anything in `/dev` and `/proc`. */
+function lookAt(path: string): Stat | undefined {
+  const stat = new Stat();
+  return tryStatx(AT_FDCWD, path, 0, stat) === 0 ? stat : undefined;
 }
