@@ -18,6 +18,7 @@ import {
   O_CREAT,
   O_DIRECTORY,
   O_EXCL,
+  O_PATH,
   O_RDONLY,
   O_WRONLY,
   openat,
@@ -26,7 +27,7 @@ import {
   tryOpenat,
   tryUnlinkat,
 } from "../../ffi/file.ts";
-import { type Stat, statat } from "../../ffi/stat.ts";
+import { fstat, statat } from "../../ffi/stat.ts";
 import { asStorageError, StorageError } from "../errors.ts";
 import { syncDirectory } from "../util/atomic_write.ts";
 import { lockDirectory, lockNewDirectory, tryLockDirectory } from "../util/directory_lock.ts";
@@ -54,15 +55,16 @@ export interface NewLayer {
 
 /**
  * Makes a layer. No lock of its parent is held while it is built and waited for: others make children of the same one
- * meanwhile. So the parent is looked at twice, and once more is nobody's who was removed and made again in between.
+ * meanwhile. So the parent is looked at twice, and has to be the same.
  *
- * @throws {StorageError} `layer_exists`, `parent_not_found`; `layer_in_use`, `store_damaged`: the parent is not whole.
+ * @throws {StorageError} `layer_exists`, `parent_not_found`; `layer_in_use`, `store_damaged`: the parent is not whole, or was
+ * changed meanwhile.
  */
 export async function buildLayer(home: DriverHome, layer: NewLayer): Promise<void> {
   const { id, parent } = layer;
   const { layout } = home;
   if (layout.exists(id)) throw layerExists(home, id);
-  const seen = parent === undefined ? undefined : await lookAt(home, parent, layer);
+  using seen = parent === undefined ? undefined : await lookAt(home, parent, layer);
   await using undo = new AsyncDisposableStack();
   const name = `.lamina-create-${randomId(10)}`;
   const staging = `${layout.home}/${name}`;
@@ -86,24 +88,42 @@ export async function buildLayer(home: DriverHome, layer: NewLayer): Promise<voi
 }
 
 /** A parent, as it was when a layer on it was begun. */
-interface SeenParent {
+interface SeenParent extends Disposable {
   readonly id: string;
-  readonly stat: Stat;
+  /** Whether its directory and that of its content are still those that they were. */
+  isStill(): boolean;
 }
 
 async function lookAt(home: DriverHome, id: string, layer: NewLayer): Promise<SeenParent> {
   using _lock = await lockParent(home, id);
   home.requireWhole(id);
   layer.check?.();
-  return { id, stat: statat(AT_FDCWD, home.layout.dir(id)) };
+  return watch([home.layout.dir(id), home.layout.contentDir(id)], id);
+}
+
+/** They are others when the layer was removed and made again, was filled, or got other owners. */
+function watch(paths: readonly string[], id: string): SeenParent {
+  using undo = new DisposableStack();
+  // While they are open, no other directory gets their inode numbers.
+  const opened = paths.map((path) => ({ path, fd: undo.use(new Fd(openat(AT_FDCWD, path, O_PATH | O_DIRECTORY))).fd }));
+  const held = undo.move();
+  return {
+    id,
+    isStill: () => opened.every(({ path, fd }) => statat(AT_FDCWD, path).isSameFile(fstat(fd))),
+    [Symbol.dispose]: () => held.dispose(),
+  };
 }
 
 /** Has `staging` be the layer `id` on `parent`, whose lock keeps it from being removed until its child is there to be seen. */
 async function putOn(home: DriverHome, parent: SeenParent, staging: string, id: string): Promise<void> {
   const { layout } = home;
   using _lock = await lockParent(home, parent.id);
-  if (!statat(AT_FDCWD, layout.dir(parent.id)).isSameFile(parent.stat)) throw parentNotFound(home, parent.id);
   home.requireWhole(parent.id);
+  if (!parent.isStill()) {
+    throw new StorageError("layer_in_use", `Cannot make a layer on "${parent.id}": it was changed meanwhile`, {
+      hint: "try again",
+    });
+  }
   const marker = home.marksCommitted ? layout.committedFile(parent.id) : undefined;
   const isMarked = marker !== undefined && makeMarker(marker);
   try {
@@ -126,12 +146,8 @@ function makeMarker(file: string): boolean {
 
 async function lockParent(home: DriverHome, id: string): Promise<Disposable> {
   const lock = await lockDirectory(home.layout.dir(id), "exclusive");
-  if (lock === undefined) throw parentNotFound(home, id);
-  return lock;
-}
-
-function parentNotFound(home: DriverHome, id: string): StorageError {
-  return new StorageError("parent_not_found", `There is no layer "${id}" in ${home.layout.home} to be the parent`, {
+  if (lock !== undefined) return lock;
+  throw new StorageError("parent_not_found", `There is no layer "${id}" in ${home.layout.home} to be the parent`, {
     hint: "lamina ls lists the layers",
   });
 }

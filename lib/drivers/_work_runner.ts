@@ -53,8 +53,9 @@ interface IdleWorker {
 }
 
 /**
- * Runs each task in a Worker of its own, unless it is over before one could answer. There is no limit on how many run at once: a `diff` that an `applyDiff` reads
- * takes two, and any limit could leave only such halves running, each waiting for a half that waits for its turn.
+ * Runs each task in a Worker of its own, unless it is over before one could answer. There is no limit on how many run at
+ * once: a `diff` that an `applyDiff` reads takes two, and any limit could leave only such halves running, each waiting for a
+ * half that waits for its turn.
  */
 export class WorkerRunner implements WorkRunner {
   readonly #inPlace = new InPlaceRunner();
