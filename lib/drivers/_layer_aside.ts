@@ -27,7 +27,7 @@ import {
   tryOpenat,
   tryUnlinkat,
 } from "../../ffi/file.ts";
-import { fstat, statat } from "../../ffi/stat.ts";
+import { fstat, Stat, tryStatx } from "../../ffi/stat.ts";
 import { asStorageError, StorageError } from "../errors.ts";
 import { syncDirectory } from "../util/atomic_write.ts";
 import { lockDirectory, lockNewDirectory, tryLockDirectory } from "../util/directory_lock.ts";
@@ -83,6 +83,8 @@ export async function buildLayer(home: DriverHome, layer: NewLayer): Promise<voi
     await home.syncNames(layout.home);
   } catch (error) {
     if (isErrno(error, "EEXIST") && layout.exists(id)) throw layerExists(home, id);
+    // Whatever fails while the parent goes away fails for that.
+    if (seen !== undefined) requireSame(home, seen);
     throw asStorageError(error, `Cannot make layer "${id}"`);
   }
 }
@@ -109,9 +111,21 @@ function watch(paths: readonly string[], id: string): SeenParent {
   const held = undo.move();
   return {
     id,
-    isStill: () => opened.every(({ path, fd }) => statat(AT_FDCWD, path).isSameFile(fstat(fd))),
+    isStill(): boolean {
+      const named = new Stat();
+      return opened.every(({ path, fd }) => tryStatx(AT_FDCWD, path, 0, named) === 0 && named.isSameFile(fstat(fd)));
+    },
     [Symbol.dispose]: () => held.dispose(),
   };
+}
+
+/** @throws {StorageError} `parent_not_found`; `layer_in_use`: it is another one, or has other content. */
+function requireSame(home: DriverHome, parent: SeenParent): void {
+  if (!home.layout.exists(parent.id)) throw parentNotFound(home, parent.id);
+  if (parent.isStill()) return;
+  throw new StorageError("layer_in_use", `Cannot make a layer on "${parent.id}": it was changed meanwhile`, {
+    hint: "try again",
+  });
 }
 
 /** Has `staging` be the layer `id` on `parent`, whose lock keeps it from being removed until its child is there to be seen. */
@@ -119,11 +133,7 @@ async function putOn(home: DriverHome, parent: SeenParent, staging: string, id: 
   const { layout } = home;
   using _lock = await lockParent(home, parent.id);
   home.requireWhole(parent.id);
-  if (!parent.isStill()) {
-    throw new StorageError("layer_in_use", `Cannot make a layer on "${parent.id}": it was changed meanwhile`, {
-      hint: "try again",
-    });
-  }
+  requireSame(home, parent);
   const marker = home.marksCommitted ? layout.committedFile(parent.id) : undefined;
   const isMarked = marker !== undefined && makeMarker(marker);
   try {
@@ -146,8 +156,12 @@ function makeMarker(file: string): boolean {
 
 async function lockParent(home: DriverHome, id: string): Promise<Disposable> {
   const lock = await lockDirectory(home.layout.dir(id), "exclusive");
-  if (lock !== undefined) return lock;
-  throw new StorageError("parent_not_found", `There is no layer "${id}" in ${home.layout.home} to be the parent`, {
+  if (lock === undefined) throw parentNotFound(home, id);
+  return lock;
+}
+
+function parentNotFound(home: DriverHome, id: string): StorageError {
+  return new StorageError("parent_not_found", `There is no layer "${id}" in ${home.layout.home} to be the parent`, {
     hint: "lamina ls lists the layers",
   });
 }

@@ -43,13 +43,15 @@ for (const name of DRIVER_NAMES) {
         assertEquals((await namesIn(driver.home)).filter((found) => found !== "l"), before);
         await driver.create(`on-${parent}`, { parent });
       }
-      await assertFails(
-        buildLayer(home, {
-          ...{ id: "child", parent: "gone", mode: 0o700, owner: { uid: 0, gid: 0 } },
-          build: () => {},
-        }),
-        "parent_not_found",
-      );
+      // What is read of the parent fails then, one way or another.
+      await driver.create("removed");
+      const layer = { id: "child", parent: "removed", mode: 0o700, owner: { uid: 0, gid: 0 } };
+      const build = async (): Promise<void> => {
+        await driver.remove("removed");
+        await Deno.stat(`${driver.home}/removed/diff`);
+      };
+      await assertFails(buildLayer(home, { ...layer, build }), "parent_not_found");
+      await assertFails(buildLayer(home, { ...layer, build: () => {} }), "parent_not_found");
     },
   );
 }
