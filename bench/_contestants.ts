@@ -296,6 +296,10 @@ export function layersContestants(operation: "create" | "remove", peers: Peers, 
     })),
     ...goDrivers(peers, () => [operation, "--n", count, "--depth", depth], false),
     ...laminaLayers(operation, many.count, many.depth),
+    // What waiting for the disk costs: the usual policy is metadata.
+    ...(["none", "full"] as const).map((sync) =>
+      laminaDriver(`--sync ${sync}, warm`, [operation, count, depth, "warm", sync])
+    ),
   ];
 }
 
@@ -313,14 +317,17 @@ export function agentContestants(operation: "calls" | "apply" | "diff", count: n
 
 /** The driver in a process of its own; warm: it has done so in another store before. */
 function laminaLayers(operation: string, count: number, layers: number): Contestant[] {
-  return ["cold", "warm"].map((state): Contestant => ({
-    name: `lamina's overlay2, ${state}`,
+  return ["cold", "warm"].map((state) => laminaDriver(state, [operation, String(count), String(layers), state]));
+}
+
+function laminaDriver(how: string, [operation, ...args]: readonly string[]): Contestant {
+  return {
+    name: `lamina's overlay2, ${how}`,
     clock: "own",
     run: (place) => {
-      const args = [operation, place.directory, String(count), String(layers), state];
-      return [Deno.execPath(), "run", "--allow-all", "--quiet", LAYERS, ...args];
+      return [Deno.execPath(), "run", "--allow-all", "--quiet", LAYERS, operation!, place.directory, ...args];
     },
-  }));
+  };
 }
 
 /** Cold: the call is the first of its process. Warm: the second, after one on other files of the same kind. */

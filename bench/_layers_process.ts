@@ -4,7 +4,7 @@
  * Many short operations of a driver in a process of their own, timed without the process's start. Prints
  * `{"seconds": …}`: all of them together.
  *
- *     mount|create|remove DIRECTORY COUNT LAYERS cold|warm
+ *     mount|create|remove DIRECTORY COUNT LAYERS cold|warm [SYNC_POLICY]
  *
  * `mount` gets and puts one layer over LAYERS others, the others make and remove COUNT layers in chains of LAYERS. Warm:
  * the same was done in another store before. The run root is on a tmpfs, as `/run` is on hosts: on the file system of the
@@ -13,7 +13,7 @@
  * @module
  */
 
-import { type GraphDriver, openDriver } from "../mod.ts";
+import { type GraphDriver, openDriver, type SyncPolicy } from "../mod.ts";
 
 function parentOf(i: number, depth: number): { parent: string } | Record<string, never> {
   return i % depth === 0 ? {} : { parent: `layer-${i - 1}` };
@@ -33,7 +33,13 @@ async function secondsOf(work: () => Promise<void>): Promise<number> {
   return (performance.now() - start) / 1000;
 }
 
-async function run(operation: string, directory: string, count: number, layers: number): Promise<number> {
+async function run(
+  operation: string,
+  directory: string,
+  count: number,
+  layers: number,
+  sync: SyncPolicy,
+): Promise<number> {
   const runRoot = await Deno.makeTempDir({ dir: "/dev/shm", prefix: "lamina-bench-" });
   await using cleanup = new AsyncDisposableStack();
   cleanup.defer(() => Deno.remove(runRoot, { recursive: true }));
@@ -42,6 +48,7 @@ async function run(operation: string, directory: string, count: number, layers: 
     runRoot,
     driver: "overlay2",
     work: "in-place",
+    sync,
   });
   switch (operation) {
     case "mount": {
@@ -63,7 +70,15 @@ async function run(operation: string, directory: string, count: number, layers: 
   }
 }
 
-const [operation, directory, count, layers, state] = Deno.args as [string, string, string, string, string];
-if (state === "warm") await run(operation, `${directory}/before`, Number(count), Number(layers));
-const seconds = await run(operation, `${directory}/lamina`, Number(count), Number(layers));
+const [operation, directory, count, layers, state, sync = "metadata"] = Deno.args as [
+  string,
+  string,
+  string,
+  string,
+  string,
+  SyncPolicy | undefined,
+];
+const runIn = (place: string): Promise<number> => run(operation, place, Number(count), Number(layers), sync);
+if (state === "warm") await runIn(`${directory}/before`);
+const seconds = await runIn(`${directory}/lamina`);
 Deno.stdout.writeSync(new TextEncoder().encode(`${JSON.stringify({ seconds })}\n`));
