@@ -57,7 +57,8 @@ export function mainPage(): string {
       ".PP",
       text(
         "Where a command takes a layer that is there already, the beginning of its id will do, if no other layer's id " +
-          "begins so. Commands that remove or rewrite a layer take whole ids.",
+          "begins so. Commands by which something is written in a layer, mount without --read-only among them, take that " +
+          "only of an id of 64 hexadecimal digits, as dockerd's are; those that remove or rewrite a layer take whole ids.",
       ),
     ),
     ...section("COMMANDS", ...commands),
