@@ -18,7 +18,6 @@ import {
   O_CREAT,
   O_DIRECTORY,
   O_EXCL,
-  O_PATH,
   O_RDONLY,
   O_WRONLY,
   openat,
@@ -27,13 +26,19 @@ import {
   tryOpenat,
   tryUnlinkat,
 } from "../../ffi/file.ts";
-import { fstat, Stat, tryStatx } from "../../ffi/stat.ts";
 import { asStorageError, StorageError } from "../errors.ts";
 import { syncDirectory } from "../util/atomic_write.ts";
-import { lockDirectory, lockNewDirectory, tryLockDirectory } from "../util/directory_lock.ts";
+import {
+  isLocked,
+  lockDirectory,
+  lockNewDirectory,
+  makeLockedDirectory,
+  tryLockDirectory,
+} from "../util/directory_lock.ts";
 import { randomId } from "../util/random_id.ts";
 import type { DriverHome } from "./_driver_home.ts";
 import { LINK } from "./_layer_layout.ts";
+import { LayerPin } from "./_layer_pin.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
 import type { RemoveOptions } from "./driver.ts";
 
@@ -89,47 +94,25 @@ export async function buildLayer(home: DriverHome, layer: NewLayer): Promise<voi
   }
 }
 
-/** A parent, as it was when a layer on it was begun. */
-interface SeenParent extends Disposable {
-  readonly id: string;
-  /** Whether its directory and that of its content are still those that they were. */
-  isStill(): boolean;
-}
-
-async function lookAt(home: DriverHome, id: string, layer: NewLayer): Promise<SeenParent> {
+/** The parent, which is whole, as it is when a layer on it is begun. */
+async function lookAt(home: DriverHome, id: string, layer: NewLayer): Promise<LayerPin> {
   using _lock = await lockParent(home, id);
   home.requireWhole(id);
   layer.check?.();
-  return watch([home.layout.dir(id), home.layout.contentDir(id)], id);
-}
-
-/** They are others when the layer was removed and made again, was filled, or got other owners. */
-function watch(paths: readonly string[], id: string): SeenParent {
-  using undo = new DisposableStack();
-  // While they are open, no other directory gets their inode numbers.
-  const opened = paths.map((path) => ({ path, fd: undo.use(new Fd(openat(AT_FDCWD, path, O_PATH | O_DIRECTORY))).fd }));
-  const held = undo.move();
-  return {
-    id,
-    isStill(): boolean {
-      const named = new Stat();
-      return opened.every(({ path, fd }) => tryStatx(AT_FDCWD, path, 0, named) === 0 && named.isSameFile(fstat(fd)));
-    },
-    [Symbol.dispose]: () => held.dispose(),
-  };
+  return new LayerPin(home.layout, id);
 }
 
 /** @throws {StorageError} `parent_not_found`; `layer_in_use`: it is another one, or has other content. */
-function requireSame(home: DriverHome, parent: SeenParent): void {
+function requireSame(home: DriverHome, parent: LayerPin): void {
   if (!home.layout.exists(parent.id)) throw parentNotFound(home, parent.id);
-  if (parent.isStill()) return;
+  if (parent.isStill) return;
   throw new StorageError("layer_in_use", `Cannot make a layer on "${parent.id}": it was changed meanwhile`, {
     hint: "try again",
   });
 }
 
 /** Has `staging` be the layer `id` on `parent`, whose lock keeps it from being removed until its child is there to be seen. */
-async function putOn(home: DriverHome, parent: SeenParent, staging: string, id: string): Promise<void> {
+async function putOn(home: DriverHome, parent: LayerPin, staging: string, id: string): Promise<void> {
   const { layout } = home;
   using _lock = await lockParent(home, parent.id);
   home.requireWhole(parent.id);
@@ -220,13 +203,11 @@ async function requireUnused(home: DriverHome, id: string, force: boolean): Prom
     });
   }
   home.views.requireNone(id, `remove layer "${id}"`);
-  const applying = tryLockDirectory(home.layout.applyingDir(id), "exclusive");
-  if (applying === "busy") {
+  if (isLocked(home.layout.applyingDir(id))) {
     throw new StorageError("layer_in_use", `Cannot remove layer "${id}": a diff is being applied to it`);
   }
-  applying?.[Symbol.dispose]();
   const mergedDir = home.mountPoint(id);
-  const state = home.mountState(id);
+  const state = home.mounter.state(mergedDir);
   if (state === "none") {
     if (!force && existsat(AT_FDCWD, mergedDir)) home.mounts.requireNotElsewhere("remove", id, mergedDir);
     return;
@@ -270,17 +251,9 @@ export async function beginApply(home: DriverHome, id: string, place: ApplyPlace
     home.logger.info(`clearing away an apply to layer "${id}" that was interrupted`);
     await place.clear();
   }
-  // Whoever sees it must see its lock: without one it is what an interrupted apply left.
-  const aside = `${path}-new`;
-  const removeAside = (): void => void tryUnlinkat(AT_FDCWD, aside, AT_REMOVEDIR);
-  removeAside();
-  using undo = new DisposableStack();
-  undo.defer(removeAside);
-  place.make(aside);
-  const lock = undo.use(lockNewDirectory(aside));
-  renameat2(AT_FDCWD, aside, AT_FDCWD, path, RENAME_NOREPLACE);
-  undo.move();
-  return lock;
+  const fresh = `${path}-new`;
+  tryUnlinkat(AT_FDCWD, fresh, AT_REMOVEDIR);
+  return makeLockedDirectory(path, fresh, (name) => place.make(name));
 }
 
 /**

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * A layer that is read for long. It is not locked meanwhile, for nobody should have to wait for a slow reader; so it may be
- * removed, and who reads a directory that is being emptied sees no error but fewer files. A removed layer is first
+ * A layer that is read, or built upon, for long. It is not locked meanwhile, for nobody should have to wait for that; so it may
+ * be removed, and who reads a directory that is being emptied sees no error but fewer files. A removed layer is first
  * renamed: if it has its name at the end, then nothing was missing before. Where there is no space for that, it loses its
  * file with its short name first.
  *
@@ -49,13 +49,14 @@ export class LayerPin implements Disposable {
     try {
       result = await work;
     } catch (error) {
-      throw this.#isStill ? error : this.#gone(error);
+      throw this.isStill ? error : this.#gone(error);
     }
-    if (!this.#isStill) throw this.#gone();
+    if (!this.isStill) throw this.#gone();
     return result;
   }
 
-  get #isStill(): boolean {
+  /** Whether the layer has been there all the while, and its content is the one that it was. */
+  get isStill(): boolean {
     const named = new Stat();
     return this.#findLink() === this.#hasLink &&
       this.#directories.every(({ path, fd }) =>

@@ -10,7 +10,6 @@ import { DT_UNKNOWN, readDirectory } from "../../ffi/directory.ts";
 import { isErrno, SyscallError } from "../../ffi/errno.ts";
 import {
   AT_FDCWD,
-  AT_REMOVEDIR,
   Fd,
   mkdirat,
   O_CREAT,
@@ -19,9 +18,7 @@ import {
   O_RDONLY,
   O_WRONLY,
   openat,
-  RENAME_NOREPLACE,
   renameat2,
-  tryUnlinkat,
 } from "../../ffi/file.ts";
 import { fchmodat } from "../../ffi/owner.ts";
 import { geteuid } from "../../ffi/process.ts";
@@ -29,7 +26,7 @@ import { statfs } from "../../ffi/statfs.ts";
 import { lgetxattr, lsetxattr } from "../../ffi/xattr.ts";
 import { isStorageError, StorageError } from "../errors.ts";
 import type { IdMap, IdMaps } from "../id_map.ts";
-import { lockNewDirectory } from "../util/directory_lock.ts";
+import { makeLockedDirectory } from "../util/directory_lock.ts";
 import { randomId } from "../util/random_id.ts";
 import { removeTree } from "../util/remove_tree.ts";
 import { mountIdMapped } from "./mount_id_mapped.ts";
@@ -167,13 +164,7 @@ class Probe implements Disposable {
     this.#home = home;
     this.#dir = `${home}/${this.#name}`;
     const fresh = `${home}/.lamina-new-probe-${randomId(10)}`;
-    mkdirat(AT_FDCWD, fresh, 0o700);
-    using undo = new DisposableStack();
-    undo.defer(() => void tryUnlinkat(AT_FDCWD, fresh, AT_REMOVEDIR));
-    // Whoever sees the name must see the lock: without one it is what a process left that died.
-    this.#lock = undo.use(lockNewDirectory(fresh));
-    renameat2(AT_FDCWD, fresh, AT_FDCWD, this.#dir, RENAME_NOREPLACE);
-    undo.move();
+    this.#lock = makeLockedDirectory(this.#dir, fresh, () => mkdirat(AT_FDCWD, fresh, 0o700));
   }
 
   build(userxattr: boolean): void {

@@ -9,7 +9,19 @@
  */
 
 import { ERRNO, failure, hex } from "../../ffi/errno.ts";
-import { AT_FDCWD, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat, tryOpenat } from "../../ffi/file.ts";
+import {
+  AT_FDCWD,
+  AT_REMOVEDIR,
+  Fd,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_RDONLY,
+  openat,
+  RENAME_NOREPLACE,
+  renameat2,
+  tryOpenat,
+  tryUnlinkat,
+} from "../../ffi/file.ts";
 import { tryFlock } from "../../ffi/process.ts";
 import { fstat, Stat, tryStatx } from "../../ffi/stat.ts";
 import { StorageError } from "../errors.ts";
@@ -81,6 +93,24 @@ export function lockNewDirectory(path: string): DirectoryLock {
   using directory = new Fd(openat(AT_FDCWD, path, FLAGS));
   if (!tryFlock(directory.fd, "exclusive")) throw failure(ERRNO.EAGAIN, "flock", path);
   return new Fd(directory.release());
+}
+
+/**
+ * Makes the directory `path`, and returns its lock: whoever sees the name sees the lock, so that one without is what a process
+ * left that died.
+ *
+ * @param fresh The name that it has before, in the same directory.
+ * @param make Makes the directory of that name.
+ * @throws What `make` throws. {SyscallError} EEXIST.
+ */
+export function makeLockedDirectory(path: string, fresh: string, make: (fresh: string) => void): DirectoryLock {
+  using undo = new DisposableStack();
+  undo.defer(() => void tryUnlinkat(AT_FDCWD, fresh, AT_REMOVEDIR));
+  make(fresh);
+  const lock = undo.use(lockNewDirectory(fresh));
+  renameat2(AT_FDCWD, fresh, AT_FDCWD, path, RENAME_NOREPLACE);
+  undo.move();
+  return lock;
 }
 
 const FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
