@@ -10,7 +10,7 @@
 import type { HelperPool, RunningHelper, StartHelper } from "../archive/helper_thread.ts";
 import { StorageError } from "../errors.ts";
 import { DirectControl, SharedControl } from "../util/work_control.ts";
-import { isShort } from "./_short_work.ts";
+import { removeIfSmall } from "./_short_work.ts";
 import type { TaskName, Tasks } from "./_work.ts";
 import {
   type HelperAsked,
@@ -58,7 +58,6 @@ interface IdleWorker {
  * half that waits for its turn.
  */
 export class WorkerRunner implements WorkRunner {
-  readonly #inPlace = new InPlaceRunner();
   readonly #idle: IdleWorker[] = [];
   #helpers: HelperPool | undefined;
   #isDisposed = false;
@@ -69,7 +68,7 @@ export class WorkerRunner implements WorkRunner {
     options: WorkOptions = {},
   ): Promise<Tasks[N]["result"]> {
     if (options.signal?.aborted) throw new StorageError("aborted", "The operation was aborted");
-    if (isShort(name, args)) return await this.#inPlace.run(name, args, options);
+    if (name === "remove" && removeIfSmall(args as Tasks["remove"]["args"])) return undefined as Tasks[N]["result"];
     const helpers = await this.#helperPool();
     const control = new SharedControl();
     using _watch = watch(control, options);
