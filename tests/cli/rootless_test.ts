@@ -14,6 +14,7 @@ import { run, runOk, type RunResult } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 import { needsUserNamespaces, runInUserNamespace } from "../_helpers/user_namespace.ts";
 import { laminaCommand, runLamina } from "./_run_lamina.ts";
+import { signalWhenReady } from "./_signal_when_ready.ts";
 
 const NEEDS = [needsOrdinaryUser, needsOverlay, needsProgram("tar"), needsProgram("newuidmap")];
 
@@ -133,12 +134,7 @@ testNeeding(NEEDS, "unshare hands signals on to its program", async () => {
       stdin: "null",
       stdout: "piped",
     }).spawn();
-    let said = "";
-    for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
-      if (said === "") child.kill(signal);
-      said += text;
-    }
-    const { code } = await child.status;
+    const { code, said } = await signalWhenReady(child, signal);
     assertEquals({ signal, code, said }, { signal, code: 9, said: "ready\ngot it\n" });
   }
   await assertNothingRuns(user);

@@ -14,6 +14,7 @@ import { TempDir } from "../_helpers/temp_dir.ts";
 import { tarOf } from "../archive/_tar_of.ts";
 import { makeBusyboxRootfs, NEEDS_BUSYBOX } from "./_busybox_rootfs.ts";
 import { laminaCommand, TestStore } from "./_run_lamina.ts";
+import { signalWhenReady } from "./_signal_when_ready.ts";
 
 const NEEDS = [needsRoot, needsOverlay, ...NEEDS_BUSYBOX];
 
@@ -138,12 +139,8 @@ testNeeding(NEEDS, "run hands signals on to its program", async () => {
       stdin: "null",
       stdout: "piped",
     }).spawn();
-    let said = "";
-    for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
-      if (said === "") child.kill(signal);
-      said += text;
-    }
-    assertEquals([(await child.status).code, said], [9, `ready\n${signal.slice(3)}\n`]);
+    const { code, said } = await signalWhenReady(child, signal);
+    assertEquals([code, said], [9, `ready\n${signal.slice(3)}\n`]);
   }
   await assertLeft(store, "base");
 });
