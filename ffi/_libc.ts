@@ -68,6 +68,10 @@ const SYMBOLS = {
   fsync: { parameters: ["i32" /* int fd */], result: "i32" },
   fdatasync: { parameters: ["i32" /* int fd */], result: "i32" },
   syncfs: { parameters: ["i32" /* int fd */], result: "i32" },
+  sync_file_range: {
+    parameters: ["i32", /* int fd */ "i64", /* off_t offset */ "i64", /* off_t nbytes */ "u32" /* unsigned flags */],
+    result: "i32",
+  },
   copy_file_range: {
     parameters: [
       "i32", /* int fd_in */

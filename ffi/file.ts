@@ -61,6 +61,8 @@ export function tryOpenat(dirfd: number, path: CPath, flags: number, mode = 0): 
 }
 
 const OPEN_HOW_SIZE = 24n;
+/** `struct open_how`, filled and read within one call. */
+const how = new BigUint64Array(3);
 
 /**
  * `openat2(dirfd, path, {flags | O_CLOEXEC, mode, resolve}, 24)`, or a negative errno. See openat2(2), Linux 5.6.
@@ -69,7 +71,9 @@ const OPEN_HOW_SIZE = 24n;
  * every caller would.
  */
 export function tryOpenat2(dirfd: number, path: CPath, flags: number, resolve: number, mode = 0): number {
-  const how = new BigUint64Array([BigInt(flags | O_CLOEXEC), BigInt(mode), BigInt(resolve)]);
+  how[0] = BigInt(flags | O_CLOEXEC);
+  how[1] = BigInt(mode);
+  how[2] = BigInt(resolve);
   const name = cpath(path);
   for (let attempt = 0;; attempt++) {
     const fd = libc.openat2(SYS.openat2, dirfd, name, how, OPEN_HOW_SIZE);
@@ -193,6 +197,18 @@ export function ftruncate(fd: number, length: number): void {
 /** `fsync(fd)`. See fsync(2). */
 export function fsync(fd: number): void {
   if (libc.fsync(fd) === -1) throw failure(lastErrno(), "fsync", fd);
+}
+
+const SYNC_FILE_RANGE_WRITE = 2;
+
+/**
+ * `sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE)`: all that was written to the file sets out for the disk, and nobody
+ * waits for it. See sync_file_range(2).
+ */
+export function startWriteback(fd: number): void {
+  if (libc.sync_file_range(fd, 0n, 0n, SYNC_FILE_RANGE_WRITE) === -1) {
+    throw failure(lastErrno(), "sync_file_range", fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+  }
 }
 
 /** `syncfs(fd)`: the whole file system that `fd` is on. See syncfs(2). */

@@ -61,6 +61,9 @@ const FS_DQ_BSOFT = 1 << 2;
 const FS_DQ_BHARD = 1 << 3;
 const BLOCK = 512;
 
+/** `struct fsxattr`, filled and read within one call. */
+const fsxattr = new Uint32Array(FSXATTR_SIZE / 4);
+
 /** The project of a file or directory. */
 export interface FileProject {
   /** 0 for none. */
@@ -88,7 +91,7 @@ export function setProject(fd: number, { id, inherited }: FileProject): void {
 }
 
 function readFsxattr(fd: number): Uint32Array<ArrayBuffer> {
-  const words = new Uint32Array(FSXATTR_SIZE / 4);
+  const words = fsxattr;
   if (libc.ioctl(fd, FS_IOC_FSGETXATTR, words) === -1) throw failure(lastErrno(), "ioctl(FS_IOC_FSGETXATTR)", fd);
   return words;
 }

@@ -65,7 +65,7 @@ export async function* checkStore(home: DriverHome, options: CheckOptions): Asyn
 async function syncRepairs(home: DriverHome, directories: ReadonlySet<string>): Promise<void> {
   const path = home.layout.home;
   const all = new Set([...directories, path, `${path}/${LINK_DIR}`, `${path}/${LOST_FOUND}`]);
-  await home.syncNames(...[...all].filter((directory) => existsat(AT_FDCWD, `${directory}/.`)));
+  await home.sync.names(...[...all].filter((directory) => existsat(AT_FDCWD, `${directory}/.`)));
 }
 
 function booksOf(home: DriverHome, { dockerRoot }: CheckOptions): LayerBooks | undefined {

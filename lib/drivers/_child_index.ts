@@ -8,8 +8,9 @@
  */
 
 import { isErrno } from "../../ffi/errno.ts";
+import { isLayerId } from "../layer_id.ts";
 import { DirectoryWatch } from "../util/directory_watch.ts";
-import { readTextFileIfExists } from "../util/read_file.ts";
+import { readDiskFileIfExists } from "../util/read_file.ts";
 import type { LayerLayout } from "./_layer_layout.ts";
 
 /** Other programs make a layer's directory first and write `lower` a moment later: that long it may yet come. */
@@ -46,9 +47,10 @@ export class ChildIndex implements Disposable {
   find(link: string): string | undefined | null {
     const changed = this.#watch.changedNames();
     if (changed === undefined) return null;
-    for (const id of changed) {
+    for (const [id, isThere] of changed) {
       this.#forget(id);
-      this.#unknown.set(id, performance.now());
+      if (isThere && isLayerId(id)) this.#unknown.set(id, performance.now());
+      else this.#unknown.delete(id);
     }
     for (const [id, since] of this.#unknown) this.#look(id, since);
     const [child] = this.#children.get(link) ?? [];
@@ -63,7 +65,7 @@ export class ChildIndex implements Disposable {
   }
 
   #look(id: string, since: number): void {
-    const lower = readTextFileIfExists(this.#layout.lowerFile(id))?.split(":", 1)[0];
+    const lower = readDiskFileIfExists(this.#layout.lowerFile(id))?.split(":", 1)[0];
     const mayCome = performance.now() - since < SETTLED_AFTER_MS && this.#layout.exists(id);
     if (lower === undefined && mayCome) return;
     this.#unknown.delete(id);

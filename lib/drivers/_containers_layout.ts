@@ -19,7 +19,7 @@
 import { AT_FDCWD, existsat, symlinkat, tryMkdirat } from "../../ffi/file.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { statat } from "../../ffi/stat.ts";
-import { readTextFileIfExists } from "../util/read_file.ts";
+import { readDiskFileIfExists } from "../util/read_file.ts";
 import type { Logger } from "../log.ts";
 import { LayerLayout, layersIn, LINK_DIR, LINK_REGEXP, readShortName, shortNameMissing } from "./_layer_layout.ts";
 import { isDirectory } from "./_layer_ids.ts";
@@ -109,7 +109,7 @@ export class ContainersLayout extends LayerLayout {
     this.logger.warn(`${this.home}/${lower} is missing: making short names again from the layers' link files`);
     tryMkdirat(AT_FDCWD, `${this.home}/${LINK_DIR}`, LINK_DIR_MODE);
     for (const id of layersIn(this.home)) {
-      const link = `${LINK_DIR}/${readTextFileIfExists(`${this.home}/${id}/link`)?.trim() ?? ""}`;
+      const link = `${LINK_DIR}/${readDiskFileIfExists(`${this.home}/${id}/link`)?.trim() ?? ""}`;
       if (!LINK_REGEXP.test(link)) continue;
       try {
         symlinkat(`../${id}/diff`, AT_FDCWD, `${this.home}/${link}`);

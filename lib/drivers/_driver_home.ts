@@ -20,11 +20,11 @@ import type { MountState } from "../mount/mount_program.ts";
 import type { OverlayFeatures } from "../mount/overlay_features.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { type DirectoryLock, lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
-import { syncPaths } from "../util/atomic_write.ts";
 import { makeDirectories, makeRunDirectory } from "../util/run_file.ts";
 import { featuresOf } from "./_features_cache.ts";
 import type { LayerBooks } from "./_layer_books.ts";
 import { LayerMounts } from "./_layer_mounts.ts";
+import { LayerSync } from "./_layer_sync.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
 import type { Problem } from "./_problem.ts";
 import type { DriverName } from "./driver_name.ts";
@@ -88,6 +88,8 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
   readonly mounter: Mounter;
   readonly logger: Logger;
   readonly idMaps: IdMaps | undefined;
+  /** What of it is on the disk, and when. */
+  readonly sync: LayerSync;
   readonly #settings: HomeSettings;
   #workers: WorkRunner | undefined;
   #mounts: LayerMounts | undefined;
@@ -110,6 +112,7 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
     this.mounter = settings.mounter;
     this.logger = settings.logger;
     this.idMaps = settings.idMaps;
+    this.sync = new LayerSync(settings.sync, layout.home, settings.runner);
   }
 
   /** Of the home's directory. */
@@ -150,21 +153,6 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
 
   /** Whether that is noted. */
   abstract readonly marksCommitted: boolean;
-
-  /** Whether files of the store's own are on the disk before they count. */
-  get syncsFiles(): boolean {
-    return this.#settings.sync !== "none";
-  }
-
-  /** Has the content at `directory` on the disk, where that is asked for: before it gets the name by which it counts. */
-  async syncContent(directory: string): Promise<void> {
-    if (this.#settings.sync === "full") await this.runner.run("sync", { directory });
-  }
-
-  /** Has names in `directories` on the disk that came, went or changed, where that is asked for. */
-  async syncNames(...directories: string[]): Promise<void> {
-    if (this.#settings.sync === "full") await syncPaths(directories);
-  }
 
   /** Where work runs whose other end is a stream, which this thread has to keep moving. */
   get workers(): WorkRunner {

@@ -28,14 +28,14 @@ export function beginLayerApply(home: LayerHome, id: string): Promise<Disposable
 
 /** Puts the whole content in place, and its manifest if it has one: what can fail of that has been done before. */
 export async function finishApply(home: LayerHome, id: string, manifest: StagedFile | undefined): Promise<void> {
-  await home.syncContent(home.layout.applyingDir(id));
+  await home.sync.content(home.layout.applyingDir(id));
   using _lock = await home.lock(id);
   requireFillable(home, id);
   home.quotas.requireWithin(home.layout.dir(id));
   // rename(2) replaces an empty directory in one step, and no other.
   renameat2(AT_FDCWD, home.layout.applyingDir(id), AT_FDCWD, home.layout.diffDir(id));
   manifest?.putInPlace();
-  await home.syncNames(home.layout.dir(id));
+  await home.sync.names(home.layout.dir(id));
 }
 
 function requireFillable(home: LayerHome, id: string): void {

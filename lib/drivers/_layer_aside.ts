@@ -27,8 +27,8 @@ import {
   tryUnlinkat,
 } from "../../ffi/file.ts";
 import { asStorageError, StorageError } from "../errors.ts";
-import { syncDirectory } from "../util/atomic_write.ts";
 import {
+  type DirectoryLock,
   isLocked,
   lockDirectory,
   lockNewDirectory,
@@ -52,6 +52,8 @@ export interface NewLayer {
   readonly mode: number;
   /** Of the layer's directory. */
   readonly owner: Owner;
+  /** Whether {@linkcode build} waits for something. */
+  readonly takesLong: boolean;
   /** Called with the parent locked and whole, before anything is made: whether the layer can lie on it. */
   check?(): void;
   /** Fills the directory `staging`, which becomes the layer; `undo` takes back what it makes elsewhere. */
@@ -59,17 +61,20 @@ export interface NewLayer {
 }
 
 /**
- * Makes a layer. No lock of its parent is held while it is built and waited for: others make children of the same one
- * meanwhile. So the parent is looked at twice, and has to be the same.
+ * Makes a layer. Where that takes long, no lock of its parent is held meanwhile, so that others can make children of the same
+ * one; then the parent is looked at twice, and has to be the same.
  *
  * @throws {StorageError} `layer_exists`, `parent_not_found`; `layer_in_use`, `store_damaged`: the parent is not whole, or was
  * changed meanwhile.
  */
 export async function buildLayer(home: DriverHome, layer: NewLayer): Promise<void> {
-  const { id, parent } = layer;
+  const { id } = layer;
   const { layout } = home;
   if (layout.exists(id)) throw layerExists(home, id);
-  using seen = parent === undefined ? undefined : await lookAt(home, parent, layer);
+  using parent = layer.parent === undefined ? undefined : await Parent.lock(home, layer.parent);
+  if (parent !== undefined) home.requireWhole(parent.id);
+  layer.check?.();
+  if (layer.takesLong || home.sync.waitsForLayers) parent?.letGo();
   await using undo = new AsyncDisposableStack();
   const name = `.lamina-create-${randomId(10)}`;
   const staging = `${layout.home}/${name}`;
@@ -79,45 +84,75 @@ export async function buildLayer(home: DriverHome, layer: NewLayer): Promise<voi
     // Says that somebody is at work here: see _leftovers.ts.
     using _stagingLock = lockNewDirectory(staging);
     await layer.build(staging, undo);
-    // btrfs brings back a directory without what was made in it, and files that were waited for come without their names.
-    if (home.syncsFiles) await syncDirectory(staging);
-    await home.syncContent(staging);
-    if (seen === undefined) renameat2(AT_FDCWD, staging, AT_FDCWD, layout.dir(id), RENAME_NOREPLACE);
-    else await putOn(home, seen, staging, id);
+    await home.sync.layer(staging);
+    await parent?.takeBack();
+    putInPlace(home, parent, staging, id);
     undo.move();
-    await home.syncNames(layout.home);
+    await home.sync.names(layout.home);
   } catch (error) {
     if (isErrno(error, "EEXIST") && layout.exists(id)) throw layerExists(home, id);
     // Whatever fails while the parent goes away fails for that.
-    if (seen !== undefined) requireSame(home, seen);
+    parent?.requireSame();
     throw asStorageError(error, `Cannot make layer "${id}"`);
   }
 }
 
-/** The parent, which is whole, as it is when a layer on it is begun. */
-async function lookAt(home: DriverHome, id: string, layer: NewLayer): Promise<LayerPin> {
-  using _lock = await lockParent(home, id);
-  home.requireWhole(id);
-  layer.check?.();
-  return new LayerPin(home.layout, id);
+/** The parent of a layer in the making. Its lock keeps it from being removed until its child is there to be seen. */
+class Parent implements Disposable {
+  readonly #home: DriverHome;
+  #lock: DirectoryLock | undefined;
+  /** As it was when it was let go. */
+  #seen: LayerPin | undefined;
+
+  private constructor(home: DriverHome, readonly id: string, lock: DirectoryLock) {
+    this.#home = home;
+    this.#lock = lock;
+  }
+
+  /** @throws {StorageError} `parent_not_found`. */
+  static async lock(home: DriverHome, id: string): Promise<Parent> {
+    return new Parent(home, id, await lockParent(home, id));
+  }
+
+  /** Lets others have it. */
+  letGo(): void {
+    this.#seen = new LayerPin(this.#home.layout, this.id);
+    this.#unlock();
+  }
+
+  /** @throws {StorageError} As {@linkcode Parent.lock} and {@linkcode requireSame}; `layer_in_use`, `store_damaged`: it is not whole. */
+  async takeBack(): Promise<void> {
+    if (this.#lock !== undefined) return;
+    this.#lock = await lockParent(this.#home, this.id);
+    this.#home.requireWhole(this.id);
+    this.requireSame();
+  }
+
+  /** @throws {StorageError} `parent_not_found`; `layer_in_use`: it is another one, or has other content. */
+  requireSame(): void {
+    if (this.#seen === undefined) return;
+    if (!this.#home.layout.exists(this.id)) throw parentNotFound(this.#home, this.id);
+    if (this.#seen.isStill) return;
+    throw new StorageError("layer_in_use", `Cannot make a layer on "${this.id}": it was changed meanwhile`, {
+      hint: "try again",
+    });
+  }
+
+  #unlock(): void {
+    this.#lock?.[Symbol.dispose]();
+    this.#lock = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.#unlock();
+    this.#seen?.[Symbol.dispose]();
+  }
 }
 
-/** @throws {StorageError} `parent_not_found`; `layer_in_use`: it is another one, or has other content. */
-function requireSame(home: DriverHome, parent: LayerPin): void {
-  if (!home.layout.exists(parent.id)) throw parentNotFound(home, parent.id);
-  if (parent.isStill) return;
-  throw new StorageError("layer_in_use", `Cannot make a layer on "${parent.id}": it was changed meanwhile`, {
-    hint: "try again",
-  });
-}
-
-/** Has `staging` be the layer `id` on `parent`, whose lock keeps it from being removed until its child is there to be seen. */
-async function putOn(home: DriverHome, parent: LayerPin, staging: string, id: string): Promise<void> {
+/** Has `staging` be the layer `id` on `parent`, which is locked. */
+function putInPlace(home: DriverHome, parent: Parent | undefined, staging: string, id: string): void {
   const { layout } = home;
-  using _lock = await lockParent(home, parent.id);
-  home.requireWhole(parent.id);
-  requireSame(home, parent);
-  const marker = home.marksCommitted ? layout.committedFile(parent.id) : undefined;
+  const marker = parent !== undefined && home.marksCommitted ? layout.committedFile(parent.id) : undefined;
   const isMarked = marker !== undefined && makeMarker(marker);
   try {
     renameat2(AT_FDCWD, staging, AT_FDCWD, layout.dir(id), RENAME_NOREPLACE);
@@ -137,7 +172,7 @@ function makeMarker(file: string): boolean {
   return true;
 }
 
-async function lockParent(home: DriverHome, id: string): Promise<Disposable> {
+async function lockParent(home: DriverHome, id: string): Promise<DirectoryLock> {
   const lock = await lockDirectory(home.layout.dir(id), "exclusive");
   if (lock === undefined) throw parentNotFound(home, id);
   return lock;
@@ -174,7 +209,7 @@ export async function removeLayer(
   const released = await release();
   const isAside = tryMoveAside(layout.dir(id), `${layout.home}/${aside}`);
   if (isAside) released();
-  await home.syncNames(layout.home);
+  await home.sync.names(layout.home);
   await home.runner.run("remove", { directory: layout.home, name: isAside ? aside : id });
   if (!isAside) released();
 }

@@ -11,7 +11,6 @@ import { lutimesat } from "../../ffi/owner.ts";
 import { S_IFDIR } from "../../ffi/stat.ts";
 import { StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
-import { writeNewFile } from "../util/atomic_write.ts";
 import { contentRootAt, makeContentRoot } from "./_content_root.ts";
 import { buildLayer, removeLayer as removeWhole } from "./_layer_aside.ts";
 import type { LayerHome } from "./_layer_home.ts";
@@ -41,6 +40,7 @@ export async function createLayer(
     parent,
     mode: home.format.layerMode,
     owner: home.outerOwner(idMaps),
+    takesLong: sizeBytes > 0 || template !== undefined,
     check(): void {
       if (parent !== undefined) lowers = lowersOn(home, parent);
     },
@@ -91,8 +91,8 @@ function fill(
     lutimesat(AT_FDCWD, `${staging}/diff`, root.mtimeSeconds, root.mtimeNanoseconds);
   }
   home.format.makeDirectories(staging, parent === undefined, owner);
-  writeNewFile(`${staging}/link`, link, LINK_MODE);
-  if (parent !== undefined) writeNewFile(`${staging}/lower`, lowers.join(":"), LOWER_MODE);
+  home.sync.writeFile(`${staging}/link`, link, LINK_MODE);
+  if (parent !== undefined) home.sync.writeFile(`${staging}/lower`, lowers.join(":"), LOWER_MODE);
 }
 
 /** Removes the layer `id`, if there is one. */

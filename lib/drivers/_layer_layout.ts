@@ -26,7 +26,7 @@ import { isStorageError, StorageError } from "../errors.ts";
 import { isLayerId } from "../layer_id.ts";
 import { textOf } from "../util/text.ts";
 import { randomId } from "../util/random_id.ts";
-import { readTextFileIfExists } from "../util/read_file.ts";
+import { readDiskFileIfExists } from "../util/read_file.ts";
 import { idsIn, isDirectory } from "./_layer_ids.ts";
 
 /** A layer's file with its short name. */
@@ -95,7 +95,7 @@ export class LayerLayout {
 
   /** The layer's short name, or undefined where its file is missing. */
   readLink(id: string): string | undefined {
-    return readTextFileIfExists(`${this.dir(id)}/${LINK}`);
+    return readDiskFileIfExists(`${this.dir(id)}/${LINK}`);
   }
 
   /**
@@ -123,7 +123,7 @@ export class LayerLayout {
 
   /** The entries of the layer's `lower` file; none for a base layer. */
   lowers(id: string): string[] {
-    const text = readTextFileIfExists(this.lowerFile(id));
+    const text = readDiskFileIfExists(this.lowerFile(id));
     if (text === undefined) return [];
     const lowers = text.split(":");
     const wrong = lowers.find((lower) => !LINK_REGEXP.test(lower));
@@ -206,7 +206,7 @@ export class LayerLayout {
     const link = this.shortName(id);
     const isLink = link !== undefined;
     return this.layerIds().find((other) => {
-      const first = readTextFileIfExists(this.lowerFile(other))?.split(":", 1)[0];
+      const first = readDiskFileIfExists(this.lowerFile(other))?.split(":", 1)[0];
       if (first === undefined) return false;
       return isLink ? first === link : this.#leadsTo(first, id);
     });

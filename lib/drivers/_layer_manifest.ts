@@ -29,7 +29,7 @@ export async function recordManifest(home: DriverHome, id: string, work: WorkOpt
   home.requireWhole(id);
   const text = await home.runner.run("manifest", { directory: home.layout.contentDir(id) }, work);
   using _lock = await home.lock(id);
-  replaceFile(pathOf(home, id), text, MODE, home.syncsFiles);
+  replaceFile(pathOf(home, id), text, MODE, home.sync.isOn);
 }
 
 /**
@@ -43,7 +43,7 @@ export async function stageManifest(
   work: WorkOptions,
 ): Promise<StagedFile> {
   const text = await home.runner.run("manifest", { directory }, work);
-  return new StagedFile(pathOf(home, id), text, MODE, home.syncsFiles);
+  return new StagedFile(pathOf(home, id), text, MODE, home.sync.isOn);
 }
 
 /**

@@ -80,9 +80,9 @@ export async function remapLayer(
     }
     rotate(staging, home.owner(maps.to));
     // What takes the place of files that may have been on the disk for long has to be there as well.
-    if (home.syncsFiles) await home.runner.run("sync", { directory: staging });
+    if (home.sync.isOn) await home.runner.run("sync", { directory: staging });
     renameat2(AT_FDCWD, staging, AT_FDCWD, layout.dir(id), RENAME_EXCHANGE);
-    await home.syncNames(layout.home);
+    await home.sync.names(layout.home);
   } catch (error) {
     await clear(home, name);
     throw asStorageError(error, `Cannot give layer "${id}" to other ids`);

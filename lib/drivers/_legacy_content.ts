@@ -88,12 +88,12 @@ async function stage(home: LegacyHome, id: string, work: WorkOptions): Promise<S
     async commit(manifest): Promise<void> {
       staged.close();
       using written = manifest && await stageManifest(home, id, staged.contentDir, manifest);
-      await home.syncContent(layout.applyingDir(id));
+      await home.sync.content(layout.applyingDir(id));
       using _lock = await home.lock(id);
       await requireFillable(home, id);
       await staged.commit();
       written?.putInPlace();
-      await home.syncNames(layout.dir(id));
+      await home.sync.names(layout.dir(id));
     },
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
@@ -142,7 +142,7 @@ async function stageRoot(home: LegacyHome, id: string, work: WorkOptions): Promi
     close(): void {},
     async commit(): Promise<void> {
       // From the rename on the layer is an image, and then nothing else tells its parent.
-      if (parent !== undefined) replaceFile(layout.parentFile(id), parent, PARENT_MODE, home.syncsFiles);
+      if (parent !== undefined) replaceFile(layout.parentFile(id), parent, PARENT_MODE, home.sync.isOn);
       renameat2(AT_FDCWD, path, AT_FDCWD, layout.rootDir(id));
       for (const name of ["upper", "work", "merged", "lower-id"]) {
         await home.runner.run("remove", { directory: layout.dir(id), name });

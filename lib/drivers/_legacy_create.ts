@@ -11,7 +11,6 @@ import { AT_FDCWD } from "../../ffi/file.ts";
 import { lutimesat } from "../../ffi/owner.ts";
 import { statat } from "../../ffi/stat.ts";
 import type { IdMaps } from "../id_map.ts";
-import { writeNewFile } from "../util/atomic_write.ts";
 import { buildLayer, removeLayer as removeWhole } from "./_layer_aside.ts";
 import { LayerPin } from "./_layer_pin.ts";
 import type { LegacyHome } from "./_legacy_home.ts";
@@ -33,18 +32,14 @@ export async function createLayer(
   idMaps: IdMaps | undefined,
 ): Promise<void> {
   if (parent === undefined) {
-    return await build(
-      home,
-      id,
-      undefined,
-      idMaps,
-      (staging, owner) => makeOwnedDirectory(`${staging}/root`, ROOT_MODE, owner),
-    );
+    const fill = (staging: string, owner: Owner): void => makeOwnedDirectory(`${staging}/root`, ROOT_MODE, owner);
+    return await build(home, id, undefined, idMaps, false, fill);
   }
-  await build(home, id, parent, idMaps, async (staging, owner) => {
+  // Whether it is an image can change until it is locked.
+  await build(home, id, parent, idMaps, true, async (staging, owner) => {
     if (!home.layout.isImage(parent)) return await copyMounted(home, staging, parent, parent, owner);
     makeUpper(home, staging, parent, owner, idMaps);
-    makeRest(staging, parent, owner);
+    makeRest(home, staging, parent, owner);
   });
 }
 
@@ -68,9 +63,9 @@ export async function copyLayer(
     // A base layer is shown as it lies, and what is written there must not change the template.
     const mode = parent === undefined ? "copy" : "link";
     await home.runner.run("copy", { source: layout.rootDir(template), target: `${staging}/root`, mode });
-    if (parent !== undefined) writeNewFile(`${staging}/.lamina-parent`, parent, OUR_FILE_MODE);
+    if (parent !== undefined) home.sync.writeFile(`${staging}/.lamina-parent`, parent, OUR_FILE_MODE);
   };
-  await build(home, id, parent, idMaps, (staging, owner) => pin.whole(copy(staging, owner)));
+  await build(home, id, parent, idMaps, true, (staging, owner) => pin.whole(copy(staging, owner)));
 }
 
 async function build(
@@ -78,11 +73,12 @@ async function build(
   id: string,
   parent: string | undefined,
   idMaps: IdMaps | undefined,
+  takesLong: boolean,
   fill: (staging: string, owner: Owner) => void | Promise<void>,
 ): Promise<void> {
   home.prepare();
   const owner = home.owner(idMaps);
-  await buildLayer(home, { id, parent, mode: LAYER_MODE, owner, build: (staging) => fill(staging, owner) });
+  await buildLayer(home, { id, parent, mode: LAYER_MODE, owner, takesLong, build: (staging) => fill(staging, owner) });
 }
 
 /** A mount shows the root as its upper directory has it: a parent's own mode, owner and time must not get lost. */
@@ -100,10 +96,10 @@ function makeUpper(
 }
 
 /** Makes what a layer has that lies over an image, but for its content. */
-function makeRest(staging: string, lowerId: string, owner: Owner): void {
+function makeRest(home: LegacyHome, staging: string, lowerId: string, owner: Owner): void {
   makeOwnedDirectory(`${staging}/work`, WORK_MODE, owner);
   makeOwnedDirectory(`${staging}/merged`, MERGED_MODE, owner);
-  writeNewFile(`${staging}/lower-id`, lowerId, LOWER_ID_MODE);
+  home.sync.writeFile(`${staging}/lower-id`, lowerId, LOWER_ID_MODE);
 }
 
 /** Copies a layer that lies over an image. `lower-id` tells the parent only where that is the image itself. */
@@ -116,9 +112,9 @@ async function copyMounted(
 ): Promise<void> {
   makeOwnedDirectory(`${staging}/upper`, ROOT_MODE, owner);
   await home.runner.run("copy", { source: home.layout.upperDir(from), target: `${staging}/upper`, mode: "copy" });
-  makeRest(staging, home.layout.lowerId(from), owner);
+  makeRest(home, staging, home.layout.lowerId(from), owner);
   if (recordedParent !== undefined) {
-    writeNewFile(`${staging}/.lamina-parent`, recordedParent, OUR_FILE_MODE);
+    home.sync.writeFile(`${staging}/.lamina-parent`, recordedParent, OUR_FILE_MODE);
   }
 }
 

@@ -28,7 +28,7 @@
 import { AT_FDCWD, existsat } from "../../ffi/file.ts";
 import { isStorageError, StorageError } from "../errors.ts";
 import { isLayerId } from "../layer_id.ts";
-import { readTextFileIfExists } from "../util/read_file.ts";
+import { readDiskFileIfExists } from "../util/read_file.ts";
 import { idsIn, isDirectory } from "./_layer_ids.ts";
 
 /** What says that a directory is a layer. */
@@ -98,7 +98,7 @@ export class LegacyLayout {
    * @throws {StorageError} `store_damaged`: `lower-id` is missing, or names no layer.
    */
   lowerId(id: string): string {
-    const text = readTextFileIfExists(this.lowerIdFile(id));
+    const text = readDiskFileIfExists(this.lowerIdFile(id));
     if (text !== undefined && isLayerId(text)) return text;
     const state = text === undefined
       ? "is missing"
@@ -112,7 +112,7 @@ export class LegacyLayout {
 
   /** The parent as it was recorded by us; undefined where Docker's own files tell it, or nobody does. */
   recordedParent(id: string): string | undefined {
-    const text = readTextFileIfExists(this.parentFile(id));
+    const text = readDiskFileIfExists(this.parentFile(id));
     if (text === undefined || isLayerId(text)) return text;
     throw new StorageError("store_damaged", `Cannot use layer "${id}": ${this.parentFile(id)} holds no layer's id`, {
       hint: "write the parent's id into it, without a newline, or remove that file",

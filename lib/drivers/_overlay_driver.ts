@@ -29,6 +29,8 @@ import type {
 /** A driver but for its options and its mounts. */
 export abstract class OverlayDriver extends HomeDriver<LayerHome> {
   #layers: Layers | undefined;
+  /** Kept, since to import it again costs as much as a few system calls. */
+  #making: typeof import("./_layer_create.ts") | undefined;
 
   constructor(layerHome: LayerHome) {
     super(layerHome.format.driver, layerHome);
@@ -51,13 +53,13 @@ export abstract class OverlayDriver extends HomeDriver<LayerHome> {
     sizeBytes: number,
     template?: string,
   ): Promise<void> {
-    const { createLayer } = await import("./_layer_create.ts");
-    await createLayer(this.layerHome, id, parent, idMaps, sizeBytes, template);
+    this.#making ??= await import("./_layer_create.ts");
+    await this.#making.createLayer(this.layerHome, id, parent, idMaps, sizeBytes, template);
   }
 
   protected async removeLayer(id: string, options: RemoveOptions): Promise<void> {
-    const { removeLayer } = await import("./_layer_create.ts");
-    await removeLayer(this.layerHome, id, options);
+    this.#making ??= await import("./_layer_create.ts");
+    await this.#making.removeLayer(this.layerHome, id, options);
   }
 
   getMetadata(unsafeId: string): Promise<LayerMetadata> {

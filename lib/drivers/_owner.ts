@@ -8,7 +8,12 @@
 
 import { AT_FDCWD, mkdirat } from "../../ffi/file.ts";
 import { fchmodat, lchownat } from "../../ffi/owner.ts";
+import { Stat, statat } from "../../ffi/stat.ts";
 import { getegid, geteuid } from "../../ffi/process.ts";
+
+const MODE_BITS = 0o7777;
+/** Filled and read within one call. */
+const made = new Stat();
 
 /** Ids of the host. */
 export interface Owner {
@@ -33,5 +38,6 @@ export function isOwn({ uid, gid }: Owner): boolean {
 export function makeOwnedDirectory(path: string, mode: number, owner: Owner): void {
   mkdirat(AT_FDCWD, path, mode);
   if (!isOwn(owner)) lchownat(AT_FDCWD, path, owner.uid, owner.gid);
-  fchmodat(AT_FDCWD, path, mode);
+  // The umask may have taken some of it; to set what is there would cost more than to look.
+  if ((statat(AT_FDCWD, path, made).mode & MODE_BITS) !== mode) fchmodat(AT_FDCWD, path, mode);
 }

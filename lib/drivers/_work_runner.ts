@@ -29,14 +29,16 @@ export interface WorkRunner extends Disposable {
 
 /** Runs each task on the caller's thread. */
 export class InPlaceRunner implements WorkRunner {
+  #tasks: typeof import("./_work_worker.ts") | undefined;
+
   async run<N extends TaskName>(
     name: N,
     args: Tasks[N]["args"],
     options: WorkOptions = {},
   ): Promise<Tasks[N]["result"]> {
     // From the module of the Worker: a compiled program holds only what something imports.
-    const { runTask } = await import("./_work_worker.ts");
-    return await runTask(name, args, new DirectControl(options.signal, options.onProgress));
+    this.#tasks ??= await import("./_work_worker.ts");
+    return await this.#tasks.runTask(name, args, new DirectControl(options.signal, options.onProgress));
   }
 
   [Symbol.dispose](): void {}

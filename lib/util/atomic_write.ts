@@ -19,25 +19,41 @@ import {
   O_WRONLY,
   openat,
   renameat2,
+  startWriteback,
   tryUnlinkat,
   writeAll,
 } from "../../ffi/file.ts";
 import { fchmod } from "../../ffi/owner.ts";
+import { fstat, Stat } from "../../ffi/stat.ts";
 import { randomId } from "./random_id.ts";
 import { textOf } from "./text.ts";
 
 const encoder = new TextEncoder();
+const MODE_BITS = 0o7777;
+/** Filled and read within one call. */
+const made = new Stat();
 
-/** Makes `path`, which is not there yet, with exactly this mode. Nobody waits for the disk. */
-export function writeNewFile(path: string, content: string, mode: number): void {
-  write(path, content, mode, false);
+/** What of UTF-8 a character of a string takes at most. */
+const MOST_BYTES = 3;
+/** Filled and written within one call: a buffer of its own would cost each file as much as a system call. */
+const small = new Uint8Array(16 * 1024);
+
+function encode(content: string): Uint8Array {
+  if (content.length * MOST_BYTES > small.length) return encoder.encode(content);
+  return small.subarray(0, encoder.encodeInto(content, small).written);
 }
 
-function write(path: string, content: string, mode: number, sync: boolean): void {
+/** Whether a file is on the disk when it is written; or on its way there, which write_order.ts says the use of. */
+export type FileSync = "none" | "started" | "done";
+
+/** Makes `path`, which is not there yet, with exactly this mode. */
+export function writeNewFile(path: string, content: string, mode: number, sync: FileSync = "none"): void {
   using file = new Fd(openat(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL, mode));
-  fchmod(file.fd, mode);
-  writeAll(file.fd, encoder.encode(content));
-  if (sync) fsync(file.fd);
+  // The umask may have taken some of it; to set what is there would cost more than to look.
+  if ((fstat(file.fd, made).mode & MODE_BITS) !== mode) fchmod(file.fd, mode);
+  writeAll(file.fd, encode(content));
+  if (sync === "started") startWriteback(file.fd);
+  else if (sync === "done") fsync(file.fd);
 }
 
 /**
@@ -59,7 +75,7 @@ export class StagedFile implements Disposable {
     const slash = path.lastIndexOf("/") + 1;
     this.#temporary = `${path.slice(0, slash)}.lamina-${randomId(10)}-${path.slice(slash)}`;
     try {
-      write(this.#temporary, content, mode, sync);
+      writeNewFile(this.#temporary, content, mode, sync ? "done" : "none");
     } catch (error) {
       this[Symbol.dispose]();
       throw error;

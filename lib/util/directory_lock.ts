@@ -47,6 +47,7 @@ export async function lockDirectory(
   giveUpMs = GIVE_UP_MS,
 ): Promise<DirectoryLock | undefined> {
   let lock = tryLockDirectory(path, mode);
+  if (lock !== "busy") return lock;
   const giveUp = performance.now() + giveUpMs;
   for (let waitMs = FIRST_WAIT_MS; lock === "busy"; waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS)) {
     if (performance.now() > giveUp) throw stillLocked(path, giveUpMs);

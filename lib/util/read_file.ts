@@ -28,10 +28,19 @@ export function readTextFileIfExists(path: CPath, dirfd: number = AT_FDCWD): str
   return readWhole(fd);
 }
 
-function readWhole(fd: number): string {
+/** As {@linkcode readTextFileIfExists}, of a file on a disk: unlike those of `/proc`, it ends where a read is short. */
+export function readDiskFileIfExists(path: CPath): string | undefined {
+  const fd = tryOpenat(AT_FDCWD, path, O_RDONLY);
+  if (fd === -ERRNO.ENOENT || fd === -ERRNO.ENOTDIR) return undefined;
+  if (fd < 0) throw failure(-fd, "openat", AT_FDCWD, path, hex(O_RDONLY));
+  return readWhole(fd, true);
+}
+
+function readWhole(fd: number, endsShort = false): string {
   using file = new Fd(fd);
   const first = read(file.fd, piece);
   if (first === 0) return "";
+  if (endsShort && first < piece.length) return decoder.decode(piece.subarray(0, first));
   const pieces = [piece.slice(0, first)];
   for (let length = read(file.fd, piece); length > 0; length = read(file.fd, piece)) {
     pieces.push(piece.slice(0, length));

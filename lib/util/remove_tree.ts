@@ -31,6 +31,10 @@ const DEEPEST = 200;
 
 const SMALL_FILE_BYTES = 64 * 1024;
 
+const FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+/** NO_XDEV: a file system mounted below is somebody's data. */
+const RESOLVE = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS;
+
 /**
  * Removes `name` of the directory `dirfd`, whatever it is. A name that is not there is no error, nor is somebody else
  * who removes the same.
@@ -38,10 +42,19 @@ const SMALL_FILE_BYTES = 64 * 1024;
  * @throws {SyscallError} EBUSY or EXDEV if something is mounted at or below it; what could be removed is gone by then.
  */
 export function removeTree(dirfd: number, name: CPath): void {
+  const fd = tryOpenat2(dirfd, name, FLAGS, RESOLVE);
+  if (fd >= 0) {
+    {
+      using directory = new Fd(fd);
+      emptyDirectory(directory.fd);
+    }
+    return removeEmpty(dirfd, name);
+  }
+  // No directory, or one that cannot be looked into and may be empty.
   const result = tryUnlinkat(dirfd, name);
   if (result === 0 || result === -ERRNO.ENOENT) return;
   if (result !== -ERRNO.EISDIR && result !== -ERRNO.EPERM) throw failure(-result, "unlinkat", dirfd, name, 0);
-  removeDirectory(dirfd, name, (fd) => emptyDirectory(fd));
+  removeDirectory(dirfd, name, emptyDirectory);
 }
 
 /**
@@ -54,7 +67,7 @@ export function isSmallTree(dirfd: number, name: CPath, most: number): boolean {
 
 /** What is left of `budget` after all that is in the directory; negative if that is too much, or cannot be looked at. */
 function countDown(dirfd: number, name: CPath, budget: number): number {
-  const fd = tryOpenat2(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS);
+  const fd = tryOpenat2(dirfd, name, FLAGS, RESOLVE);
   if (fd < 0) return -1;
   using directory = new Fd(fd);
   let left = budget;
@@ -133,14 +146,16 @@ function removeDirectory(dirfd: number, name: CPath, empty: (fd: number) => void
     throw failure(-first, "unlinkat", dirfd, name, hex(AT_REMOVEDIR));
   }
   {
-    // NO_XDEV: a file system mounted below is somebody's data.
-    const [flags, resolve] = [O_RDONLY | O_DIRECTORY | O_NOFOLLOW, RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS];
-    const fd = tryOpenat2(dirfd, name, flags, resolve);
+    const fd = tryOpenat2(dirfd, name, FLAGS, RESOLVE);
     if (fd === -ERRNO.ENOENT) return;
-    if (fd < 0) throw failure(-fd, "openat2", dirfd, name, hex(flags), hex(resolve));
+    if (fd < 0) throw failure(-fd, "openat2", dirfd, name, hex(FLAGS), hex(RESOLVE));
     using directory = new Fd(fd);
     empty(directory.fd);
   }
+  removeEmpty(dirfd, name);
+}
+
+function removeEmpty(dirfd: number, name: CPath): void {
   const result = tryUnlinkat(dirfd, name, AT_REMOVEDIR);
   if (result < 0 && result !== -ERRNO.ENOENT) throw failure(-result, "unlinkat", dirfd, name, hex(AT_REMOVEDIR));
 }

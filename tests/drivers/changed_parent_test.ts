@@ -38,14 +38,14 @@ for (const name of DRIVER_NAMES) {
         await driver.create(parent);
         const before = (await namesIn(driver.home)).filter((found) => found !== "l");
         const build = async (): Promise<void> => void await change(parent);
-        const layer = { id: "child", parent, mode: 0o700, owner: { uid: 0, gid: 0 } };
+        const layer = { id: "child", parent, mode: 0o700, owner: { uid: 0, gid: 0 }, takesLong: true };
         await assertFails(buildLayer(home, { ...layer, build }), "layer_in_use");
         assertEquals((await namesIn(driver.home)).filter((found) => found !== "l"), before);
         await driver.create(`on-${parent}`, { parent });
       }
       // What is read of the parent fails then, one way or another.
       await driver.create("removed");
-      const layer = { id: "child", parent: "removed", mode: 0o700, owner: { uid: 0, gid: 0 } };
+      const layer = { id: "child", parent: "removed", mode: 0o700, owner: { uid: 0, gid: 0 }, takesLong: true };
       const build = async (): Promise<void> => {
         await driver.remove("removed");
         await Deno.stat(`${driver.home}/removed/diff`);

@@ -11,13 +11,16 @@ Deno.test("a watched directory tells which names came, went and were renamed, on
   const path = (name: string): string => directory.join("home", name);
   await Deno.mkdir(path("old"));
   using watch = DirectoryWatch.tryMake(directory.join("home"))!;
-  assertEquals(watch.changedNames(), new Set());
+  assertEquals(watch.changedNames(), new Map());
   await Deno.mkdir(path("a"));
   await Deno.rename(path("a"), path("ü"));
   await Deno.remove(path("old"));
   await Deno.mkdir(path("ü/below"));
-  assertEquals(watch.changedNames(), new Set(["a", "ü", "old"]));
-  assertEquals(watch.changedNames(), new Set());
+  await Deno.mkdir(path("back"));
+  await Deno.remove(path("back"));
+  await Deno.mkdir(path("back"));
+  assertEquals(watch.changedNames(), new Map([["a", false], ["ü", true], ["old", false], ["back", true]]));
+  assertEquals(watch.changedNames(), new Map());
 });
 
 Deno.test("a watched directory that is removed, or whose events got lost, says so", async () => {
@@ -31,7 +34,7 @@ Deno.test("a watched directory that is removed, or whose events got lost, says s
       await Deno.remove(directory.join("home", "x"));
     }
     assertEquals(watch.changedNames(), undefined);
-    assertEquals(watch.changedNames(), new Set());
+    assertEquals(watch.changedNames(), new Map());
   }
   using watch = DirectoryWatch.tryMake(directory.join("home"))!;
   await Deno.remove(directory.join("home"));
