@@ -47,10 +47,11 @@ export class ChildIndex implements Disposable {
   find(link: string): string | undefined | null {
     const changed = this.#watch.changedNames();
     if (changed === undefined) return null;
-    for (const [id, isThere] of changed) {
+    for (const id of changed) {
+      if (!isLayerId(id)) continue;
       this.#forget(id);
-      if (isThere && isLayerId(id)) this.#unknown.set(id, performance.now());
-      else this.#unknown.delete(id);
+      // Also one that went, by the last that was heard of it: of two names that are exchanged that is said of both.
+      this.#unknown.set(id, performance.now());
     }
     for (const [id, since] of this.#unknown) this.#look(id, since);
     const [child] = this.#children.get(link) ?? [];

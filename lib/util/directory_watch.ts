@@ -51,18 +51,15 @@ export class DirectoryWatch implements Disposable {
     return new DirectoryWatch(new Fd(events.release()));
   }
 
-  /**
-   * The names since the last call, and whether each of them was there in the end; undefined if some were lost, or the
-   * directory is gone.
-   */
-  changedNames(): Map<string, boolean> | undefined {
-    const names = new Map<string, boolean>();
+  /** The names since the last call; undefined if some were lost, or the directory is gone. */
+  changedNames(): Set<string> | undefined {
+    const names = new Set<string>();
     let isLost = false;
     while (waitUntilReadable(this.#events.fd, 0)) {
       const length = read(this.#events.fd, buffer);
       readEvents(buffer.subarray(0, length), (mask, start, end) => {
         if ((mask & (IN_Q_OVERFLOW | IN_IGNORED)) !== 0) isLost = true;
-        else names.set(textOf(buffer.subarray(start, end)), (mask & (IN_CREATE | IN_MOVED_TO)) !== 0);
+        else names.add(textOf(buffer.subarray(start, end)));
       });
     }
     return isLost ? undefined : names;

@@ -4,10 +4,12 @@
 
 import "../_helpers/warm_libc.ts";
 import { assertEquals } from "@std/assert";
+import { AT_FDCWD, RENAME_EXCHANGE, renameat2 } from "../../ffi/file.ts";
 import type { GraphDriver } from "../../lib/drivers/driver.ts";
 import { openDriver } from "../../lib/drivers/registry.ts";
 import { assertFails } from "../_helpers/assert_fails.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
+import { runOk } from "../_helpers/run.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 
 const NEEDS = [needsRoot, needsOverlay];
@@ -44,6 +46,19 @@ testNeeding(NEEDS, "a parent stays while it has a child, and goes afterwards", a
   }
   await driver.remove("base");
   assertEquals(await Array.fromAsync(driver.layers()), []);
+});
+
+testNeeding(NEEDS, "a child is known whose directory was exchanged for another, as a remap does it", async () => {
+  await using directory = await TempDir.make();
+  await using driver = await open(directory);
+  await driver.create("base");
+  await driver.create("child", { parent: "base" });
+  await askOften(driver);
+  const [child, other] = [`${driver.home}/child`, `${driver.home}/.lamina-remap-X`];
+  await runOk("cp", ["-a", child, other]);
+  renameat2(AT_FDCWD, other, AT_FDCWD, child, RENAME_EXCHANGE);
+  await Deno.remove(other, { recursive: true });
+  await assertFails(driver.remove("base"), "layer_in_use");
 });
 
 testNeeding(NEEDS, "a child that another process made, or made again over another parent, is known", async () => {
