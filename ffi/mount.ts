@@ -6,7 +6,7 @@
  * @module
  */
 
-import { type CPath, cpath, cpathOrNull } from "./_cstring.ts";
+import { type CPath, cpath, cpathOrNull, cstring } from "./_cstring.ts";
 import { lastErrno, libc } from "./_libc.ts";
 import { failure, hex } from "./errno.ts";
 
@@ -45,5 +45,19 @@ export function mount(
 export function umount2(target: CPath, flags: number): void {
   if (libc.umount2(cpath(target), flags | UMOUNT_NOFOLLOW) === -1) {
     throw failure(lastErrno(), "umount2", target, hex(flags | UMOUNT_NOFOLLOW));
+  }
+}
+
+/** What calls read that run beside this thread: the collector must not take it before they have returned. */
+const givenAway = new Set<Uint8Array>();
+
+/** As {@linkcode umount2}, while this thread goes on. False where it fails: the errno stays with the thread that met it. */
+export async function tryUmount2Beside(target: string, flags: number): Promise<boolean> {
+  const name = cstring(target);
+  givenAway.add(name);
+  try {
+    return await libc.umount2_beside(name, flags | UMOUNT_NOFOLLOW) === 0;
+  } finally {
+    givenAway.delete(name);
   }
 }

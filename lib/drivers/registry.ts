@@ -126,7 +126,7 @@ export async function openDriver(options: OpenOptions = {}): Promise<GraphDriver
     runRoot,
     options: options.options ?? [],
     idMaps: options.idMaps,
-    mounter: new KernelMounter(options.mountApi ?? "auto", runRoot),
+    mounter: new KernelMounter(options.mountApi ?? "auto", runRoot, options.work !== "in-place"),
     logger: options.logger ?? SILENT,
     sync: options.sync ?? "metadata",
     runner: options.work === "in-place" ? new InPlaceRunner() : new WorkerRunner(),

@@ -23,7 +23,7 @@ import {
 import { type OverlayFeatures, probeOverlay } from "./overlay_features.ts";
 import { type MountApi, mountOverlay, type OverlayMount } from "./overlay_mount.ts";
 import { makeRunDirectory } from "../util/run_file.ts";
-import { isOverlayMounted, unmountLazily } from "./unmount.ts";
+import { isOverlayMounted, unmountLazily, unmountLazilyBeside } from "./unmount.ts";
 import { isInUserNamespace } from "./user_namespace.ts";
 
 /** Mounts layers, and knows its own mounts. */
@@ -75,8 +75,11 @@ export interface Mounter {
 export class KernelMounter implements Mounter {
   readonly name = "kernel";
 
-  /** @param runRoot Where mounts are made that are needed for a moment only. */
-  constructor(readonly api: MountApi, readonly runRoot: string) {}
+  /**
+   * @param runRoot Where mounts are made that are needed for a moment only.
+   * @param goesOn Whether this thread has other things to do while mounts are taken down.
+   */
+  constructor(readonly api: MountApi, readonly runRoot: string, readonly goesOn = false) {}
 
   probe(home: string, asked: readonly string[]): OverlayFeatures {
     return probeOverlay(home, this.api, asked);
@@ -107,8 +110,8 @@ export class KernelMounter implements Mounter {
     return isOverlayMounted(target) ? "mounted" : "none";
   }
 
-  unmount(target: string): void {
-    unmountLazily(target);
+  unmount(target: string): void | Promise<void> {
+    return this.goesOn ? unmountLazilyBeside(target) : unmountLazily(target);
   }
 }
 

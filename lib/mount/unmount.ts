@@ -7,7 +7,7 @@
  */
 
 import { ERRNO, failure, isErrno } from "../../ffi/errno.ts";
-import { MNT_DETACH, umount2 } from "../../ffi/mount.ts";
+import { MNT_DETACH, tryUmount2Beside, umount2 } from "../../ffi/mount.ts";
 import { OVERLAYFS_SUPER_MAGIC, tryStatfsType } from "../../ffi/statfs.ts";
 import { AT_FDCWD, AT_REMOVEDIR, tryUnlinkat } from "../../ffi/file.ts";
 import { mountsBelow } from "./mountinfo.ts";
@@ -30,6 +30,15 @@ export function unmountLazily(target: string): void {
   } catch (error) {
     if (!isErrno(error, "EINVAL", "ENOENT")) throw error;
   }
+}
+
+/**
+ * As {@linkcode unmountLazily}, while this thread goes on: the kernel writes the whole file system out that the upper
+ * directory is on, and waits for all processors.
+ */
+export async function unmountLazilyBeside(target: string): Promise<void> {
+  // The second try tells why.
+  if (!await tryUmount2Beside(target, MNT_DETACH)) unmountLazily(target);
 }
 
 /**

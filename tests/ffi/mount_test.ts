@@ -2,7 +2,16 @@
 
 import "../_helpers/warm_libc.ts";
 import { ERRNO } from "../../ffi/errno.ts";
-import { MNT_DETACH, mount, MS_BIND, MS_NODEV, MS_RDONLY, MS_REMOUNT, umount2 } from "../../ffi/mount.ts";
+import {
+  MNT_DETACH,
+  mount,
+  MS_BIND,
+  MS_NODEV,
+  MS_RDONLY,
+  MS_REMOUNT,
+  tryUmount2Beside,
+  umount2,
+} from "../../ffi/mount.ts";
 import { assertErrno } from "../_helpers/assert_errno.ts";
 import { isMountPoint } from "../_helpers/mount_points.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
@@ -82,6 +91,15 @@ testNeeding([needsRoot], "umount2() answers EINVAL, ENOENT and EBUSY, and MNT_DE
   umount2(directory.path, MNT_DETACH);
   assert(!isMountPoint(directory.path));
   await busy.write(new Uint8Array(1));
+});
+
+testNeeding([needsRoot], "tryUmount2Beside() unmounts, or tells by false that it did not", async () => {
+  await using directory = await TempDir.make();
+  assertEquals(await tryUmount2Beside(directory.path, 0), false);
+  mount("tmpfs", directory.path, "tmpfs", 0, null);
+  assertEquals(await tryUmount2Beside(directory.path, 0), true);
+  assert(!isMountPoint(directory.path));
+  await assertRejects(() => tryUmount2Beside("/x\0", 0), TypeError);
 });
 
 testNeeding([needsRoot], "umount2() does not follow a symbolic link at the end", async () => {
