@@ -72,6 +72,12 @@ const SYMBOLS = {
     parameters: ["i32", /* int fd */ "i64", /* off_t offset */ "i64", /* off_t nbytes */ "u32" /* unsigned flags */],
     result: "i32",
   },
+  sync_file_range_beside: {
+    name: "sync_file_range",
+    parameters: ["i32", /* int fd */ "i64", /* off_t offset */ "i64", /* off_t nbytes */ "u32" /* unsigned flags */],
+    result: "i32",
+    nonblocking: true,
+  },
   copy_file_range: {
     parameters: [
       "i32", /* int fd_in */

@@ -199,7 +199,9 @@ export function fsync(fd: number): void {
   if (libc.fsync(fd) === -1) throw failure(lastErrno(), "fsync", fd);
 }
 
+const SYNC_FILE_RANGE_WAIT_BEFORE = 1;
 const SYNC_FILE_RANGE_WRITE = 2;
+const SYNC_FILE_RANGE_WAIT_AFTER = 4;
 
 /**
  * `sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE)`: all that was written to the file sets out for the disk, and nobody
@@ -209,6 +211,15 @@ export function startWriteback(fd: number): void {
   if (libc.sync_file_range(fd, 0n, 0n, SYNC_FILE_RANGE_WRITE) === -1) {
     throw failure(lastErrno(), "sync_file_range", fd, 0, 0, SYNC_FILE_RANGE_WRITE);
   }
+}
+
+/**
+ * As {@linkcode startWriteback}, and waits until it is there, while this thread goes on. False where it fails: the errno stays
+ * with the thread that met it. That does not mean that the file is found after a power cut: its inode may be on the way still.
+ */
+export async function tryWriteBackBeside(fd: number): Promise<boolean> {
+  const flags = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+  return await libc.sync_file_range_beside(fd, 0n, 0n, flags) === 0;
 }
 
 /** `syncfs(fd)`: the whole file system that `fd` is on. See syncfs(2). */

@@ -6,8 +6,8 @@
  * @module
  */
 
-import { syncDirectory, syncPaths, writeNewFile } from "../util/atomic_write.ts";
-import { keepsWriteOrder } from "../util/write_order.ts";
+import { filesIn, syncPaths, writeBack, writeNewFile } from "../util/atomic_write.ts";
+import { type FileState, stateBeforeNames } from "../util/write_order.ts";
 import type { SyncPolicy } from "./sync_policy.ts";
 import type { WorkRunner } from "./_work_runner.ts";
 
@@ -16,7 +16,7 @@ export class LayerSync {
   readonly #policy: SyncPolicy;
   readonly #home: string;
   readonly #runner: WorkRunner;
-  #keepsOrder: boolean | undefined;
+  #needed: FileState | undefined;
 
   /** @param runner Where all of a layer's content is waited for. */
   constructor(policy: SyncPolicy, home: string, runner: WorkRunner) {
@@ -30,22 +30,35 @@ export class LayerSync {
     return this.#policy !== "none";
   }
 
+  /** How far the store's own files have to be before the layer that they are in has a name. */
+  get #neededState(): FileState {
+    return this.#needed ??= stateBeforeNames(this.#home);
+  }
+
   /** Whether {@linkcode layer} waits for the disk. */
   get waitsForLayers(): boolean {
-    if (this.#policy !== "metadata") return this.#policy === "full";
-    return !(this.#keepsOrder ??= keepsWriteOrder(this.#home));
+    return this.#policy === "full" || (this.isOn && this.#neededState !== "started");
   }
 
   /** Makes a file of the store's own in a layer that is being built. */
   writeFile(path: string, content: string, mode: number): void {
-    writeNewFile(path, content, mode, this.isOn && !this.waitsForLayers ? "started" : "none");
+    writeNewFile(path, content, mode, this.isOn ? "started" : "none");
   }
 
-  /** Sees to it that the layer which was built at `directory` is whole on the disk before it has the name that it gets next. */
-  async layer(directory: string): Promise<void> {
+  /**
+   * Sees to it that the layer which was built at `directory` is whole on the disk before it has the name that it gets next, as
+   * far as the policy asks for.
+   *
+   * @param parentDir The directory of the layer that it lies on.
+   */
+  async layer(directory: string, parentDir: string | undefined): Promise<void> {
     if (this.#policy === "full") return await this.content(directory);
-    // btrfs brings back a directory without what was made in it, and files that were waited for come without their names.
-    if (this.waitsForLayers) await syncDirectory(directory);
+    if (!this.waitsForLayers) return;
+    const files = filesIn(directory);
+    if (this.#neededState === "written") return await writeBack(files);
+    // btrfs brings back a directory without what was made in it, files without their names, and a child without its parent.
+    const isParentOurs = parentDir?.startsWith(`${this.#home}/`) === true;
+    await syncPaths([...files, directory, ...isParentOurs ? [parentDir!] : []]);
   }
 
   /** Has the content at `directory` on the disk, where that is asked for: before it gets the name by which it counts. */

@@ -21,6 +21,7 @@ import {
   renameat2,
   startWriteback,
   tryUnlinkat,
+  tryWriteBackBeside,
   writeAll,
 } from "../../ffi/file.ts";
 import { fchmod } from "../../ffi/owner.ts";
@@ -117,14 +118,26 @@ function errnoOf(error: unknown): number {
   return ERRNO[code as keyof typeof ERRNO] ?? ERRNO.EIO;
 }
 
-/** As {@linkcode syncPaths}, of the directory `path` and the files right in it. */
-export async function syncDirectory(path: string): Promise<void> {
-  const paths = [path];
-  {
-    using directory = new Fd(openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY));
-    readDirectory(directory.fd, (buffer, start, end, type) => {
-      if (type === DT_REG) paths.push(`${path}/${textOf(buffer.subarray(start, end))}`);
-    });
-  }
-  await syncPaths(paths);
+/**
+ * Has the content of files on the disk when it is through, and waits for no more: see write_order.ts for where that is
+ * enough. This thread goes on meanwhile.
+ *
+ * @throws {SyscallError}
+ */
+export async function writeBack(paths: readonly string[]): Promise<void> {
+  await Promise.all(paths.map(async (path) => {
+    using file = new Fd(openat(AT_FDCWD, path, O_RDONLY));
+    // What cannot be done so, or why it fails, fsync knows.
+    if (!await tryWriteBackBeside(file.fd)) fsync(file.fd);
+  }));
+}
+
+/** The paths of the files right in the directory `path`. */
+export function filesIn(path: string): string[] {
+  const paths: string[] = [];
+  using directory = new Fd(openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY));
+  readDirectory(directory.fd, (buffer, start, end, type) => {
+    if (type === DT_REG) paths.push(`${path}/${textOf(buffer.subarray(start, end))}`);
+  });
+  return paths;
 }

@@ -2,7 +2,7 @@
 
 import "../_helpers/warm_libc.ts";
 import { assert, assertEquals } from "@std/assert";
-import { replaceFile, syncDirectory, syncPaths, writeNewFile } from "../../lib/util/atomic_write.ts";
+import { filesIn, replaceFile, syncPaths, writeBack, writeNewFile } from "../../lib/util/atomic_write.ts";
 import { replaceFileQuickly } from "../../lib/util/run_file.ts";
 import { assertErrno, assertErrnoOf } from "../_helpers/assert_errno.ts";
 import { namesIn } from "../_helpers/names_in.ts";
@@ -87,7 +87,10 @@ Deno.test("what cannot be synced is told by the kernel's own name for it", async
   await Deno.writeTextFile(directory.join("file"), "x");
   await Deno.symlink("/proc/self/status", directory.join("link"));
   await directory.mkdir("below");
-  await syncDirectory(directory.path);
+  assertEquals(filesIn(directory.path), [directory.join("file")]);
+  await syncPaths([directory.path, directory.join("file"), directory.join("below")]);
   await assertErrnoOf(syncPaths([directory.path, directory.join("missing")]), "ENOENT");
   await assertErrnoOf(syncPaths(["/proc/self/status"]), "EINVAL");
+  await writeBack([directory.join("file")]);
+  await assertErrnoOf(writeBack([directory.join("file"), directory.join("missing")]), "ENOENT");
 });
