@@ -84,7 +84,7 @@ export async function buildLayer(home: DriverHome, layer: NewLayer): Promise<voi
     // Says that somebody is at work here: see _leftovers.ts.
     using _stagingLock = lockNewDirectory(staging);
     await layer.build(staging, undo);
-    await home.sync.layer(staging, parent && layout.dir(parent.id));
+    await home.sync.layer(staging);
     await parent?.takeBack();
     putInPlace(home, parent, staging, id);
     undo.move();

@@ -48,17 +48,14 @@ export class LayerSync {
   /**
    * Sees to it that the layer which was built at `directory` is whole on the disk before it has the name that it gets next, as
    * far as the policy asks for.
-   *
-   * @param parentDir The directory of the layer that it lies on.
    */
-  async layer(directory: string, parentDir: string | undefined): Promise<void> {
+  async layer(directory: string): Promise<void> {
     if (this.#policy === "full") return await this.content(directory);
     if (!this.waitsForLayers) return;
     const files = filesIn(directory);
     if (this.#neededState === "written") return await writeBack(files);
-    // btrfs brings back a directory without what was made in it, files without their names, and a child without its parent.
-    const isParentOurs = parentDir?.startsWith(`${this.#home}/`) === true;
-    await syncPaths([...files, directory, ...isParentOurs ? [parentDir!] : []]);
+    // btrfs brings back a directory without what was made in it, and files without their names.
+    await syncPaths([...files, directory]);
   }
 
   /** Has the content at `directory` on the disk, where that is asked for: before it gets the name by which it counts. */

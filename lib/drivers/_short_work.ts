@@ -7,7 +7,7 @@
  */
 
 import { AT_FDCWD, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat } from "../../ffi/file.ts";
-import { isSmallTree, removeTree } from "../util/remove_tree.ts";
+import { removeSmallTree } from "../util/remove_tree.ts";
 import type { Tasks } from "./_work.ts";
 
 /** How many names a thread removes in about the time that it takes to ask another one to do it. */
@@ -16,7 +16,5 @@ const FEW_NAMES = 16;
 /** The task `remove`, if it is done sooner than another thread could answer; whether it is done. */
 export function removeIfSmall({ directory, name }: Tasks["remove"]["args"]): boolean {
   using parent = new Fd(openat(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  if (!isSmallTree(parent.fd, name, FEW_NAMES)) return false;
-  removeTree(parent.fd, name);
-  return true;
+  return removeSmallTree(parent.fd, name, FEW_NAMES);
 }

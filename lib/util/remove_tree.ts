@@ -58,35 +58,47 @@ export function removeTree(dirfd: number, name: CPath): void {
 }
 
 /**
- * Whether the directory `name` holds so little that removing it takes less time than having somebody else do it: at most
- * `most` names, and no file of more than 64 KiB.
+ * Removes the directory `name` as far as that takes next to no time: at most `most` names in it, and no file of more than 64
+ * KiB. Whether nothing is left; what is, and why, {@linkcode removeTree} finds out.
  */
-export function isSmallTree(dirfd: number, name: CPath, most: number): boolean {
-  return countDown(dirfd, name, most) >= 0;
+export function removeSmallTree(dirfd: number, name: CPath, most: number): boolean {
+  return removeWithin(dirfd, name, most) >= 0;
 }
 
-/** What is left of `budget` after all that is in the directory; negative if that is too much, or cannot be looked at. */
-function countDown(dirfd: number, name: CPath, budget: number): number {
+/** What is left of `budget` when the directory is removed; negative if it is not. */
+function removeWithin(dirfd: number, name: CPath, budget: number): number {
   const fd = tryOpenat2(dirfd, name, FLAGS, RESOLVE);
   if (fd < 0) return -1;
-  using directory = new Fd(fd);
   let left = budget;
-  const leaf = new CName();
-  const directories: ByteString[] = [];
-  readNames(directory.fd, (buffer, start, end, type) => {
-    if (--left < 0) return;
-    const found = byteString(buffer, start, end);
-    if (type === DT_DIR) directories.push(found);
-    else if (type === DT_UNKNOWN || (type === DT_REG && !isSmallFile(directory.fd, leaf.fill(found)))) left = -1;
-  });
-  for (const found of directories) {
-    if (left >= 0) left = countDown(directory.fd, new CName().fill(found), left);
+  {
+    using directory = new Fd(fd);
+    const leaf = new CName();
+    const directories: ByteString[] = [];
+    readNames(directory.fd, (buffer, start, end, type) => {
+      if (--left < 0) return;
+      const found = byteString(buffer, start, end);
+      if (type === DT_DIR) directories.push(found);
+      else if (!removeSmallFile(directory.fd, leaf.fill(found), type)) left = -1;
+    });
+    for (const found of directories) {
+      const below = new CName().fill(found);
+      if (left < 0 || tryUnlinkat(directory.fd, below, AT_REMOVEDIR) === 0) continue;
+      left = removeWithin(directory.fd, below, left);
+    }
   }
-  return left;
+  return left >= 0 && tryUnlinkat(dirfd, name, AT_REMOVEDIR) < 0 ? -1 : left;
 }
 
+/** Of a type that is not told it may be a directory. */
+function removeSmallFile(dirfd: number, name: CPath, type: number): boolean {
+  if (type === DT_UNKNOWN || (type === DT_REG && !isSmallFile(dirfd, name))) return false;
+  return tryUnlinkat(dirfd, name) === 0;
+}
+
+/** Filled and read within one call. */
+const stat = new Stat();
+
 function isSmallFile(dirfd: number, name: CPath): boolean {
-  const stat = new Stat();
   return tryStatx(dirfd, name, AT_SYMLINK_NOFOLLOW, stat) === 0 && stat.size <= SMALL_FILE_BYTES;
 }
 

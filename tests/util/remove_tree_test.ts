@@ -4,7 +4,7 @@ import "../_helpers/warm_libc.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { SyscallError } from "../../ffi/errno.ts";
 import { AT_FDCWD, Fd, mkdirat, O_DIRECTORY, O_RDONLY, openat } from "../../ffi/file.ts";
-import { isSmallTree, removeTree } from "../../lib/util/remove_tree.ts";
+import { removeSmallTree, removeTree } from "../../lib/util/remove_tree.ts";
 import { namesIn } from "../_helpers/names_in.ts";
 import { needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { runOk } from "../_helpers/run.ts";
@@ -56,10 +56,7 @@ testNeeding([needsRoot], "removeTree() does not enter a file system that is moun
 Deno.test("removeTree() of a tree that others remove at the same time succeeds for all", async () => {
   await using directory = await TempDir.make();
   await runOk("bash", ["-ec", "mkdir -p tree/{1..40}/{1..20}/deep"], { cwd: directory.path });
-  const script = `import { isSmallTree, removeTree } from "${new URL(
-    "../../lib/util/remove_tree.ts",
-    import.meta.url,
-  )}";
+  const script = `import { removeTree } from "${new URL("../../lib/util/remove_tree.ts", import.meta.url)}";
     import { AT_FDCWD, openat } from "${new URL("../../ffi/file.ts", import.meta.url)}";
     const fd = openat(AT_FDCWD, ${JSON.stringify(directory.path)}, 0);
     await Deno.stdout.write(new Uint8Array(1));
@@ -78,12 +75,16 @@ Deno.test("removeTree() of a tree that others remove at the same time succeeds f
   assertEquals(await namesIn(directory.path), ["remove.ts"]);
 });
 
-Deno.test("a tree is small with few names and little in its files; what cannot be looked at is not", async () => {
+Deno.test("removeSmallTree() removes few names and small files, and tells of what is left", async () => {
   await using directory = await TempDir.make();
   const script = `mkdir -p few/a/b many/a large outside; echo x >few/a/b/file; ln -s ../../outside few/link
     for i in $(seq 9); do : >outside/$i; : >many/a/$i; done; head -c 100000 /dev/zero >large/file; : >file`;
   await runOk("bash", ["-ec", script], { cwd: directory.path });
   using parent = new Fd(openat(AT_FDCWD, directory.path, O_RDONLY | O_DIRECTORY));
-  const isSmall = (name: string): boolean => isSmallTree(parent.fd, name, 4);
-  assertEquals(["few", "many", "large", "file", "none"].map(isSmall), [true, false, false, false, false]);
+  const remove = (name: string): boolean => removeSmallTree(parent.fd, name, 4);
+  assertEquals(["few", "many", "large", "file", "none"].map(remove), [true, false, false, false, false]);
+  assertEquals(await namesIn(directory.path), ["file", "large", "many", "outside"]);
+  assertEquals(await namesIn(directory.join("large")), ["file"]);
+  assertEquals((await namesIn(directory.join("outside"))).length, 9);
+  assert((await namesIn(directory.join("many/a"))).length >= 9 - 4);
 });
