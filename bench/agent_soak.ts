@@ -12,7 +12,8 @@
  *     --table FILE   Markdown file that gets the figures; "-" for none (default bench/README.md)
  *
  * Ends with 1 where a call failed or a layer is left. The clients are in one process beside the agent, and share the
- * machine's processors with it; the run root is on a tmpfs, as `/run` is on hosts.
+ * machine's processors with it. The store lies on an ext4 in memory, just made as Debian's mkfs makes it, so that the figures
+ * are not those of this machine's disk; the run root is on a tmpfs, as `/run` is on hosts.
  *
  * @module
  */
@@ -22,20 +23,21 @@ import { fileURLToPath } from "node:url";
 import { formatSize } from "../lib/units.ts";
 import { connect, type GraphDriver } from "../mod.ts";
 import { startAgent } from "./_agent.ts";
+import { LoopImage } from "./_loop_image.ts";
 import { aroundFigures, replaceFigures } from "./_figures.ts";
 import { aboutMachine } from "./_machine.ts";
 import { runProgram } from "./_program.ts";
 import { EXIT, Refusal, refuseUnfitUsers } from "./_refusal.ts";
 import { formatCount, formatSeconds, Report } from "./_report.ts";
-import { Workspace } from "./_workspace.ts";
 
 const TASK = "bench:agent";
 const README = fileURLToPath(new URL("./README.md", import.meta.url));
 /** Makes the agent compile what it runs often: after that, memory that grows is memory that leaks. */
-const WARM_UP_SECONDS = 20;
+const WARM_UP_SECONDS = 60;
 /** How long nobody asks before memory is read. */
 const IDLE_MS = 10_000;
-const NEEDED_BYTES = 1e9;
+/** Of a sparse file: it takes what is written to it. */
+const STORE_BYTES = 4e9;
 
 const OPERATIONS = ["create", "get", "put", "remove"] as const;
 type Operation = typeof OPERATIONS[number];
@@ -151,10 +153,10 @@ async function run(args: string[], signal: AbortSignal): Promise<number> {
     lines.push(text);
   };
   await using undo = new AsyncDisposableStack();
-  const workspace = undo.use(await Workspace.make({ prefix: "lamina-bench-", neededBytes: NEEDED_BYTES, signal }));
-  const runRoot = await Deno.makeTempDir({ dir: "/dev/shm", prefix: "lamina-bench-" });
-  undo.defer(() => Deno.remove(runRoot, { recursive: true }));
-  const { pid, socket } = await startAgent({ root: `${workspace.root}/root`, runRoot }, undo);
+  const directory = await Deno.makeTempDir({ dir: "/dev/shm", prefix: "lamina-bench-" });
+  undo.defer(() => Deno.remove(directory, { recursive: true }));
+  const store = undo.use(await LoopImage.make(directory, "store", STORE_BYTES, signal));
+  const { pid, socket } = await startAgent({ root: `${store.path}/root`, runRoot: `${directory}/run` }, undo);
   await using driver = await connect({ socket });
   await driver.create("base");
 

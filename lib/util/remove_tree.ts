@@ -65,6 +65,9 @@ export function removeSmallTree(dirfd: number, name: CPath, most: number): boole
   return removeWithin(dirfd, name, most) >= 0;
 }
 
+/** Filled and read within one call. */
+const leaf = new CName();
+
 /** What is left of `budget` when the directory is removed; negative if it is not. */
 function removeWithin(dirfd: number, name: CPath, budget: number): number {
   const fd = tryOpenat2(dirfd, name, FLAGS, RESOLVE);
@@ -72,7 +75,6 @@ function removeWithin(dirfd: number, name: CPath, budget: number): number {
   let left = budget;
   {
     using directory = new Fd(fd);
-    const leaf = new CName();
     const directories: ByteString[] = [];
     readNames(directory.fd, (buffer, start, end, type) => {
       if (--left < 0) return;
@@ -81,9 +83,8 @@ function removeWithin(dirfd: number, name: CPath, budget: number): number {
       else if (!removeSmallFile(directory.fd, leaf.fill(found), type)) left = -1;
     });
     for (const found of directories) {
-      const below = new CName().fill(found);
-      if (left < 0 || tryUnlinkat(directory.fd, below, AT_REMOVEDIR) === 0) continue;
-      left = removeWithin(directory.fd, below, left);
+      if (left < 0 || tryUnlinkat(directory.fd, leaf.fill(found), AT_REMOVEDIR) === 0) continue;
+      left = removeWithin(directory.fd, new CName().fill(found), left);
     }
   }
   return left >= 0 && tryUnlinkat(dirfd, name, AT_REMOVEDIR) < 0 ? -1 : left;
