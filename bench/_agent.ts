@@ -24,7 +24,9 @@ export async function startAgent(
   { root, runRoot }: Places,
   undo: AsyncDisposableStack,
 ): Promise<{ pid: number; socket: string }> {
-  const args = ["run", "--allow-all", "--quiet", CLI, "--root", root, "--run-root", runRoot, "--driver", "overlay2"];
+  // As the binary is compiled: see compile.sh.
+  const flags = ["--v8-flags=--max-semi-space-size=8", "--allow-all", "--quiet"];
+  const args = ["run", ...flags, CLI, "--root", root, "--run-root", runRoot, "--driver", "overlay2"];
   const agent = new Deno.Command(Deno.execPath(), { args: [...args, "--quiet", "serve"], stdin: "null" }).spawn();
   undo.defer(async () => {
     agent.kill("SIGTERM");
