@@ -121,7 +121,10 @@ export class NamePlanner {
     const target = this.#targets.get(link)?.id;
     if (target === id) return true;
     if (target !== undefined && this.survey.layers.has(target) && !this.#hasOtherName(target, link)) return false;
-    const rivals = (this.#claims.get(link) ?? []).filter((other) => (this.#leading.get(other) ?? []).length === 0);
+    const claims = this.#claims.get(link) ?? [];
+    // Names that lead to it all the same can be left of an earlier layer of that id.
+    if (claims.length === 1) return true;
+    const rivals = claims.filter((other) => (this.#leading.get(other) ?? []).length === 0);
     // Where nobody means it, it does not matter who keeps it.
     return rivals.length === 1 ? rivals[0] === id : !this.#isUsed(link) && rivals[0] === id;
   }

@@ -118,6 +118,12 @@ const DAMAGES: readonly Damage[] = [
     moves: [/^l-A{26}$/],
   },
   {
+    name: "in l is the short name of an earlier layer of that id, and not the one that the layer and those above it know",
+    script: `mv l/$(cat mid/link) l/${STRANGER}`,
+    finds: ["name_missing", "name_surplus"],
+    moves: [/^l-A{26}$/],
+  },
+  {
     name: "a layer has a second short name",
     script: `ln -s ../mid/diff l/${STRANGER}`,
     finds: ["name_surplus"],
