@@ -88,6 +88,7 @@ export async function buildLayer(home: DriverHome, layer: NewLayer): Promise<voi
     await parent?.takeBack();
     putInPlace(home, parent, staging, id);
     undo.move();
+    parent?.unlock();
     await home.sync.names(layout.home);
   } catch (error) {
     if (isErrno(error, "EEXIST") && layout.exists(id)) throw layerExists(home, id);
@@ -117,7 +118,7 @@ class Parent implements Disposable {
   /** Lets others have it. */
   letGo(): void {
     this.#seen = new LayerPin(this.#home.layout, this.id);
-    this.#unlock();
+    this.unlock();
   }
 
   /** @throws {StorageError} As {@linkcode Parent.lock} and {@linkcode requireSame}; `layer_in_use`, `store_damaged`: it is not whole. */
@@ -138,13 +139,14 @@ class Parent implements Disposable {
     });
   }
 
-  #unlock(): void {
+  /** It has its child. */
+  unlock(): void {
     this.#lock?.[Symbol.dispose]();
     this.#lock = undefined;
   }
 
   [Symbol.dispose](): void {
-    this.#unlock();
+    this.unlock();
     this.#seen?.[Symbol.dispose]();
   }
 }

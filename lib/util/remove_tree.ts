@@ -44,16 +44,14 @@ const RESOLVE = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS;
 export function removeTree(dirfd: number, name: CPath): void {
   const fd = tryOpenat2(dirfd, name, FLAGS, RESOLVE);
   if (fd >= 0) {
-    {
-      using directory = new Fd(fd);
-      emptyDirectory(directory.fd);
-    }
-    return removeEmpty(dirfd, name);
+    using directory = new Fd(fd);
+    emptyDirectory(directory.fd);
+  } else {
+    // No directory, or one that cannot be looked into and may be empty.
+    const result = tryUnlinkat(dirfd, name);
+    if (result === 0 || result === -ERRNO.ENOENT) return;
+    if (result !== -ERRNO.EISDIR && result !== -ERRNO.EPERM) throw failure(-result, "unlinkat", dirfd, name, 0);
   }
-  // No directory, or one that cannot be looked into and may be empty.
-  const result = tryUnlinkat(dirfd, name);
-  if (result === 0 || result === -ERRNO.ENOENT) return;
-  if (result !== -ERRNO.EISDIR && result !== -ERRNO.EPERM) throw failure(-result, "unlinkat", dirfd, name, 0);
   removeDirectory(dirfd, name, emptyDirectory);
 }
 
@@ -152,23 +150,19 @@ function moveUp(fd: number, name: CPath, topFd: number, moved: string[]): void {
   moved.push(newName);
 }
 
+/** Who made the tree may still be at it: what is empty can have another entry before it is removed. */
+const MOST_ATTEMPTS = 5;
+
 function removeDirectory(dirfd: number, name: CPath, empty: (fd: number) => void): void {
-  const first = tryUnlinkat(dirfd, name, AT_REMOVEDIR);
-  if (first === 0 || first === -ERRNO.ENOENT) return;
-  if (first !== -ERRNO.ENOTEMPTY && first !== -ERRNO.EEXIST) {
-    throw failure(-first, "unlinkat", dirfd, name, hex(AT_REMOVEDIR));
-  }
-  {
+  for (let attempt = 1;; attempt++) {
+    const result = tryUnlinkat(dirfd, name, AT_REMOVEDIR);
+    if (result === 0 || result === -ERRNO.ENOENT) return;
+    const isFull = result === -ERRNO.ENOTEMPTY || result === -ERRNO.EEXIST;
+    if (!isFull || attempt === MOST_ATTEMPTS) throw failure(-result, "unlinkat", dirfd, name, hex(AT_REMOVEDIR));
     const fd = tryOpenat2(dirfd, name, FLAGS, RESOLVE);
     if (fd === -ERRNO.ENOENT) return;
     if (fd < 0) throw failure(-fd, "openat2", dirfd, name, hex(FLAGS), hex(RESOLVE));
     using directory = new Fd(fd);
     empty(directory.fd);
   }
-  removeEmpty(dirfd, name);
-}
-
-function removeEmpty(dirfd: number, name: CPath): void {
-  const result = tryUnlinkat(dirfd, name, AT_REMOVEDIR);
-  if (result < 0 && result !== -ERRNO.ENOENT) throw failure(-result, "unlinkat", dirfd, name, hex(AT_REMOVEDIR));
 }

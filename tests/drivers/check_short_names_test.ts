@@ -118,7 +118,8 @@ const DAMAGES: readonly Damage[] = [
     moves: [/^l-A{26}$/],
   },
   {
-    name: "in l is the short name of an earlier layer of that id, and not the one that the layer and those above it know",
+    name:
+      "in l is the short name of an earlier layer of that id, and not the one that the layer and those above it know",
     script: `mv l/$(cat mid/link) l/${STRANGER}`,
     finds: ["name_missing", "name_surplus"],
     moves: [/^l-A{26}$/],
