@@ -36,6 +36,7 @@ import {
   RESOLVE_NO_MAGICLINKS,
   RESOLVE_NO_SYMLINKS,
   RESOLVE_NO_XDEV,
+  startWriteback,
   symlinkat,
   syncfs,
   tryCopyFileRange,
@@ -46,6 +47,7 @@ import {
   trySendfile,
   trySetPipeSize,
   tryUnlinkat,
+  tryWriteBackBeside,
   unlinkat,
   writeAll,
 } from "../../ffi/file.ts";
@@ -295,6 +297,21 @@ Deno.test("tryLseek() counts beyond 4 GiB and answers EINVAL and ESPIPE; ftrunca
   assertEquals(tryLseek(reader.fd, 0, 1), -ERRNO.ESPIPE);
   assertErrno(() => ftruncate(writer.fd, 0), "EINVAL");
   assertErrno(() => ftruncate(file.fd, -1), "EINVAL");
+});
+
+Deno.test("a file is written back, and waited for, and a pipe is not", async () => {
+  using dir = new OpenDir();
+  using file = new Fd(openat(dir.fd, "file", O_RDWR | O_CREAT, 0o600));
+  writeAll(file.fd, new Uint8Array(100_000));
+  startWriteback(file.fd);
+  assertEquals(await tryWriteBackBeside(file.fd), true);
+  assertErrno(() => startWriteback(BAD_FD), "EBADF");
+  assertEquals(await tryWriteBackBeside(BAD_FD), false);
+  const { readFd, writeFd } = pipe2();
+  using _reader = new Fd(readFd);
+  using writer = new Fd(writeFd);
+  assertErrno(() => startWriteback(writer.fd), "ESPIPE");
+  assertEquals(await tryWriteBackBeside(writer.fd), false);
 });
 
 Deno.test("fsync() and syncfs() succeed on a file and answer EBADF on none, EINVAL on a pipe", () => {
