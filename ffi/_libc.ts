@@ -10,6 +10,7 @@
  * @module
  */
 
+import { BESIDE_SYMBOLS } from "./_beside_symbols.ts";
 import { CHILD_SYMBOLS } from "./_child_symbols.ts";
 import { EVENT_SYMBOLS } from "./_event_symbols.ts";
 import { MOUNT_SYMBOLS } from "./_mount_symbols.ts";
@@ -71,12 +72,6 @@ const SYMBOLS = {
   sync_file_range: {
     parameters: ["i32", /* int fd */ "i64", /* off_t offset */ "i64", /* off_t nbytes */ "u32" /* unsigned flags */],
     result: "i32",
-  },
-  sync_file_range_beside: {
-    name: "sync_file_range",
-    parameters: ["i32", /* int fd */ "i64", /* off_t offset */ "i64", /* off_t nbytes */ "u32" /* unsigned flags */],
-    result: "i32",
-    nonblocking: true,
   },
   copy_file_range: {
     parameters: [
@@ -269,6 +264,7 @@ const SYMBOLS = {
   lremovexattr: { parameters: ["buffer", /* const char *path */ "buffer" /* const char *name */], result: "i32" },
 
   ...MOUNT_SYMBOLS,
+  ...BESIDE_SYMBOLS,
   ...QUOTA_SYMBOLS,
 
   // <unistd.h>, <sys/file.h>, <sched.h>

@@ -19,12 +19,6 @@ export const MOUNT_SYMBOLS = {
     result: "i32",
   },
   umount2: { parameters: ["buffer", /* const char *target */ "i32" /* int flags */], result: "i32" },
-  umount2_beside: {
-    name: "umount2",
-    parameters: ["buffer", /* const char *target */ "i32" /* int flags */],
-    result: "i32",
-    nonblocking: true,
-  },
   fsopen: {
     name: "syscall",
     parameters: ["i64", /* SYS_fsopen */ "buffer", /* const char *fsname */ "u32" /* unsigned int flags */],

@@ -38,7 +38,11 @@ const SOLE_USERS: readonly { text: string; files: readonly string[]; instead: st
     instead: "throw, and let cli.ts map the error to an exit number",
   },
   { text: "Deno.args", files: ["cli.ts"], instead: "take the arguments as a parameter" },
-  { text: "nonblocking:", files: [], instead: "run the call in a Worker: errno of a nonblocking call is lost" },
+  {
+    text: "nonblocking:",
+    files: ["ffi/_beside_symbols.ts"],
+    instead: "run the call in a Worker, or put it there if yes or no will do: errno of a nonblocking call is lost",
+  },
 ];
 
 async function isFile(path: string): Promise<boolean> {
