@@ -23,8 +23,8 @@ import { fileURLToPath } from "node:url";
 import { formatSize } from "../lib/units.ts";
 import { connect, type GraphDriver } from "../mod.ts";
 import { startAgent } from "./_agent.ts";
-import { LoopImage } from "./_loop_image.ts";
 import { aroundFigures, replaceFigures } from "./_figures.ts";
+import { LoopImage } from "./_loop_image.ts";
 import { aboutMachine } from "./_machine.ts";
 import { runProgram } from "./_program.ts";
 import { EXIT, Refusal, refuseUnfitUsers } from "./_refusal.ts";
@@ -32,7 +32,7 @@ import { formatCount, formatSeconds, Report } from "./_report.ts";
 
 const TASK = "bench:agent";
 const README = fileURLToPath(new URL("./README.md", import.meta.url));
-/** Makes the agent compile what it runs often: after that, memory that grows is memory that leaks. */
+/** Makes the agent compile what it runs often: after that, memory that grows by more than V8's young generation leaks. */
 const WARM_UP_SECONDS = 60;
 /** How long nobody asks before memory is read. */
 const IDLE_MS = 10_000;

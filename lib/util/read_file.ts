@@ -22,18 +22,21 @@ export function readTextFile(path: CPath, dirfd: number = AT_FDCWD): string {
 
 /** As {@linkcode readTextFile}; undefined where there is no such file. */
 export function readTextFileIfExists(path: CPath, dirfd: number = AT_FDCWD): string | undefined {
-  const fd = tryOpenat(dirfd, path, O_RDONLY);
-  if (fd === -ERRNO.ENOENT || fd === -ERRNO.ENOTDIR) return undefined;
-  if (fd < 0) throw failure(-fd, "openat", dirfd, path, hex(O_RDONLY));
-  return readWhole(fd);
+  const fd = openIfExists(path, dirfd);
+  return fd === undefined ? undefined : readWhole(fd);
 }
 
 /** As {@linkcode readTextFileIfExists}, of a file on a disk: unlike those of `/proc`, it ends where a read is short. */
 export function readDiskFileIfExists(path: CPath): string | undefined {
-  const fd = tryOpenat(AT_FDCWD, path, O_RDONLY);
+  const fd = openIfExists(path, AT_FDCWD);
+  return fd === undefined ? undefined : readWhole(fd, true);
+}
+
+function openIfExists(path: CPath, dirfd: number): number | undefined {
+  const fd = tryOpenat(dirfd, path, O_RDONLY);
   if (fd === -ERRNO.ENOENT || fd === -ERRNO.ENOTDIR) return undefined;
-  if (fd < 0) throw failure(-fd, "openat", AT_FDCWD, path, hex(O_RDONLY));
-  return readWhole(fd, true);
+  if (fd < 0) throw failure(-fd, "openat", dirfd, path, hex(O_RDONLY));
+  return fd;
 }
 
 function readWhole(fd: number, endsShort = false): string {
