@@ -147,6 +147,12 @@ export function read(fd: number, buffer: Uint8Array): number {
   }
 }
 
+/** `read(fd, buffer, buffer.length)`: bytes read, or a negative errno. See read(2). */
+export function tryRead(fd: number, buffer: Uint8Array): number {
+  const count = libc.read(fd, buffer as Uint8Array<ArrayBuffer>, BigInt(buffer.length));
+  return count === -1 ? -lastErrno() : count;
+}
+
 /** `write(fd, buffer, length)`: bytes written, or a negative errno. See write(2). */
 export function tryWrite(fd: number, buffer: Uint8Array): number {
   const count = libc.write(fd, buffer as Uint8Array<ArrayBuffer>, BigInt(buffer.length));

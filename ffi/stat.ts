@@ -99,6 +99,13 @@ export class Stat {
     return `${this.words[DEV]}:${this.words[DEV + 1]}:${this.words[INO + 1]}:${this.words[INO]}`;
   }
 
+  /** One of its own, that stays as it is. */
+  clone(): Stat {
+    const copy = new Stat();
+    copy.words.set(this.words);
+    return copy;
+  }
+
   /** Has the fields tell what the kernel was not asked. */
   replace(
     { uid, gid, mode, rdevMajor, rdevMinor }: Pick<Stat, "uid" | "gid" | "mode" | "rdevMajor" | "rdevMinor">,
@@ -114,6 +121,11 @@ export class Stat {
   isSameFile(other: Stat): boolean {
     return this.words[DEV] === other.words[DEV] && this.words[DEV + 1] === other.words[DEV + 1] &&
       this.#hasInodeOf(other);
+  }
+  /** Whether both were modified last at the same nanosecond. */
+  isModifiedWith(other: Stat): boolean {
+    return this.words[MTIME] === other.words[MTIME] && this.words[MTIME + 1] === other.words[MTIME + 1] &&
+      this.words[MTIME + 2] === other.words[MTIME + 2];
   }
   /**
    * Whether `other` has the same inode number and changed its inode last at the same nanosecond, on whatever device: two

@@ -88,6 +88,19 @@ testNeeding(NEEDS, "a child whose lower file comes after its directory, as Docke
   await assertFails(driver.remove("base"), "layer_in_use");
 });
 
+testNeeding(NEEDS, "a child is known whose maker paused before he wrote into its lower file", async () => {
+  await using directory = await TempDir.make();
+  await using driver = await open(directory);
+  await driver.create("base");
+  await askOften(driver);
+  const child = `${driver.home}/by-docker`;
+  await Deno.mkdir(`${child}/diff`, { recursive: true });
+  await Deno.writeTextFile(`${child}/lower`, "");
+  await askOften(driver);
+  await Deno.writeTextFile(`${child}/lower`, `l/${await Deno.readTextFile(`${driver.home}/base/link`)}`);
+  await assertFails(driver.remove("base"), "layer_in_use");
+});
+
 testNeeding(NEEDS, "a child is known whose maker paused while the clock was set", async () => {
   await using directory = await TempDir.make();
   await using driver = await open(directory);

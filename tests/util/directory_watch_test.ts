@@ -11,13 +11,13 @@ Deno.test("a watched directory tells which names came, went and were renamed, on
   const path = (name: string): string => directory.join("home", name);
   await Deno.mkdir(path("old"));
   using watch = DirectoryWatch.tryMake(directory.join("home"))!;
-  assertEquals(watch.changedNames(), new Set());
+  assertEquals(watch.changedNames(), new Map());
   await Deno.mkdir(path("a"));
   await Deno.rename(path("a"), path("ü"));
   await Deno.remove(path("old"));
   await Deno.mkdir(path("ü/below"));
-  assertEquals(watch.changedNames(), new Set(["a", "ü", "old"]));
-  assertEquals(watch.changedNames(), new Set());
+  assertEquals(watch.changedNames(), new Map([["a", "made"], ["ü", "moved"], ["old", "went"]]));
+  assertEquals(watch.changedNames(), new Map());
 });
 
 Deno.test("a watched directory that is removed, or whose events got lost, says so", async () => {
@@ -31,9 +31,20 @@ Deno.test("a watched directory that is removed, or whose events got lost, says s
       await Deno.remove(directory.join("home", "x"));
     }
     assertEquals(watch.changedNames(), undefined);
-    assertEquals(watch.changedNames(), new Set());
+    assertEquals(watch.changedNames(), new Map());
   }
   using watch = DirectoryWatch.tryMake(directory.join("home"))!;
   await Deno.remove(directory.join("home"));
   assertEquals(watch.changedNames(), undefined);
+});
+
+Deno.test("a watched directory tells all names that changed, also when they are more than one look takes", async () => {
+  await using directory = await TempDir.make();
+  await directory.mkdir("home");
+  using watch = DirectoryWatch.tryMake(directory.join("home"))!;
+  // Names of 255 bytes: 300 of them take more than 64 KiB.
+  const names = Array.from({ length: 300 }, (_, i) => `${i}-`.padEnd(255, "x"));
+  for (const name of names) await Deno.mkdir(directory.join("home", name));
+  assertEquals(watch.changedNames(), new Map(names.map((name) => [name, "made"])));
+  assertEquals(watch.changedNames(), new Map());
 });
