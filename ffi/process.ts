@@ -14,9 +14,11 @@ const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 
-/** `getpagesize()`: bytes. See getpagesize(2). */
+let pageSize: number | undefined;
+
+/** `getpagesize()`: bytes. It stays the same, and is asked for once. See getpagesize(2). */
 export function getpagesize(): number {
-  return libc.getpagesize();
+  return pageSize ??= libc.getpagesize();
 }
 
 /** `geteuid()`. See getuid(2). */

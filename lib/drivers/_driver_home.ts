@@ -20,6 +20,7 @@ import type { MountState } from "../mount/mount_program.ts";
 import type { OverlayFeatures } from "../mount/overlay_features.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { type DirectoryLock, lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
+import { DirectoryNames } from "../util/directory_names.ts";
 import { makeDirectories, makeRunDirectory } from "../util/run_file.ts";
 import { featuresOf } from "./_features_cache.ts";
 import type { LayerBooks } from "./_layer_books.ts";
@@ -35,6 +36,8 @@ import { WorkerRunner, type WorkRunner } from "./_work_runner.ts";
 const PARENTS_MODE = 0o755;
 /** Mount points of layers whose store is not to be written. */
 const BESIDE = "merged";
+/** Records of views. */
+const VIEWS = "views";
 
 /** How a home is opened. */
 export interface HomeSettings {
@@ -72,6 +75,14 @@ export interface HomeLayout {
   committedFile(id: string): string;
 }
 
+/** What there can be of a home's layers in the run root, and seldom is. */
+export interface Beside {
+  /** Layers shown at places of the user's choice. */
+  hasViews: boolean;
+  /** Mounts of layers whose store is not to be written. */
+  hasMounts: boolean;
+}
+
 /** What one look at a home found. */
 export interface FoundInHome {
   /** In the order in which they can be repaired. */
@@ -95,7 +106,7 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
   #mounts: LayerMounts | undefined;
   #views: ViewRecords | undefined;
   #features: OverlayFeatures | undefined;
-  #besideDir: string | undefined;
+  #runNames: DirectoryNames | undefined;
 
   /**
    * @param driver The driver's name, by which its homes are told apart in the run root.
@@ -216,7 +227,7 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
 
   /** What is shown at places of the user's choice. The home is there. */
   get views(): ViewRecords {
-    return this.#views ??= new ViewRecords(this.#runFile("views"));
+    return this.#views ??= new ViewRecords(`${this.#namesInRunDir.path}/${VIEWS}`);
   }
 
   /** Where mounts are made that nobody else sees. */
@@ -245,6 +256,11 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
     return `${this.#runDir}/${name}`;
   }
 
+  /** What is in the directory of the run root that is this home's. */
+  get #namesInRunDir(): DirectoryNames {
+    return this.#runNames ??= new DirectoryNames(this.#runDir);
+  }
+
   /** Named by the home's own device and inode, so that each way to the same home leads to the same counts. */
   get #runDir(): string {
     const key = statat(AT_FDCWD, this.layout.home).fileKey.replaceAll(":", "-");
@@ -256,27 +272,29 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
     return `${this.#runDir}/mounts`;
   }
 
+  /** What there is of it beside it at the moment. */
+  beside(): Beside {
+    const names = this.#namesInRunDir.read();
+    return { hasViews: names.has(VIEWS), hasMounts: names.has(BESIDE) };
+  }
+
   /** What `get` mounted for the layer. */
   mountState(id: string): MountState {
     return this.mounter.state(this.mountPoint(id));
   }
 
   /** Where the layer is mounted, or would be: in the store, but for what is mounted beside it. */
-  mountPoint(id: string): string {
-    const beside = this.#mountPointBeside(id);
+  mountPoint(id: string, { hasMounts }: Beside = this.beside()): string {
+    if (!hasMounts) return this.layout.mergedDir(id);
+    const beside = `${this.#namesInRunDir.path}/${BESIDE}/${id}`;
     return this.mounter.state(beside) === "none" ? this.layout.mergedDir(id) : beside;
   }
 
   /** Where to mount `overlay`, which shows the layer: beside a store that is not to be written, unless it is to be itself. */
-  mountPointFor(id: string, overlay: OverlayMount): string {
-    const place = this.mountPoint(id);
+  mountPointFor(id: string, overlay: OverlayMount, beside: Beside = this.beside()): string {
+    const place = this.mountPoint(id, beside);
     if (overlay.upper !== undefined || this.isToBeWritten || this.mounter.state(place) !== "none") return place;
-    this.#runDirectory(BESIDE);
-    return this.#mountPointBeside(id);
-  }
-
-  #mountPointBeside(id: string): string {
-    return `${this.#besideDir ??= `${this.#runDir}/${BESIDE}`}/${id}`;
+    return `${this.#runDirectory(BESIDE)}/${id}`;
   }
 
   /** @throws {StorageError} `store_read_only`. */
@@ -326,6 +344,20 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
    */
   requireWhole(id: string): void {
     this.requireContent(id);
+    this.requireNoneOnItsWay(id);
+  }
+
+  /**
+   * As {@linkcode requireWhole}, but for what a mount fails without.
+   *
+   * @throws {StorageError} `layer_in_use`, `store_damaged`.
+   */
+  requireMountable(id: string): void {
+    this.requireWhole(id);
+  }
+
+  /** @throws {StorageError} `layer_in_use` while an apply is at work, `store_damaged` after one was interrupted. */
+  protected requireNoneOnItsWay(id: string): void {
     const applying = this.layout.applyingDir(id);
     const lock = tryLockDirectory(applying, "shared");
     if (lock === undefined) return;

@@ -114,6 +114,10 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
   protected abstract isShownAsItLies(id: string, options: GetOptions): boolean;
   /** What `get` mounts otherwise. */
   protected abstract overlayOf(id: string, options: GetOptions): OverlayMount;
+  /** What `get` mounts; undefined where it shows the layer as it lies. */
+  protected overlayToShow(id: string, options: GetOptions): OverlayMount | undefined {
+    return this.isShownAsItLies(id, options) ? undefined : this.overlayOf(id, options);
+  }
   /** Called when a layer's mount is gone. */
   protected unmounted(_id: string): void {}
 
@@ -169,21 +173,26 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
 
   async #get(id: string, options: GetOptions): Promise<MountedLayer> {
     using _lock = await this.layerHome.lock(id);
-    this.layerHome.requireWhole(id);
-    if (this.isShownAsItLies(id, options)) {
+    this.layerHome.requireMountable(id);
+    const overlay = this.overlayToShow(id, options);
+    if (overlay === undefined) {
+      this.layerHome.requireContent(id);
       return { id, path: this.layerHome.layout.contentDir(id), [Symbol.asyncDispose]: nothingToDo };
     }
-    const overlay = this.overlayOf(id, options);
-    const mergedDir = this.layerHome.mountPointFor(id, overlay);
+    const beside = this.layerHome.beside();
+    const mergedDir = this.layerHome.mountPointFor(id, overlay, beside);
+    const canWrite = overlay.upper !== undefined && !overlay.options.includes("ro");
+    const requireWritable = (): void => {
+      if (canWrite) this.layerHome.requireWritable(id);
+    };
     try {
-      const canWrite = overlay.upper !== undefined && !overlay.options.includes("ro");
       const access = options.readOnly === true ? "read-only" : canWrite ? "read-write" : "any";
-      if (canWrite) {
-        this.layerHome.requireWritable(id);
+      if (canWrite && beside.hasViews) {
         this.layerHome.views.requireWritable(id, () => this.layerHome.mountState(id) !== "none");
       }
-      await this.layerHome.mounts.acquire(id, mergedDir, overlay, this.layerHome.owner(), { access });
+      await this.layerHome.mounts.acquire(id, mergedDir, overlay, this.layerHome.owner(), { access, requireWritable });
     } catch (error) {
+      requireWritable();
       // The kernel looks at all of them anyway, but does not tell which one it missed.
       if (isStorageError(error, "mount_failed")) this.layerHome.requireDirectories(id);
       throw error;
@@ -209,8 +218,9 @@ export abstract class HomeDriver<H extends DriverHome> implements GraphDriver {
     const { layout } = this.layerHome;
     using lock = await lockDirectory(layout.dir(id), "exclusive");
     if (lock === undefined) return;
-    const isNeeded = (): boolean => this.layerHome.views.needMount(id);
-    if (await this.layerHome.mounts.release(id, this.layerHome.mountPoint(id), isNeeded)) this.unmounted(id);
+    const beside = this.layerHome.beside();
+    const isNeeded = (): boolean => beside.hasViews && this.layerHome.views.needMount(id);
+    if (await this.layerHome.mounts.release(id, this.layerHome.mountPoint(id, beside), isNeeded)) this.unmounted(id);
   }
 
   mountAt(target: string, ids: readonly string[], options: ViewOptions = {}): Promise<MountedView> {

@@ -76,8 +76,8 @@ export class LayerHome extends DriverHome<LayerLayout> {
     return features;
   }
 
-  findChildOf(id: string): string | undefined {
-    const link = this.layout.shortName(id);
+  /** @param link Its short name, where that is known already. */
+  findChildOf(id: string, link: string | undefined = this.layout.shortName(id)): string | undefined {
     // Who asks but once is better off without an index.
     if (link === undefined || !this.#hasAskedForChildren) {
       this.#hasAskedForChildren = true;
@@ -134,6 +134,10 @@ export class LayerHome extends DriverHome<LayerLayout> {
     // It may have been removed since it was looked for.
     this.requireLayer(id);
     throw new StorageError("store_damaged", `Cannot use layer "${id}": ${this.layout.diffDir(id)} is missing`);
+  }
+
+  override requireMountable(id: string): void {
+    this.requireNoneOnItsWay(id);
   }
 
   /** @throws {StorageError} `store_damaged`: a directory that the layer is mounted from is missing. */

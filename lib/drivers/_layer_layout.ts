@@ -37,6 +37,8 @@ export const LINK_DIR = "l";
 export const LINK_LENGTH = 26;
 /** An entry of a `lower` file. */
 export const LINK_REGEXP = /^l\/[A-Z2-7]+$/;
+/** A `lower` file. */
+const LOWER_REGEXP = /^l\/[A-Z2-7]+(?::l\/[A-Z2-7]+)*$/;
 const LINK_ATTEMPTS = 10;
 
 /** Reads and names the files of one home. */
@@ -126,8 +128,8 @@ export class LayerLayout {
     const text = readDiskFileIfExists(this.lowerFile(id));
     if (text === undefined) return [];
     const lowers = text.split(":");
-    const wrong = lowers.find((lower) => !LINK_REGEXP.test(lower));
-    if (wrong === undefined) return lowers;
+    if (LOWER_REGEXP.test(text)) return lowers;
+    const wrong = lowers.find((lower) => !LINK_REGEXP.test(lower))!;
     throw new StorageError(
       "store_damaged",
       text === ""

@@ -27,6 +27,8 @@ export interface Use {
   access?: "read-only" | "read-write" | "any";
   /** How many users more there are. */
   users?: 0 | 1;
+  /** Called where it does not show that the store can be written: where the mount point is there already. */
+  requireWritable?: () => void;
 }
 
 /** The mounts of one home. */
@@ -58,11 +60,12 @@ export class LayerMounts {
     mergedDir: string,
     overlay: OverlayMount,
     owner: Owner,
-    { access = "any", users = 1 }: Use = {},
+    { access = "any", users = 1, requireWritable }: Use = {},
   ): Promise<void> {
     const counter = this.#counter(id);
     // Nothing is mounted where there is nothing to mount it on.
     const isNew = makeMountPoint(mergedDir, owner);
+    if (!isNew) requireWritable?.();
     const state = isNew ? "none" : this.mounter.state(mergedDir);
     if (state === "mounted") {
       if (access !== "any") requireAccess(id, mergedDir, access);

@@ -10,7 +10,7 @@
  *
  * A record is written before anything is mounted, and goes when all is taken down. Which of the two a killed process left
  * behind, the mount table tells: a view lives while its tree is mounted at its place, and what does not live holds no
- * layer. The directory is there only while there are views, so that who has none pays one system call.
+ * layer. The directory is there only while there are views: who has none need not look into it.
  *
  * @module
  */
@@ -27,7 +27,6 @@ import { makeRunDirectory, replaceFileQuickly } from "../util/run_file.ts";
 import { textOf } from "../util/text.ts";
 
 const FLAGS = O_RDONLY | O_DIRECTORY;
-
 /** A view as it is written down. */
 export interface ViewRecord {
   /** Of its file. */
@@ -48,7 +47,7 @@ export interface ViewRecord {
 
 /** The records of one home. */
 export class ViewRecords {
-  /** @param directory Where they lie; its parent is there. */
+  /** @param directory Where they lie. */
   constructor(readonly directory: string) {}
 
   get #temporary(): string {

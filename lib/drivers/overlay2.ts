@@ -81,11 +81,20 @@ export class Overlay2Driver extends OverlayDriver {
     return readOnly !== true && idMaps === undefined && !this.layerHome.layout.hasLowers(id);
   }
 
-  /** A committed layer is a lower layer of others: it is shown on top of its own lowers, and nothing can be written. */
+  protected override overlayToShow(id: string, options: GetOptions): OverlayMount | undefined {
+    const lowerDirs = this.layerHome.layout.mountLowers(id);
+    const isShownAsItLies = lowerDirs.length === 0 && options.readOnly !== true && options.idMaps === undefined;
+    return isShownAsItLies ? undefined : this.#overlayOn(lowerDirs, id, options);
+  }
+
   protected overlayOf(id: string, options: GetOptions): OverlayMount {
+    return this.#overlayOn(this.layerHome.layout.mountLowers(id), id, options);
+  }
+
+  /** A committed layer is a lower layer of others: it is shown on top of its own lowers, and nothing can be written. */
+  #overlayOn(lowerDirs: string[], id: string, options: GetOptions): OverlayMount {
     const { layout } = this.layerHome;
     const all = optionsOfMount(this.layerHome.features.mountOptions, options);
-    const lowerDirs = layout.mountLowers(id);
     const upper = { upperDir: layout.diffDir(id), workDir: layout.workDir(id) };
     const overlay = { lowerDirs, upper, options: all, idMaps: options.idMaps };
     // A base layer has no work directory: where it is not shown as it lies, nothing can be written.

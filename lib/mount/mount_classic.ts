@@ -29,9 +29,11 @@ function flagsOf({ upper, options }: OverlayMount): number {
   return options.reduce((bits, option) => bits | (MOUNT_FLAGS.get(option)?.flag ?? 0), least);
 }
 
+const DIVIDERS_REGEXP = /[\\:,]/;
+
 /** What divides layers, options and escapes must not do so inside a path. */
 function escapePath(path: string): string {
-  return path.replace(/[\\:,]/g, "\\$&");
+  return DIVIDERS_REGEXP.test(path) ? path.replace(/[\\:,]/g, "\\$&") : path;
 }
 
 /** A label has commas in it; security modules read quotes before overlayfs sees the string. */
@@ -43,12 +45,13 @@ function quoteLabel(option: string): string {
 
 /** The one string of options that mount(2) takes. */
 export function overlayMountData(overlay: OverlayMount): string {
-  const parts = overlay.options.filter((option) => !MOUNT_FLAGS.has(option)).map(quoteLabel);
-  parts.push(`lowerdir=${overlay.lowerDirs.map(escapePath).join(":")}`);
-  if (overlay.upper !== undefined) {
-    parts.push(`upperdir=${escapePath(overlay.upper.upperDir)}`, `workdir=${escapePath(overlay.upper.workDir)}`);
+  let data = "";
+  for (const option of overlay.options) {
+    if (!MOUNT_FLAGS.has(option)) data += `${quoteLabel(option)},`;
   }
-  return parts.join(",");
+  data += `lowerdir=${overlay.lowerDirs.map(escapePath).join(":")}`;
+  if (overlay.upper === undefined) return data;
+  return `${data},upperdir=${escapePath(overlay.upper.upperDir)},workdir=${escapePath(overlay.upper.workDir)}`;
 }
 
 /** Whether nothing in it is escaped or quoted, of which kernels have had different ideas. */
@@ -58,8 +61,12 @@ export function isPlain({ data }: ClassicMount): boolean {
 
 /** How many bytes of `data` the kernel would not read. */
 export function bytesTooMany({ data }: ClassicMount): number {
+  if (data.length * MOST_BYTES_A_CHARACTER <= mostBytes()) return 0;
   return Math.max(0, new TextEncoder().encode(data).length - mostBytes());
 }
+
+/** In UTF-8. */
+const MOST_BYTES_A_CHARACTER = 3;
 
 /** What is left of a page when its closing NUL is taken off. */
 function mostBytes(): number {

@@ -24,9 +24,9 @@ import { ERRNO, failure, isErrno } from "../../ffi/errno.ts";
 import { AT_FDCWD, renameat2, symlinkat, tryReadlinkat, trySymlinkat, tryUnlinkat } from "../../ffi/file.ts";
 import { makeRunDirectory } from "../util/run_file.ts";
 
-const decoder = new TextDecoder();
 /** Filled and read within one call. */
 const target = new Uint8Array(32);
+const [ZERO, NINE] = [0x30, 0x39];
 
 /** The count of one layer's mount. */
 export class MountCount {
@@ -40,8 +40,7 @@ export class MountCount {
     if (length < 0 && length !== -ERRNO.ENOENT && length !== -ERRNO.EINVAL) {
       throw failure(-length, "readlinkat", AT_FDCWD, this.file);
     }
-    const text = length < 0 ? "" : decoder.decode(target.subarray(0, length));
-    return /^[0-9]+$/.test(text) ? Number(text) : 1;
+    return length > 0 ? parseCount(length) ?? 1 : 1;
   }
 
   /** Whether there is a link, be the layer mounted here or not. */
@@ -86,4 +85,15 @@ export class MountCount {
   clear(): void {
     tryUnlinkat(AT_FDCWD, this.file);
   }
+}
+
+/** The number that the first bytes of `target` spell, if they do. */
+function parseCount(length: number): number | undefined {
+  let count = 0;
+  for (let i = 0; i < length; i++) {
+    const byte = target[i]!;
+    if (byte < ZERO || byte > NINE) return undefined;
+    count = 10 * count + byte - ZERO;
+  }
+  return count;
 }

@@ -31,8 +31,8 @@ const FIRST_WAIT_MS = 1;
 const LONGEST_WAIT_MS = 50;
 const GIVE_UP_MS = 60_000;
 
-/** A lock that is held until it is disposed. */
-export type DirectoryLock = Disposable;
+/** A lock that is held until it is disposed: the open directory, by which what is in it can be reached. */
+export type DirectoryLock = Fd;
 
 /**
  * Locks the directory `path`; undefined if there is none. Waits without blocking the thread: the holder may be a task of
@@ -69,12 +69,19 @@ function stillLocked(path: string, waitedMs: number): StorageError {
 
 /** As {@linkcode lockDirectory}, without waiting. */
 export function tryLockDirectory(path: string, mode: "shared" | "exclusive"): DirectoryLock | undefined | "busy" {
-  using directory = openIfExists(path);
-  if (directory === undefined) return undefined;
-  if (!tryFlock(directory.fd, mode)) return "busy";
-  // Between open and lock the directory may have been renamed away, and another made in its place.
-  if (!isStill(path, directory.fd)) return "busy";
-  return new Fd(directory.release());
+  const fd = tryOpenat(AT_FDCWD, path, FLAGS);
+  if (fd === -ERRNO.ENOENT || fd === -ERRNO.ENOTDIR || fd === -ERRNO.ELOOP) return undefined;
+  if (fd < 0) throw failure(-fd, "openat", AT_FDCWD, path, hex(FLAGS));
+  const directory = new Fd(fd);
+  try {
+    // Between open and lock the directory may have been renamed away, and another made in its place.
+    if (tryFlock(fd, mode) && isStill(path, fd)) return directory;
+  } catch (error) {
+    directory[Symbol.dispose]();
+    throw error;
+  }
+  directory[Symbol.dispose]();
+  return "busy";
 }
 
 /** Whether somebody has locked the directory `path`. */
@@ -115,13 +122,6 @@ export function makeLockedDirectory(path: string, fresh: string, make: (fresh: s
 }
 
 const FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
-
-function openIfExists(path: string): Fd | undefined {
-  const fd = tryOpenat(AT_FDCWD, path, FLAGS);
-  if (fd >= 0) return new Fd(fd);
-  if (fd === -ERRNO.ENOENT || fd === -ERRNO.ENOTDIR || fd === -ERRNO.ELOOP) return undefined;
-  throw failure(-fd, "openat", AT_FDCWD, path, hex(FLAGS));
-}
 
 const named = new Stat();
 const opened = new Stat();
