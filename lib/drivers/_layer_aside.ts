@@ -36,9 +36,11 @@ import {
   tryLockDirectory,
 } from "../util/directory_lock.ts";
 import { randomId } from "../util/random_id.ts";
+import { textOf } from "../util/text.ts";
 import type { DriverHome } from "./_driver_home.ts";
 import { LINK } from "./_layer_layout.ts";
 import { LayerPin } from "./_layer_pin.ts";
+import { removeOpenIfSmall } from "./_short_work.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
 import type { RemoveOptions } from "./driver.ts";
 
@@ -190,29 +192,44 @@ function layerExists(home: DriverHome, id: string): StorageError {
   return new StorageError("layer_exists", `There is a layer "${id}" in ${home.layout.home} already`);
 }
 
+/** What a layer has beside its directory, which is locked when it is asked. */
+export interface OldLayer {
+  /** A layer that lies on it, if there is any. */
+  findChild(): string | undefined;
+  /**
+   * Gives back what it has outside; what it returns is called when the layer is no more.
+   *
+   * @param fd The layer's directory.
+   */
+  release(fd: number): Promise<() => void>;
+}
+
 /**
  * Removes the layer `id`, if there is one.
  *
- * @param release Gives back what the layer has outside its directory; what it returns is called when the layer is no more.
  * @throws {StorageError} `layer_in_use`.
  */
 export async function removeLayer(
   home: DriverHome,
   id: string,
   { force = false }: RemoveOptions,
-  release: () => Promise<() => void>,
+  old: OldLayer,
 ): Promise<void> {
   const { layout } = home;
   const aside = `.lamina-remove-${randomId(10)}`;
   // Held to the end: the directory is then nobody's but ours, and a check can tell that somebody is at it.
   using lock = await lockDirectory(layout.dir(id), "exclusive");
   if (lock === undefined) return;
-  await requireUnused(home, id, force);
-  const released = await release();
+  requireChildless(id, old.findChild());
+  await requireUnused(home, id, lock, force);
+  const released = await old.release(lock.fd);
   const isAside = tryMoveAside(layout.dir(id), `${layout.home}/${aside}`);
   if (isAside) released();
   await home.sync.names(layout.home);
-  await home.runner.run("remove", { directory: layout.home, name: isAside ? aside : id });
+  const name = isAside ? aside : id;
+  if (!removeOpenIfSmall(lock.fd, `${layout.home}/${name}`)) {
+    await home.runner.run("remove", { directory: layout.home, name });
+  }
   if (!isAside) released();
 }
 
@@ -232,18 +249,28 @@ function tryMoveAside(from: string, to: string): boolean {
   }
 }
 
-async function requireUnused(home: DriverHome, id: string, force: boolean): Promise<void> {
-  const child = home.findChildOf(id);
-  if (child !== undefined) {
-    throw new StorageError("layer_in_use", `Cannot remove layer "${id}": it is the parent of "${child}"`, {
-      hint: `remove the layers above it first (lamina tree shows them)`,
-    });
-  }
-  home.views.requireNone(id, `remove layer "${id}"`);
-  if (isLocked(home.layout.applyingDir(id))) {
+function requireChildless(id: string, child: string | undefined): void {
+  if (child === undefined) return;
+  throw new StorageError("layer_in_use", `Cannot remove layer "${id}": it is the parent of "${child}"`, {
+    hint: `remove the layers above it first (lamina tree shows them)`,
+  });
+}
+
+async function requireUnused(home: DriverHome, id: string, directory: DirectoryLock, force: boolean): Promise<void> {
+  const { layout } = home;
+  const beside = home.beside();
+  if (beside.hasViews) home.views.requireNone(id, `remove layer "${id}"`);
+  const names = namesIn(directory.fd);
+  const isThere = (path: string): boolean => {
+    const prefix = `${layout.dir(id)}/`;
+    return !path.startsWith(prefix) || names.has(path.slice(prefix.length));
+  };
+  if (isThere(layout.applyingDir(id)) && isLocked(layout.applyingDir(id))) {
     throw new StorageError("layer_in_use", `Cannot remove layer "${id}": a diff is being applied to it`);
   }
-  const mergedDir = home.mountPoint(id);
+  const mergedDir = home.mountPoint(id, beside);
+  // Nothing is mounted where there is nothing to mount it on.
+  if (!isThere(mergedDir)) return;
   const state = home.mounter.state(mergedDir);
   if (state === "none") {
     if (!force && existsat(AT_FDCWD, mergedDir)) home.mounts.requireNotElsewhere("remove", id, mergedDir);
@@ -278,7 +305,7 @@ export async function beginApply(home: DriverHome, id: string, place: ApplyPlace
   using _lock = await home.lock(id);
   home.requireContent(id);
   await place.requireFillable();
-  requireChildless(home, id);
+  requireNeverUsed(home, id);
   const left = tryLockDirectory(path, "exclusive");
   if (left === "busy") {
     throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": another one is being applied`);
@@ -298,7 +325,7 @@ export async function beginApply(home: DriverHome, id: string, place: ApplyPlace
  *
  * @throws {StorageError} `layer_in_use`: what lies below a layer must not change.
  */
-function requireChildless(home: DriverHome, id: string): void {
+function requireNeverUsed(home: DriverHome, id: string): void {
   // The mark stays when the child goes. To look for children takes the longer the more layers there are.
   const child = home.isCommitted(id) ? home.findChildOf(id) : undefined;
   if (child === undefined) return;
@@ -325,6 +352,12 @@ export function requireUnmounted(home: DriverHome, id: string): void {
   home.views.requireNone(id, `apply a diff to layer "${id}"`);
   if (home.mountState(id) !== "mounted") return;
   throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": it is mounted`);
+}
+
+function namesIn(fd: number): Set<string> {
+  const names = new Set<string>();
+  readDirectory(fd, (buffer, start, end) => names.add(textOf(buffer.subarray(start, end))));
+  return names;
 }
 
 /** Whether there is nothing in the directory `path`. */

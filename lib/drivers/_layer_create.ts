@@ -98,12 +98,15 @@ function fill(
 /** Removes the layer `id`, if there is one. */
 export async function removeLayer(home: LayerHome, id: string, options: RemoveOptions): Promise<void> {
   const { layout } = home;
-  await removeWhole(home, id, options, async () => {
-    await home.quotas.release(layout.dir(id));
-    const link = layout.shortName(id);
-    return (): void => {
-      if (link !== undefined) tryUnlinkat(AT_FDCWD, `${layout.home}/${link}`);
-      else home.logger.warn(`layer "${id}" had no valid link file: its name in ${layout.home}/${LINK_DIR} stays`);
-    };
+  let link: string | undefined;
+  await removeWhole(home, id, options, {
+    findChild: () => home.findChildOf(id, link = layout.shortName(id)),
+    async release(fd): Promise<() => void> {
+      await home.quotas.release(layout.dir(id), fd);
+      return (): void => {
+        if (link !== undefined) tryUnlinkat(AT_FDCWD, `${layout.home}/${link}`);
+        else home.logger.warn(`layer "${id}" had no valid link file: its name in ${layout.home}/${LINK_DIR} stays`);
+      };
+    },
   });
 }

@@ -16,7 +16,7 @@ import { statat } from "../../ffi/stat.ts";
 import { statfs, XFS_SUPER_MAGIC } from "../../ffi/statfs.ts";
 import { asStorageError, isStorageError, StorageError } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import { moveToProject, projectOf, ProjectQuotas } from "../mount/project_quota.ts";
+import { moveToProject, projectOf, projectOfOpen, ProjectQuotas } from "../mount/project_quota.ts";
 import { formatSize } from "../units.ts";
 import { lockDirectory } from "../util/directory_lock.ts";
 import { textOf } from "../util/text.ts";
@@ -73,10 +73,12 @@ export class LayerQuotas {
   /**
    * Takes the limit of a layer away that is about to be removed: only so its project can become another layer's. What
    * fails is told to the logger, since a layer without a limit can still be removed.
+   *
+   * @param fd The layer's directory, open.
    */
-  async release(layerDir: string): Promise<void> {
+  async release(layerDir: string, fd: number): Promise<void> {
     try {
-      const project = projectOf(layerDir);
+      const project = projectOfOpen(fd);
       if (project === undefined || project.id === 0) return;
       const own = projectOf(this.home);
       if (project.id === own?.id) return;

@@ -130,5 +130,8 @@ export function restoreMountPoint(home: LegacyHome, id: string): void {
 
 /** Removes the layer `id`, if there is one. */
 export async function removeLayer(home: LegacyHome, id: string, options: RemoveOptions): Promise<void> {
-  await removeWhole(home, id, options, () => Promise.resolve(() => {}));
+  await removeWhole(home, id, options, {
+    findChild: () => home.findChildOf(id),
+    release: () => Promise.resolve(() => {}),
+  });
 }

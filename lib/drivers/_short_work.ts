@@ -6,8 +6,8 @@
  * @module
  */
 
-import { AT_FDCWD, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat } from "../../ffi/file.ts";
-import { removeSmallTree } from "../util/remove_tree.ts";
+import { AT_FDCWD, AT_REMOVEDIR, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat, tryUnlinkat } from "../../ffi/file.ts";
+import { emptySmallDirectory, removeSmallTree } from "../util/remove_tree.ts";
 import type { Tasks } from "./_work.ts";
 
 /** How many names a thread removes in about the time that it takes to ask another one to do it. */
@@ -17,4 +17,9 @@ const FEW_NAMES = 16;
 export function removeIfSmall({ directory, name }: Tasks["remove"]["args"]): boolean {
   using parent = new Fd(openat(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   return removeSmallTree(parent.fd, name, FEW_NAMES);
+}
+
+/** As {@linkcode removeIfSmall}, of the directory `path`, which is open at `fd`. */
+export function removeOpenIfSmall(fd: number, path: string): boolean {
+  return emptySmallDirectory(fd, FEW_NAMES) && tryUnlinkat(AT_FDCWD, path, AT_REMOVEDIR) === 0;
 }

@@ -60,9 +60,19 @@ const DEVICE_MODE = 0o600;
 export function projectOf(path: string): FileProject | undefined {
   try {
     using directory = openDirectory(path);
-    return getProject(directory.fd);
+    return projectOfOpen(directory.fd);
   } catch (error) {
-    if (isErrno(error, "ENOTTY", "EOPNOTSUPP", "EINVAL", "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
+    throw error;
+  }
+}
+
+/** As {@linkcode projectOf}, of the directory that is open at `fd`. */
+export function projectOfOpen(fd: number): FileProject | undefined {
+  try {
+    return getProject(fd);
+  } catch (error) {
+    if (isErrno(error, "ENOTTY", "EOPNOTSUPP", "EINVAL")) return undefined;
     throw error;
   }
 }

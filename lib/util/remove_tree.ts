@@ -20,6 +20,7 @@ import {
   renameat2,
   RESOLVE_NO_SYMLINKS,
   RESOLVE_NO_XDEV,
+  tryLseek,
   tryOpenat2,
   tryUnlinkat,
 } from "../../ffi/file.ts";
@@ -63,29 +64,42 @@ export function removeSmallTree(dirfd: number, name: CPath, most: number): boole
   return removeWithin(dirfd, name, most) >= 0;
 }
 
-/** Filled and read within one call. */
-const leaf = new CName();
+/** As {@linkcode removeSmallTree}, of what is in the directory that is open at `fd`. */
+export function emptySmallDirectory(fd: number, most: number): boolean {
+  // It may have been read before.
+  return tryLseek(fd, 0, 0) === 0 && emptyWithin(fd, most) >= 0;
+}
 
 /** What is left of `budget` when the directory is removed; negative if it is not. */
 function removeWithin(dirfd: number, name: CPath, budget: number): number {
   const fd = tryOpenat2(dirfd, name, FLAGS, RESOLVE);
   if (fd < 0) return -1;
-  let left = budget;
+  let left: number;
   {
     using directory = new Fd(fd);
-    const directories: ByteString[] = [];
-    readNames(directory.fd, (buffer, start, end, type) => {
-      if (--left < 0) return;
-      const found = byteString(buffer, start, end);
-      if (type === DT_DIR) directories.push(found);
-      else if (!removeSmallFile(directory.fd, leaf.fill(found), type)) left = -1;
-    });
-    for (const found of directories) {
-      if (left < 0 || tryUnlinkat(directory.fd, leaf.fill(found), AT_REMOVEDIR) === 0) continue;
-      left = removeWithin(directory.fd, new CName().fill(found), left);
-    }
+    left = emptyWithin(directory.fd, budget);
   }
   return left >= 0 && tryUnlinkat(dirfd, name, AT_REMOVEDIR) < 0 ? -1 : left;
+}
+
+/** Filled and read within one call. */
+const leaf = new CName();
+
+/** What is left of `budget` when the open directory is empty; negative if it is not. */
+function emptyWithin(fd: number, budget: number): number {
+  let left = budget;
+  const directories: ByteString[] = [];
+  readNames(fd, (buffer, start, end, type) => {
+    if (--left < 0) return;
+    const found = byteString(buffer, start, end);
+    if (type === DT_DIR) directories.push(found);
+    else if (!removeSmallFile(fd, leaf.fill(found), type)) left = -1;
+  });
+  for (const found of directories) {
+    if (left < 0 || tryUnlinkat(fd, leaf.fill(found), AT_REMOVEDIR) === 0) continue;
+    left = removeWithin(fd, new CName().fill(found), left);
+  }
+  return left;
 }
 
 /** Of a type that is not told it may be a directory. */
