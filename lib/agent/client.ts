@@ -320,9 +320,8 @@ class RemoteDriver implements GraphDriver {
     await this.connection.json({ verb: "GET", path });
     const open = async (unsafePath: string): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> => {
       const query = new URLSearchParams({ path: unsafePath });
-      const { body } = await this.connection.send({ verb: "GET", path, query });
       // Deno 2.4 does not say of a body that its memory is not shared.
-      return body as ReadableStream<Uint8Array<ArrayBuffer>>;
+      return await this.connection.stream({ verb: "GET", path, query }) as ReadableStream<Uint8Array<ArrayBuffer>>;
     };
     return { open, [Symbol.asyncDispose]: (): Promise<void> => Promise.resolve() };
   }

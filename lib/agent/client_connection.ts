@@ -9,6 +9,7 @@
 import type { WorkOptions } from "../drivers/driver.ts";
 import { StorageError } from "../errors.ts";
 import { JOB_HEADER } from "./api_wire.ts";
+import { type HttpAnswer, HttpConnection } from "./http_connection.ts";
 import { isErrorCode } from "./http_status.ts";
 import type { PipeReport } from "./archive_pipes.ts";
 import type { JobReport } from "./jobs.ts";
@@ -29,55 +30,70 @@ const RETRY_MS = 5;
 
 /** A socket on which an agent listens. */
 export class ClientConnection implements Disposable {
-  readonly #client: Deno.HttpClient;
+  /** One for each request at work, and those that wait for one. */
+  readonly #connections = new Set<HttpConnection>();
+  #streams: Deno.HttpClient | undefined;
   #isOpen = true;
 
-  constructor(readonly socket: string) {
-    this.#client = Deno.createHttpClient({ proxy: { transport: "unix", path: socket } });
-  }
+  constructor(readonly socket: string) {}
 
   [Symbol.dispose](): void {
-    if (!this.#isOpen) return;
     this.#isOpen = false;
-    this.#client.close();
-  }
-
-  /** The answer's JSON. */
-  async json<T>(request: ClientRequest): Promise<T> {
-    return await this.#read(await this.send(request));
+    for (const connection of this.#connections) connection[Symbol.dispose]();
+    this.#connections.clear();
+    this.#streams?.close();
+    this.#streams = undefined;
   }
 
   /**
-   * Sends a request, and waits for the head of the answer.
+   * The answer's JSON.
    *
    * @throws {StorageError} What the agent answered, or `agent_unreachable`.
    */
-  async send(
-    { verb, path, query, json }: ClientRequest,
-    headers: Record<string, string> = {},
-  ): Promise<Response> {
-    const search = query === undefined || query.size === 0 ? "" : `?${query}`;
-    let response: Response;
+  async json<T>({ verb, path, query, json }: ClientRequest, headers: Record<string, string> = {}): Promise<T> {
+    const body = json === undefined ? {} : { json: JSON.stringify(json) };
+    let answer: HttpAnswer;
+    let value: unknown;
     try {
-      response = await fetch(`http://lamina${path}${search}`, {
-        client: this.#client,
-        method: verb,
-        headers,
-        ...(json === undefined ? {} : { body: JSON.stringify(json) }),
-      });
+      const connection = await this.#connection();
+      answer = await connection.exchange({ verb, target: targetOf(path, query), headers, ...body });
+      value = JSON.parse(answer.body);
     } catch (error) {
       throw this.#unreachable(error);
     }
-    if (response.ok) return response;
-    throw receivedError(await response.json().catch(() => ({})) as unknown);
+    if (answer.status >= 200 && answer.status < 300) return value as T;
+    throw receivedError(value);
   }
 
-  async #read<T>(response: Response): Promise<T> {
+  async #connection(): Promise<HttpConnection> {
+    for (const connection of this.#connections) {
+      if (connection.tryTake()) return connection;
+      if (!connection.isOpen) this.#connections.delete(connection);
+    }
+    const made = await HttpConnection.open(this.socket);
+    if (!this.#isOpen) {
+      made[Symbol.dispose]();
+      throw new Error("the connection was closed");
+    }
+    this.#connections.add(made);
+    return made;
+  }
+
+  /**
+   * An answer that is no JSON, as it comes.
+   *
+   * @throws {StorageError} As {@linkcode json}.
+   */
+  async stream({ verb, path, query }: ClientRequest): Promise<ReadableStream<Uint8Array>> {
+    this.#streams ??= Deno.createHttpClient({ proxy: { transport: "unix", path: this.socket } });
+    let response: Response;
     try {
-      return await response.json() as T;
+      response = await fetch(`http://lamina${targetOf(path, query)}`, { client: this.#streams, method: verb });
     } catch (error) {
       throw this.#unreachable(error);
     }
+    if (response.ok) return response.body!;
+    throw receivedError(await response.json().catch(() => ({})) as unknown);
   }
 
   /** Has the agent make a pipe, and has `open` open one end of it; `name` is by which a request says that it is meant. */
@@ -128,7 +144,7 @@ export class ClientConnection implements Disposable {
       );
     }, PROGRESS_MS);
     try {
-      return await this.#read(await this.send(request, { [JOB_HEADER]: name }));
+      return await this.json(request, { [JOB_HEADER]: name });
     } finally {
       isOver = true;
       clearInterval(timer);
@@ -143,9 +159,13 @@ export function aborted(): StorageError {
   return new StorageError("aborted", "The operation was aborted");
 }
 
+function targetOf(path: string, query: URLSearchParams | undefined): string {
+  return query === undefined || query.size === 0 ? path : `${path}?${query}`;
+}
+
 /** The error that an agent told. */
 function receivedError(unsafe: unknown): StorageError {
-  const { code, message, hint } = unsafe as { code?: unknown; message?: unknown; hint?: unknown };
+  const { code, message, hint } = (unsafe ?? {}) as { code?: unknown; message?: unknown; hint?: unknown };
   return new StorageError(
     isErrorCode(code) ? code : "invalid_argument",
     typeof message === "string" ? message : "The agent gave no reason",
