@@ -25,7 +25,7 @@ export async function startAgent(
   undo: AsyncDisposableStack,
 ): Promise<{ pid: number; socket: string }> {
   // As the binary is compiled: see compile.sh.
-  const flags = ["--v8-flags=--max-semi-space-size=8", "--allow-all", "--quiet"];
+  const flags = ["--v8-flags=--max-semi-space-size=8,--expose-gc", "--allow-all", "--quiet"];
   const args = ["run", ...flags, CLI, "--root", root, "--run-root", runRoot, "--driver", "overlay2"];
   const agent = new Deno.Command(Deno.execPath(), { args: [...args, "--quiet", "serve"], stdin: "null" }).spawn();
   undo.defer(async () => {

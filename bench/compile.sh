@@ -5,7 +5,8 @@
 # --no-prompt: a daemon has nobody to ask.
 # --no-lock, --no-check, --exclude: else all that the lock file and the check need would be embedded, and looked through at
 # each start.
-# --v8-flags: an agent that once had much to do would else keep 64 MB for what is young and soon gone.
+# --v8-flags: an agent that once had much to do would else keep 64 MB for what is young and soon gone; gc() is for
+# lib/agent/idle_memory.ts.
 # Workers need no --include, since something imports them.
 # `deno compile` downloads its runtime. A program that takes the same arguments and has the runtime of this machine from
 # elsewhere is used where LAMINA_COMPILER names it; ../shared/tools/deno-compile, where the download fails.
@@ -35,7 +36,7 @@ excludes() {
 
 # shellcheck disable=SC2046,SC2086 # words
 compile() {
-  $1 $(permissions "$1") $left_out --no-prompt --no-code-cache --no-lock --no-check --v8-flags=--max-semi-space-size=8 --output "$output" $options "$entry"
+  $1 $(permissions "$1") $left_out --no-prompt --no-code-cache --no-lock --no-check --v8-flags=--max-semi-space-size=8,--expose-gc --output "$output" $options "$entry"
 }
 
 # with COMPILER: uses the program that stands in for deno compile.

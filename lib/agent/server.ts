@@ -10,6 +10,7 @@ import { dirname } from "node:path/posix";
 import { asStorageError } from "../errors.ts";
 import { makeRunDirectory } from "../util/run_file.ts";
 import { type SocketPlace, takeSocketPlace } from "../util/unix_socket.ts";
+import { IdleMemory } from "./idle_memory.ts";
 
 /** A protocol on a socket of its own. */
 export interface Face {
@@ -45,6 +46,7 @@ export class AgentServer {
   /** Answers that are not sent to their last byte yet. They never reject. */
   readonly #running = new Set<Promise<void>>();
   readonly #end = new AbortController();
+  readonly #memory = new IdleMemory();
   /** A path that no client asks for: requests of our own, to see whether they are answered. */
   readonly #probePath = `/${crypto.randomUUID()}`;
   #isStopping = false;
@@ -88,7 +90,10 @@ export class AgentServer {
   }
 
   #note(completed: Promise<void>): void {
-    const over = completed.catch(() => {}).finally(() => this.#running.delete(over));
+    const over = completed.catch(() => {}).finally(() => {
+      this.#running.delete(over);
+      this.#memory.busy();
+    });
     this.#running.add(over);
   }
 
@@ -131,6 +136,7 @@ export class AgentServer {
    */
   async stop(graceMs: number): Promise<boolean> {
     this.#isStopping = true;
+    this.#memory[Symbol.dispose]();
     for (const { face, place } of this.#listeners) {
       await place.leave();
       face.leave?.();
