@@ -6,7 +6,7 @@
  *
  *     mount|create|remove DIRECTORY COUNT LAYERS cold|warm [SYNC_POLICY]
  *
- * `mount` gets and puts one layer over LAYERS others, the others make and remove COUNT layers in chains of LAYERS. Warm:
+ * A store is ready before the time begins. `mount` gets and puts one layer over LAYERS others, the others make and remove COUNT layers in chains of LAYERS. Warm:
  * the same was done in another store before. The run root is on a tmpfs, as `/run` is on hosts: on the file system of the
  * layers, each unmount would wait until what is noted there is on the disk.
  *
@@ -61,6 +61,8 @@ async function run(
       });
     }
     case "create":
+      // What mounts can do here is found out by one, and its end writes out all that lies on the file system.
+      await driver.status();
       return await secondsOf(() => makeLayers(driver, count, layers));
     case "remove":
       await makeLayers(driver, count, layers);

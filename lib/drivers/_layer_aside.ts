@@ -36,11 +36,11 @@ import {
   tryLockDirectory,
 } from "../util/directory_lock.ts";
 import { randomId } from "../util/random_id.ts";
-import { textOf } from "../util/text.ts";
+import type { DirectoryEntry } from "../util/remove_tree.ts";
 import type { DriverHome } from "./_driver_home.ts";
 import { LINK } from "./_layer_layout.ts";
 import { LayerPin } from "./_layer_pin.ts";
-import { removeOpenIfSmall } from "./_short_work.ts";
+import { readLayerEntries, removeLayerIfSmall } from "./_short_work.ts";
 import { makeOwnedDirectory, type Owner } from "./_owner.ts";
 import type { RemoveOptions } from "./driver.ts";
 
@@ -221,13 +221,14 @@ export async function removeLayer(
   using lock = await lockDirectory(layout.dir(id), "exclusive");
   if (lock === undefined) return;
   requireChildless(id, old.findChild());
-  await requireUnused(home, id, lock, force);
+  const entries = readLayerEntries(lock.fd);
+  await requireUnused(home, id, entries, force);
   const released = await old.release(lock.fd);
   const isAside = tryMoveAside(layout.dir(id), `${layout.home}/${aside}`);
   if (isAside) released();
   await home.sync.names(layout.home);
   const name = isAside ? aside : id;
-  if (!removeOpenIfSmall(lock.fd, `${layout.home}/${name}`)) {
+  if (!removeLayerIfSmall(lock.fd, `${layout.home}/${name}`, entries)) {
     await home.runner.run("remove", { directory: layout.home, name });
   }
   if (!isAside) released();
@@ -256,15 +257,20 @@ function requireChildless(id: string, child: string | undefined): void {
   });
 }
 
-async function requireUnused(home: DriverHome, id: string, directory: DirectoryLock, force: boolean): Promise<void> {
+/** @param entries What is in its directory; undefined: anything. */
+async function requireUnused(
+  home: DriverHome,
+  id: string,
+  entries: readonly DirectoryEntry[] | undefined,
+  force: boolean,
+): Promise<void> {
   const { layout } = home;
   const beside = home.beside();
   if (beside.hasViews) home.views.requireNone(id, `remove layer "${id}"`);
-  const names = namesIn(directory.fd);
-  const isThere = (path: string): boolean => {
-    const prefix = `${layout.dir(id)}/`;
-    return !path.startsWith(prefix) || names.has(path.slice(prefix.length));
-  };
+  const prefix = `${layout.dir(id)}/`;
+  const isThere = (path: string): boolean =>
+    entries === undefined || !path.startsWith(prefix) ||
+    entries.some(({ name }) => name === path.slice(prefix.length));
   if (isThere(layout.applyingDir(id)) && isLocked(layout.applyingDir(id))) {
     throw new StorageError("layer_in_use", `Cannot remove layer "${id}": a diff is being applied to it`);
   }
@@ -352,12 +358,6 @@ export function requireUnmounted(home: DriverHome, id: string): void {
   home.views.requireNone(id, `apply a diff to layer "${id}"`);
   if (home.mountState(id) !== "mounted") return;
   throw new StorageError("layer_in_use", `Cannot apply a diff to layer "${id}": it is mounted`);
-}
-
-function namesIn(fd: number): Set<string> {
-  const names = new Set<string>();
-  readDirectory(fd, (buffer, start, end) => names.add(textOf(buffer.subarray(start, end))));
-  return names;
 }
 
 /** Whether there is nothing in the directory `path`. */

@@ -7,7 +7,7 @@
  */
 
 import { AT_FDCWD, AT_REMOVEDIR, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat, tryUnlinkat } from "../../ffi/file.ts";
-import { emptySmallDirectory, removeSmallTree } from "../util/remove_tree.ts";
+import { type DirectoryEntry, emptySmallDirectory, readFewEntries, removeSmallTree } from "../util/remove_tree.ts";
 import type { Tasks } from "./_work.ts";
 
 /** How many names a thread removes in about the time that it takes to ask another one to do it. */
@@ -19,7 +19,13 @@ export function removeIfSmall({ directory, name }: Tasks["remove"]["args"]): boo
   return removeSmallTree(parent.fd, name, FEW_NAMES);
 }
 
-/** As {@linkcode removeIfSmall}, of the directory `path`, which is open at `fd`. */
-export function removeOpenIfSmall(fd: number, path: string): boolean {
-  return emptySmallDirectory(fd, FEW_NAMES) && tryUnlinkat(AT_FDCWD, path, AT_REMOVEDIR) === 0;
+/** What is in the layer's directory that is open at `fd`; undefined where that is more than any layer has. */
+export function readLayerEntries(fd: number): DirectoryEntry[] | undefined {
+  return readFewEntries(fd, FEW_NAMES);
+}
+
+/** As {@linkcode removeIfSmall}, of the layer's directory `path`, which is open at `fd` and was read. */
+export function removeLayerIfSmall(fd: number, path: string, entries: readonly DirectoryEntry[] | undefined): boolean {
+  return entries !== undefined && emptySmallDirectory(fd, entries, FEW_NAMES) &&
+    tryUnlinkat(AT_FDCWD, path, AT_REMOVEDIR) === 0;
 }

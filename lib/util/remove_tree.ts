@@ -20,7 +20,6 @@ import {
   renameat2,
   RESOLVE_NO_SYMLINKS,
   RESOLVE_NO_XDEV,
-  tryLseek,
   tryOpenat2,
   tryUnlinkat,
 } from "../../ffi/file.ts";
@@ -64,10 +63,29 @@ export function removeSmallTree(dirfd: number, name: CPath, most: number): boole
   return removeWithin(dirfd, name, most) >= 0;
 }
 
-/** As {@linkcode removeSmallTree}, of what is in the directory that is open at `fd`. */
-export function emptySmallDirectory(fd: number, most: number): boolean {
-  // It may have been read before.
-  return tryLseek(fd, 0, 0) === 0 && emptyWithin(fd, most) >= 0;
+/** A name in a directory. */
+export interface DirectoryEntry {
+  name: ByteString;
+  /** `DT_…`. */
+  type: number;
+}
+
+/** What is in the directory that is open at `fd`; undefined where that is more than `most` names. */
+export function readFewEntries(fd: number, most: number): DirectoryEntry[] | undefined {
+  const entries: DirectoryEntry[] = [];
+  let count = 0;
+  readNames(fd, (buffer, start, end, type) => {
+    if (++count <= most) entries.push({ name: byteString(buffer, start, end), type });
+  });
+  return count > most ? undefined : entries;
+}
+
+/**
+ * Removes `entries`, all that there is in the open directory `fd`, as {@linkcode removeSmallTree} does; that files right in it
+ * are small, the caller knows.
+ */
+export function emptySmallDirectory(fd: number, entries: readonly DirectoryEntry[], most: number): boolean {
+  return removeEntries(fd, entries, most - entries.length, true) >= 0;
 }
 
 /** What is left of `budget` when the directory is removed; negative if it is not. */
@@ -77,7 +95,8 @@ function removeWithin(dirfd: number, name: CPath, budget: number): number {
   let left: number;
   {
     using directory = new Fd(fd);
-    left = emptyWithin(directory.fd, budget);
+    const entries = readFewEntries(directory.fd, budget);
+    left = entries === undefined ? -1 : removeEntries(directory.fd, entries, budget - entries.length, false);
   }
   return left >= 0 && tryUnlinkat(dirfd, name, AT_REMOVEDIR) < 0 ? -1 : left;
 }
@@ -85,27 +104,26 @@ function removeWithin(dirfd: number, name: CPath, budget: number): number {
 /** Filled and read within one call. */
 const leaf = new CName();
 
-/** What is left of `budget` when the open directory is empty; negative if it is not. */
-function emptyWithin(fd: number, budget: number): number {
+/** What is left of `budget` for what is below them, when the entries are removed; negative if they are not. */
+function removeEntries(
+  fd: number,
+  entries: readonly DirectoryEntry[],
+  budget: number,
+  filesAreSmall: boolean,
+): number {
   let left = budget;
-  const directories: ByteString[] = [];
-  readNames(fd, (buffer, start, end, type) => {
-    if (--left < 0) return;
-    const found = byteString(buffer, start, end);
-    if (type === DT_DIR) directories.push(found);
-    else if (!removeSmallFile(fd, leaf.fill(found), type)) left = -1;
-  });
-  for (const found of directories) {
-    if (left < 0 || tryUnlinkat(fd, leaf.fill(found), AT_REMOVEDIR) === 0) continue;
-    left = removeWithin(fd, new CName().fill(found), left);
+  for (const { name, type } of entries) {
+    if (left < 0) break;
+    if (type === DT_DIR) {
+      if (tryUnlinkat(fd, leaf.fill(name), AT_REMOVEDIR) !== 0) left = removeWithin(fd, new CName().fill(name), left);
+    } // One whose type is not told may be a directory.
+    else if (type === DT_UNKNOWN || !removeSmallFile(fd, leaf.fill(name), filesAreSmall || type !== DT_REG)) left = -1;
   }
   return left;
 }
 
-/** Of a type that is not told it may be a directory. */
-function removeSmallFile(dirfd: number, name: CPath, type: number): boolean {
-  if (type === DT_UNKNOWN || (type === DT_REG && !isSmallFile(dirfd, name))) return false;
-  return tryUnlinkat(dirfd, name) === 0;
+function removeSmallFile(dirfd: number, name: CPath, isSmall: boolean): boolean {
+  return (isSmall || isSmallFile(dirfd, name)) && tryUnlinkat(dirfd, name) === 0;
 }
 
 /** Filled and read within one call. */
