@@ -315,9 +315,11 @@ export function agentContestants(operation: "calls" | "apply" | "diff", count: n
   }));
 }
 
-/** The driver in a process of its own; warm: it has done so in another store before. */
+/** The driver in a process of its own; warm: it has done so in another store before; long: many times. */
 function laminaLayers(operation: string, count: number, layers: number): Contestant[] {
-  return ["cold", "warm"].map((state) => laminaDriver(state, [operation, String(count), String(layers), state]));
+  return [["cold", "cold"], ["warm", "warm"], ["in use for long", "long"]].map(([how, state]) =>
+    laminaDriver(how!, [operation, String(count), String(layers), state!])
+  );
 }
 
 function laminaDriver(how: string, [operation, ...args]: readonly string[]): Contestant {

@@ -33,7 +33,6 @@ export class LayerHome extends DriverHome<LayerLayout> {
   protected readonly homeMode: number;
   /** The size limits of its layers. */
   readonly quotas: LayerQuotas;
-  #hasAskedForChildren = false;
   #children: ChildIndex | undefined;
 
   /**
@@ -78,11 +77,7 @@ export class LayerHome extends DriverHome<LayerLayout> {
 
   /** @param link Its short name, where that is known already. */
   findChildOf(id: string, link: string | undefined = this.layout.shortName(id)): string | undefined {
-    // Who asks but once is better off without an index.
-    if (link === undefined || !this.#hasAskedForChildren) {
-      this.#hasAskedForChildren = true;
-      return this.layout.findChildOf(id);
-    }
+    if (link === undefined) return this.layout.findChildOf(id);
     const child = (this.#children ??= ChildIndex.tryMake(this.layout))?.find(link);
     if (child !== null && this.#children !== undefined) return child;
     this.#children?.[Symbol.dispose]();
