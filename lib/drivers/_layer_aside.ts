@@ -12,6 +12,7 @@ import { ERRNO, failure, hex, isErrno, octal } from "../../ffi/errno.ts";
 import {
   AT_FDCWD,
   AT_REMOVEDIR,
+  AT_SYMLINK_NOFOLLOW,
   close,
   existsat,
   Fd,
@@ -26,6 +27,7 @@ import {
   tryOpenat,
   tryUnlinkat,
 } from "../../ffi/file.ts";
+import { Stat, tryStatx } from "../../ffi/stat.ts";
 import { asStorageError, StorageError } from "../errors.ts";
 import {
   type DirectoryLock,
@@ -93,7 +95,6 @@ export async function buildLayer(home: DriverHome, layer: NewLayer): Promise<voi
     parent?.unlock();
     await home.sync.names(layout.home);
   } catch (error) {
-    if (isErrno(error, "EEXIST") && layout.exists(id)) throw layerExists(home, id);
     // Whatever fails while the parent goes away fails for that.
     parent?.requireSame();
     throw asStorageError(error, `Cannot make layer "${id}"`);
@@ -162,8 +163,18 @@ function putInPlace(home: DriverHome, parent: Parent | undefined, staging: strin
     renameat2(AT_FDCWD, staging, AT_FDCWD, layout.dir(id), RENAME_NOREPLACE);
   } catch (error) {
     if (isMarked) tryUnlinkat(AT_FDCWD, marker);
+    // There was one, also where somebody has removed it since.
+    if (isErrno(error, "EEXIST") && !isSomethingElse(layout.dir(id))) throw layerExists(home, id);
     throw error;
   }
+}
+
+/** Filled and read within one call. */
+const found = new Stat();
+
+/** Whether there is something at `path` that is no directory. */
+function isSomethingElse(path: string): boolean {
+  return tryStatx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, found) === 0 && !found.isDirectory;
 }
 
 /** Makes the file `committed`, of which the name counts: there is nothing in it to be lost. Whether it was not there. */

@@ -5,7 +5,9 @@
 import "../_helpers/warm_libc.ts";
 import { assertEquals } from "@std/assert";
 import { fileURLToPath } from "node:url";
+import { LayerLayout } from "../../lib/drivers/_layer_layout.ts";
 import { openDriver } from "../../lib/drivers/registry.ts";
+import { assertFails } from "../_helpers/assert_fails.ts";
 import { namesIn } from "../_helpers/names_in.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
@@ -57,3 +59,32 @@ testNeeding([needsRoot, needsOverlay], "overlay2 gives each id to one of many pr
   await using driver = await openDriver({ root: directory.join("root"), runRoot: directory.join("run") });
   assertEquals((await namesIn(`${driver.home}/l`)).length, ids.length);
 });
+
+testNeeding(
+  [needsRoot, needsOverlay],
+  "an id that another process takes, and gives back, meanwhile is layer_exists",
+  async () => {
+    await using directory = await TempDir.make();
+    await using driver = await openDriver({
+      root: directory.join("root"),
+      runRoot: directory.join("run"),
+      driver: "overlay2",
+      work: "in-place",
+    });
+    await driver.create("parent");
+    await driver.create("taken");
+    const { exists } = LayerLayout.prototype;
+    try {
+      // It is not there before, nor when it is looked for what was in the way.
+      LayerLayout.prototype.exists = function (id: string): boolean {
+        return id !== "taken" && exists.call(this, id);
+      };
+      await assertFails(driver.create("taken", { parent: "parent" }), "layer_exists");
+    } finally {
+      LayerLayout.prototype.exists = exists;
+    }
+    assertEquals((await namesIn(driver.home)).filter((name) => name.startsWith(".")), []);
+    await driver.remove("taken");
+    await driver.remove("parent");
+  },
+);
