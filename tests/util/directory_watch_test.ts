@@ -2,7 +2,7 @@
 
 import "../_helpers/warm_libc.ts";
 import { assertEquals } from "@std/assert";
-import { DirectoryWatch } from "../../lib/util/directory_watch.ts";
+import { DirectoryWatch, type NameChange } from "../../lib/util/directory_watch.ts";
 import { TempDir } from "../_helpers/temp_dir.ts";
 
 Deno.test("a watched directory tells which names came, went and were renamed, once", async () => {
@@ -16,7 +16,7 @@ Deno.test("a watched directory tells which names came, went and were renamed, on
   await Deno.rename(path("a"), path("ü"));
   await Deno.remove(path("old"));
   await Deno.mkdir(path("ü/below"));
-  assertEquals(watch.changedNames(), new Map([["a", "made"], ["ü", "moved"], ["old", "went"]]));
+  assertEquals(watch.changedNames(), new Map<string, NameChange>([["a", "made"], ["ü", "moved"], ["old", "went"]]));
   assertEquals(watch.changedNames(), new Map());
 });
 
@@ -45,6 +45,6 @@ Deno.test("a watched directory tells all names that changed, also when they are 
   // Names of 255 bytes: 300 of them take more than 64 KiB.
   const names = Array.from({ length: 300 }, (_, i) => `${i}-`.padEnd(255, "x"));
   for (const name of names) await Deno.mkdir(directory.join("home", name));
-  assertEquals(watch.changedNames(), new Map(names.map((name) => [name, "made"])));
+  assertEquals(watch.changedNames(), new Map<string, NameChange>(names.map((name) => [name, "made"])));
   assertEquals(watch.changedNames(), new Map());
 });
