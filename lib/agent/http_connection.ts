@@ -142,16 +142,18 @@ export class HttpConnection implements Disposable {
 
   #readAhead(): Promise<number | null> {
     const next = this.#connection.read(this.#chunk);
-    // Whatever comes while nobody has asked anything, the connection is of no use any more.
-    const unasked = (): void => void (this.#isBusy || this[Symbol.dispose]());
-    next.then(unasked, unasked);
+    const close = (): void => this[Symbol.dispose]();
+    // Of no use any more where the other side has closed it, or sends what nobody has asked for.
+    next.then((length) => {
+      if (length === null || !this.#isBusy) close();
+    }, close);
     return next;
   }
 
   /** Nobody has to wait for an idle connection. */
   #becomeIdle(): void {
     this.#isBusy = false;
-    this.#connection.unref();
+    if (this.#isOpen) this.#connection.unref();
   }
 }
 
