@@ -114,10 +114,13 @@ function removeEntries(
   let left = budget;
   for (const { name, type } of entries) {
     if (left < 0) break;
-    if (type === DT_DIR) {
-      if (tryUnlinkat(fd, leaf.fill(name), AT_REMOVEDIR) !== 0) left = removeWithin(fd, new CName().fill(name), left);
-    } // One whose type is not told may be a directory.
-    else if (type === DT_UNKNOWN || !removeSmallFile(fd, leaf.fill(name), filesAreSmall || type !== DT_REG)) left = -1;
+    // One whose type is not told may be a directory.
+    if (type === DT_UNKNOWN) left = -1;
+    else if (type !== DT_DIR) {
+      if (!removeSmallFile(fd, leaf.fill(name), filesAreSmall || type !== DT_REG)) left = -1;
+    } else if (tryUnlinkat(fd, leaf.fill(name), AT_REMOVEDIR) !== 0) {
+      left = removeWithin(fd, new CName().fill(name), left);
+    }
   }
   return left;
 }
