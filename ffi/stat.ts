@@ -9,7 +9,7 @@
 import { type CPath, cpath } from "./_cstring.ts";
 import { lastErrno, libc } from "./_libc.ts";
 import { failure, hex } from "./errno.ts";
-import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW } from "./file.ts";
+import { AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW } from "./file.ts";
 
 export const S_IFMT = 0o170000;
 export const S_IFSOCK = 0o140000;
@@ -174,6 +174,19 @@ export function statat(dirfd: number, path: CPath, into: Stat = new Stat()): Sta
   const result = tryStatx(dirfd, path, 0, into);
   if (result < 0) throw failure(-result, "statx", dirfd, path, 0);
   return into;
+}
+
+/** Filled and read within one call. */
+const looked = new Stat();
+
+/** Whether there is a directory `path`, which no symbolic link leads to. */
+export function isDirectory(path: CPath): boolean {
+  return tryStatx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, looked) === 0 && looked.isDirectory;
+}
+
+/** Whether there is something at `path` that is no directory, a symbolic link to one included. */
+export function isNoDirectory(path: CPath): boolean {
+  return tryStatx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, looked) === 0 && !looked.isDirectory;
 }
 
 const EMPTY_PATH = new Uint8Array(1);

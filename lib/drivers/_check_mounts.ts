@@ -9,7 +9,8 @@
 
 import { readDirectory } from "../../ffi/directory.ts";
 import { isErrno } from "../../ffi/errno.ts";
-import { AT_FDCWD, AT_REMOVEDIR, existsat, Fd, O_DIRECTORY, O_RDONLY, openat, tryUnlinkat } from "../../ffi/file.ts";
+import { AT_FDCWD, AT_REMOVEDIR, Fd, O_DIRECTORY, O_RDONLY, openat, tryUnlinkat } from "../../ffi/file.ts";
+import { isDirectory } from "../../ffi/stat.ts";
 import { findMountAt, mountPointsBelow } from "../mount/mount_holders.ts";
 import { PROBE_PREFIX } from "../mount/overlay_features.ts";
 import { mountsBelow } from "../mount/mountinfo.ts";
@@ -37,12 +38,12 @@ export function checkMounts<T>(home: DriverHome, survey: HomeSurvey<T>, keepsMou
   const isElsewhere = (id: string): boolean =>
     (elsewhere ??= mountPointsBelow(home.layout.home)).has(`${id}/${MERGED}`);
   for (const [id, { directory }] of survey.layers) {
-    const isDirectory = directory.names.get(MERGED);
-    if (isDirectory === undefined) continue;
-    const state = home.mountState(id);
+    const isPlace = directory.names.get(MERGED);
+    if (isPlace === undefined) continue;
+    const state = isPlace ? home.mountState(id) : "none";
     if (state === "dead") problems.push(dead(home, id));
     else if (state === "none") {
-      const found = checkMountPoint(home, id, isDirectory, keepsMountPoints);
+      const found = checkMountPoint(home, id, isPlace, keepsMountPoints);
       if (found !== undefined && !isElsewhere(id)) problems.push(found);
     } else if (!counted.has(id)) problems.push(uncounted(home, id));
   }
@@ -57,7 +58,7 @@ export function checkMounts<T>(home: DriverHome, survey: HomeSurvey<T>, keepsMou
 function isUnmounted(home: DriverHome, id: string): boolean {
   const mergedDir = home.mountPoint(id);
   return home.mountState(id) === "none" &&
-    (!existsat(AT_FDCWD, `${mergedDir}/.`) || findMountAt(mergedDir) === undefined);
+    (!isDirectory(mergedDir) || findMountAt(mergedDir) === undefined);
 }
 
 function dead(home: DriverHome, id: string): Problem {
@@ -111,14 +112,14 @@ function checkStrayMounts<T>({ layout }: DriverHome, survey: HomeSurvey<T>): Pro
 function checkMountPoint(
   home: DriverHome,
   id: string,
-  isDirectory: boolean,
+  isPlace: boolean,
   keepsMountPoints: boolean,
 ): Problem | undefined {
   const path = `${home.layout.home}/${id}/${MERGED}`;
   const common = { layer: id, path };
-  const count = isDirectory ? surveyDirectory(AT_FDCWD, path, ({ names }) => names.size) : undefined;
+  const count = isPlace ? surveyDirectory(AT_FDCWD, path, ({ names }) => names.size) : undefined;
   // Who just unmounted the layer has removed it meanwhile.
-  if (isDirectory && count === undefined) return undefined;
+  if (isPlace && count === undefined) return undefined;
   if (count === 0) {
     if (keepsMountPoints) return undefined;
     return {
@@ -132,7 +133,7 @@ function checkMountPoint(
   return {
     ...common,
     code: "mount_point_not_empty",
-    problem: isDirectory ? "is not empty, and the layer is not mounted: a mount would hide that" : "is no directory",
+    problem: isPlace ? "is not empty, and the layer is not mounted: a mount would hide that" : "is no directory",
     action: "move it to lost+found",
     repair: () => isUnmounted(home, id) && moveToLostFound(home.layout.home, id, MERGED) !== "",
   };

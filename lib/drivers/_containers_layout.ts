@@ -18,11 +18,18 @@
 
 import { AT_FDCWD, existsat, symlinkat, tryMkdirat } from "../../ffi/file.ts";
 import { isErrno } from "../../ffi/errno.ts";
-import { statat } from "../../ffi/stat.ts";
+import { isDirectory, statat } from "../../ffi/stat.ts";
 import { readDiskFileIfExists } from "../util/read_file.ts";
 import type { Logger } from "../log.ts";
-import { LayerLayout, layersIn, LINK_DIR, LINK_REGEXP, readShortName, shortNameMissing } from "./_layer_layout.ts";
-import { isDirectory } from "./_layer_ids.ts";
+import {
+  LayerLayout,
+  layersIn,
+  LINK_DIR,
+  LINK_REGEXP,
+  readShortName,
+  requireNoLink,
+  shortNameMissing,
+} from "./_layer_layout.ts";
 
 /** Other users may read through it, where the store is their image store. */
 export const LINK_DIR_MODE = 0o755;
@@ -82,6 +89,7 @@ export class ContainersLayout extends LayerLayout {
   override mountLowers(id: string): string[] {
     const lowers = this.lowers(id).flatMap((lower) => {
       const { home, layer } = this.resolve(lower, id);
+      requireNoLink(id, `${home}/${layer}/diff`);
       return [`${home}/${lower}`, ...olderDiffsIn(`${home}/${layer}`)];
     });
     return [...this.olderDiffs(id), ...lowers];

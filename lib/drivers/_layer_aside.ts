@@ -12,7 +12,6 @@ import { ERRNO, failure, hex, isErrno, octal } from "../../ffi/errno.ts";
 import {
   AT_FDCWD,
   AT_REMOVEDIR,
-  AT_SYMLINK_NOFOLLOW,
   close,
   existsat,
   Fd,
@@ -27,7 +26,7 @@ import {
   tryOpenat,
   tryUnlinkat,
 } from "../../ffi/file.ts";
-import { Stat, tryStatx } from "../../ffi/stat.ts";
+import { isDirectory, isNoDirectory } from "../../ffi/stat.ts";
 import { asStorageError, StorageError } from "../errors.ts";
 import {
   type DirectoryLock,
@@ -164,17 +163,9 @@ function putInPlace(home: DriverHome, parent: Parent | undefined, staging: strin
   } catch (error) {
     if (isMarked) tryUnlinkat(AT_FDCWD, marker);
     // There was one, also where somebody has removed it since.
-    if (isErrno(error, "EEXIST") && !isSomethingElse(layout.dir(id))) throw layerExists(home, id);
+    if (isErrno(error, "EEXIST") && !isNoDirectory(layout.dir(id))) throw layerExists(home, id);
     throw error;
   }
-}
-
-/** Filled and read within one call. */
-const found = new Stat();
-
-/** Whether there is something at `path` that is no directory. */
-function isSomethingElse(path: string): boolean {
-  return tryStatx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, found) === 0 && !found.isDirectory;
 }
 
 /** Makes the file `committed`, of which the name counts: there is nothing in it to be lost. Whether it was not there. */
@@ -290,7 +281,7 @@ async function requireUnused(
   if (!isThere(mergedDir)) return;
   const state = home.mounter.state(mergedDir);
   if (state === "none") {
-    if (!force && existsat(AT_FDCWD, mergedDir)) home.mounts.requireNotElsewhere("remove", id, mergedDir);
+    if (!force && isDirectory(mergedDir)) home.mounts.requireNotElsewhere("remove", id, mergedDir);
     return;
   }
   if (state === "mounted" && !force) {

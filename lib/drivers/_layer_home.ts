@@ -7,6 +7,7 @@
  */
 
 import { AT_FDCWD, existsat } from "../../ffi/file.ts";
+import { isDirectory } from "../../ffi/stat.ts";
 import { StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import type { OverlayFeatures } from "../mount/overlay_features.ts";
@@ -16,7 +17,7 @@ import { type ContentRules, PLAIN } from "./_content_rules.ts";
 import { DriverHome, type FoundInHome, type HomeSettings } from "./_driver_home.ts";
 import type { LayerBooks } from "./_layer_books.ts";
 import type { LayerFormat } from "./_layer_format.ts";
-import { type LayerLayout, LINK_DIR } from "./_layer_layout.ts";
+import { type LayerLayout, LINK_DIR, requireNoLink } from "./_layer_layout.ts";
 import { LayerQuotas } from "./_layer_quotas.ts";
 import { ourselves, type Owner } from "./_owner.ts";
 
@@ -125,10 +126,12 @@ export class LayerHome extends DriverHome<LayerLayout> {
 
   /** @throws {StorageError} `store_damaged`: the directory of the layer's content is missing. */
   requireContent(id: string): void {
-    if (existsat(AT_FDCWD, `${this.layout.diffDir(id)}/.`)) return;
+    const content = this.layout.diffDir(id);
+    if (isDirectory(content)) return;
     // It may have been removed since it was looked for.
     this.requireLayer(id);
-    throw new StorageError("store_damaged", `Cannot use layer "${id}": ${this.layout.diffDir(id)} is missing`);
+    requireNoLink(id, content);
+    throw new StorageError("store_damaged", `Cannot use layer "${id}": ${content} is missing`);
   }
 
   override requireMountable(id: string): void {

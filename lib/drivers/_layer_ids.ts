@@ -8,18 +8,9 @@
 
 import { DT_DIR, DT_UNKNOWN, readDirectory } from "../../ffi/directory.ts";
 import { isErrno } from "../../ffi/errno.ts";
-import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, Fd, O_DIRECTORY, O_RDONLY, openat } from "../../ffi/file.ts";
-import { Stat, tryStatx } from "../../ffi/stat.ts";
+import { AT_FDCWD, Fd, O_DIRECTORY, O_RDONLY, openat } from "../../ffi/file.ts";
 import { isLayerId } from "../layer_id.ts";
 import { textOf } from "../util/text.ts";
-
-/** Filled and read within one call. */
-const found = new Stat();
-
-/** Whether there is a directory `path`, which no symbolic link leads to. */
-export function isDirectory(path: string): boolean {
-  return tryStatx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, found) === 0 && found.isDirectory;
-}
 
 /** Names of directories in `home` that can be layers; none where there is no home. */
 export function idsIn(home: string): string[] {

@@ -21,13 +21,14 @@
 
 import { isErrno } from "../../ffi/errno.ts";
 import { AT_FDCWD, existsat, readlinkat, symlinkat } from "../../ffi/file.ts";
-import { Stat, tryStatx } from "../../ffi/stat.ts";
+import { isDirectory, isNoDirectory, Stat, tryStatx } from "../../ffi/stat.ts";
 import { isStorageError, StorageError } from "../errors.ts";
 import { isLayerId } from "../layer_id.ts";
+import type { UpperDirs } from "../mount/overlay.ts";
 import { textOf } from "../util/text.ts";
 import { randomId } from "../util/random_id.ts";
 import { readDiskFileIfExists } from "../util/read_file.ts";
-import { idsIn, isDirectory } from "./_layer_ids.ts";
+import { idsIn } from "./_layer_ids.ts";
 
 /** A layer's file with its short name. */
 export const LINK = "link";
@@ -40,9 +41,14 @@ export const LINK_REGEXP = /^l\/[A-Z2-7]+$/;
 /** A `lower` file. */
 const LOWER_REGEXP = /^l\/[A-Z2-7]+(?::l\/[A-Z2-7]+)*$/;
 const LINK_ATTEMPTS = 10;
+/** A short name takes some hundred bytes of memory. */
+const MOST_SEEN = 10_000;
 
 /** Reads and names the files of one home. */
 export class LayerLayout {
+  /** Short names that were seen to lead to a layer of this home. */
+  readonly #seen = new Set<string>();
+
   constructor(readonly home: string) {}
 
   dir(id: string): string {
@@ -158,9 +164,38 @@ export class LayerLayout {
     return undefined;
   }
 
-  /** The same directories by the shortest names there are, for a mount; whether they lead anywhere is the kernel's to find out. */
+  /**
+   * The layer's own directories, for a mount. Whether they are there is the kernel's to find out.
+   *
+   * @throws {StorageError} `store_damaged`: one is a symbolic link, or the like.
+   */
+  ownDirs(id: string): UpperDirs {
+    const [upperDir, workDir] = [this.diffDir(id), this.workDir(id)];
+    requireNoLink(id, upperDir);
+    requireNoLink(id, workDir);
+    return { upperDir, workDir };
+  }
+
+  /**
+   * What {@linkcode LayerLayout.lowerDirs} tells, by the shortest names there are, for a mount. Whether they are there is the kernel's to find out.
+   *
+   * @throws {StorageError} `store_damaged`: one leads out of the home.
+   */
   mountLowers(id: string): string[] {
-    return this.lowers(id).map((lower) => `${this.home}/${lower}`);
+    return this.lowers(id).map((lower) => {
+      if (!this.#seen.has(lower)) this.#requireInside(lower, id);
+      return `${this.home}/${lower}`;
+    });
+  }
+
+  /** What a store holds when it comes from elsewhere is looked at once: later only who may do anything changes it. */
+  #requireInside(lower: string, id: string): void {
+    const layer = readShortName(this.home, lower, id);
+    if (layer === undefined) return;
+    requireNoLink(id, this.dir(layer));
+    requireNoLink(id, this.diffDir(layer));
+    if (this.#seen.size === MOST_SEEN) this.#seen.clear();
+    this.#seen.add(lower);
   }
 
   /** The directories that are stacked to show the layer, uppermost first. */
@@ -230,6 +265,18 @@ export class LayerLayout {
     const stat = new Stat();
     return [...own, ...lowers].find((path) => tryStatx(AT_FDCWD, `${path}/.`, 0, stat) !== 0);
   }
+}
+
+/**
+ * Makes sure that a mount of the layer `id` stays in the store at `path`: the kernel would follow a symbolic link.
+ *
+ * @throws {StorageError} `store_damaged`.
+ */
+export function requireNoLink(id: string, path: string): void {
+  if (!isNoDirectory(path)) return;
+  throw new StorageError("store_damaged", `Cannot use layer "${id}": ${path} is no directory`, {
+    hint: "see what else is wrong: lamina check",
+  });
 }
 
 /** The layer that the short name `lower` in `home` leads to; undefined if there is no such name. */

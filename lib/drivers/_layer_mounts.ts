@@ -18,6 +18,7 @@ import { describeHolder, findMountAt } from "../mount/mount_holders.ts";
 import type { Mounter } from "../mount/mounter.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { removeMountPoint } from "../mount/unmount.ts";
+import { requireNoLink } from "./_layer_layout.ts";
 import { isOwn, type Owner } from "./_owner.ts";
 
 const MERGED_MODE = 0o700;
@@ -53,7 +54,8 @@ export class LayerMounts {
   /**
    * Counts one user more of the mount of `id` at `mergedDir`; the first one mounts `overlay` there.
    *
-   * @throws {StorageError} `mount_failed`; `layer_in_use`: it is mounted for another kind of access.
+   * @throws {StorageError} `mount_failed`; `layer_in_use`: it is mounted for another kind of access; `store_damaged`:
+   * the mount point leads elsewhere.
    */
   async acquire(
     id: string,
@@ -65,7 +67,10 @@ export class LayerMounts {
     const counter = this.#counter(id);
     // Nothing is mounted where there is nothing to mount it on.
     const isNew = makeMountPoint(mergedDir, owner);
-    if (!isNew) requireWritable?.();
+    if (!isNew) {
+      requireNoLink(id, mergedDir);
+      requireWritable?.();
+    }
     const state = isNew ? "none" : this.mounter.state(mergedDir);
     if (state === "mounted") {
       if (access !== "any") requireAccess(id, mergedDir, access);

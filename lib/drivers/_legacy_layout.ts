@@ -26,10 +26,11 @@
  */
 
 import { AT_FDCWD, existsat } from "../../ffi/file.ts";
+import { isDirectory } from "../../ffi/stat.ts";
 import { isStorageError, StorageError } from "../errors.ts";
 import { isLayerId } from "../layer_id.ts";
 import { readDiskFileIfExists } from "../util/read_file.ts";
-import { idsIn, isDirectory } from "./_layer_ids.ts";
+import { idsIn } from "./_layer_ids.ts";
 
 /** What says that a directory is a layer. */
 const SIGNS = ["root", "lower-id", "upper"] as const;

@@ -162,7 +162,7 @@ export class ContainersOverlayDriver extends OverlayDriver {
     const lowerDirs = layout.mountLowers(id);
     if (lowerDirs.length === 0) lowerDirs.push(this.#emptyDir(id));
     if (layout.storeOf(id) !== undefined) makeRunDirectory(layout.mountRoot);
-    const upper = { upperDir: layout.diffDir(id), workDir: layout.workDir(id) };
+    const upper = layout.ownDirs(id);
     const overlay = { lowerDirs, upper, options, idMaps: asked.idMaps };
     const isReadOnly = asked.readOnly === true || options.includes("ro") || this.#showsMasks ||
       this.layerHome.isCommitted(id);

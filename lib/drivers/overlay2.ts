@@ -95,7 +95,7 @@ export class Overlay2Driver extends OverlayDriver {
   #overlayOn(lowerDirs: string[], id: string, options: GetOptions): OverlayMount {
     const { layout } = this.layerHome;
     const all = optionsOfMount(this.layerHome.features.mountOptions, options);
-    const upper = { upperDir: layout.diffDir(id), workDir: layout.workDir(id) };
+    const upper = layout.ownDirs(id);
     const overlay = { lowerDirs, upper, options: all, idMaps: options.idMaps };
     // A base layer has no work directory: where it is not shown as it lies, nothing can be written.
     if (options.readOnly !== true && !this.layerHome.isCommitted(id) && lowerDirs.length > 0) return overlay;

@@ -16,7 +16,7 @@
 
 import { ERRNO, isErrno } from "../../ffi/errno.ts";
 import { AT_FDCWD, close, Fd, O_DIRECTORY, O_RDONLY, O_RDWR, openat, syncfs, tryOpenat } from "../../ffi/file.ts";
-import { statat } from "../../ffi/stat.ts";
+import { lstatat, statat } from "../../ffi/stat.ts";
 import { statfs } from "../../ffi/statfs.ts";
 import { StorageError } from "../errors.ts";
 import type { IdMap } from "../id_map.ts";
@@ -119,7 +119,7 @@ export function programMountState(target: string): MountState {
 
 /** Whatever the program mounts is a device of its own. */
 function isMountPoint(target: string): boolean {
-  const seen = statat(AT_FDCWD, target);
+  const seen = lstatat(AT_FDCWD, target);
   const around = statat(AT_FDCWD, target.slice(0, target.lastIndexOf("/")) || "/");
   return seen.devMajor !== around.devMajor || seen.devMinor !== around.devMinor;
 }

@@ -10,13 +10,17 @@ import { ERRNO, failure, isErrno } from "../../ffi/errno.ts";
 import { MNT_DETACH, tryUmount2Beside, umount2 } from "../../ffi/mount.ts";
 import { OVERLAYFS_SUPER_MAGIC, tryStatfsType } from "../../ffi/statfs.ts";
 import { AT_FDCWD, AT_REMOVEDIR, tryUnlinkat } from "../../ffi/file.ts";
+import { isDirectory } from "../../ffi/stat.ts";
 import { mountsBelow } from "./mountinfo.ts";
 
-/** Whether `path` shows an overlay, by its magic number: one call, where reading the mount table costs as many as mounts. */
+/**
+ * Whether an overlay is mounted at `path`, by its magic number: reading the mount table costs as much as there are mounts.
+ * Nothing is mounted at a symbolic link.
+ */
 export function isOverlayMounted(path: string): boolean {
   const type = tryStatfsType(path);
   if (type < 0 && type !== -ERRNO.ENOENT && type !== -ERRNO.ENOTDIR) throw failure(-type, "statfs", path);
-  return type === OVERLAYFS_SUPER_MAGIC;
+  return type === OVERLAYFS_SUPER_MAGIC && isDirectory(path);
 }
 
 /**

@@ -88,6 +88,13 @@ const DAMAGES: readonly (Damage & { driver: DriverName })[] = [
   },
   {
     driver: "overlay2",
+    name: "a mount point that leads to a mount",
+    script: "ln -s /proc top/merged",
+    finds: ["mount_point_not_empty"],
+    moves: [/^top-merged$/],
+  },
+  {
+    driver: "overlay2",
     name: "a count without a mount, and one without a layer",
     script: "cd ../../run/overlay2-*/mounts; ln -s 2 top; ln -s 1 gone",
     finds: ["count_stale", "count_stale"],

@@ -30,7 +30,7 @@ const MISSING: readonly [name: string, script: string, says: string][] = [
   [
     "its parent behind a circle of links",
     "ln -sfn $(cat base/link) l/$(cat base/link)",
-    "is missing, or leads nowhere",
+    "not to a layer",
   ],
 ];
 
