@@ -13,7 +13,6 @@ import { Stat, tryStatx } from "../../ffi/stat.ts";
 import { isLayerId } from "../layer_id.ts";
 import { DirectoryWatch } from "../util/directory_watch.ts";
 import { isUnchanged, showsNextChange } from "../util/modification_time.ts";
-import { readDiskFileIfExists } from "../util/read_file.ts";
 import type { LayerLayout } from "./_layer_layout.ts";
 
 /** Other programs make a layer's directory first and write `lower` a moment later: that long it may yet come. */
@@ -87,12 +86,12 @@ export class ChildIndex implements Disposable {
     const isThere = tryStatx(AT_FDCWD, this.#layout.dir(id), AT_SYMLINK_NOFOLLOW, found) === 0 && found.isDirectory;
     const hasNothingNew = isThere && unknown.seen !== undefined && isUnchanged(found, unknown.seen);
     const canTell = isThere && showsNextChange(found);
-    const text = isThere && !hasNothingNew ? readDiskFileIfExists(this.#layout.lowerFile(id)) : undefined;
+    const lower = isThere && !hasNothingNew ? this.#layout.firstLower(id) : undefined;
     // Who made an empty file is about to write.
-    const isKnown = text !== undefined && text !== "";
-    if (isKnown) this.#add(id, text.split(":", 1)[0]!);
+    const isKnown = lower !== undefined && lower !== "";
+    if (isKnown) this.#add(id, lower);
     if (isKnown || !isThere || performance.now() >= unknown.untilMs) this.#unknown.delete(id);
-    else if (!hasNothingNew) unknown.seen = canTell && text === undefined ? found.clone() : undefined;
+    else if (!hasNothingNew) unknown.seen = canTell && lower === undefined ? found.clone() : undefined;
   }
 
   #add(id: string, lower: string): void {

@@ -12,7 +12,6 @@ import { AT_FDCWD, existsat, Fd, O_DIRECTORY, O_RDONLY, openat } from "../../ffi
 import { StorageError } from "../errors.ts";
 import type { OverlayFeatures } from "../mount/overlay_features.ts";
 import { replaceFile } from "../util/atomic_write.ts";
-import { readTextFileIfExists } from "../util/read_file.ts";
 import type { ShortNameRules } from "./_check_short_names.ts";
 import type { ContainersLayout } from "./_containers_layout.ts";
 import type { ContentRules } from "./_content_rules.ts";
@@ -23,7 +22,7 @@ import { LayerHome } from "./_layer_home.ts";
 import { LINK_DIR } from "./_layer_layout.ts";
 import type { Problem } from "./_problem.ts";
 import type { ShortNameSurvey } from "./_short_name_survey.ts";
-import { readStoreFile } from "./_store_file.ts";
+import { readLayerFile, readStoreFile } from "./_store_file.ts";
 
 /** `true` or `false`, for the programs of containers/storage as much as for us. */
 const FLAG = ".has-mount-program";
@@ -129,7 +128,7 @@ function findInContainers(home: string, survey: ShortNameSurvey): Problem[] {
 }
 
 function needsProgram(home: string): boolean {
-  return readTextFileIfExists(`${home}/${FLAG}`)?.trim() === "true";
+  return readLayerFile(`${home}/${FLAG}`)?.trim() === "true";
 }
 
 function noteProgram(home: string): void {

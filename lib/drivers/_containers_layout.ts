@@ -16,20 +16,21 @@
  * @module
  */
 
-import { AT_FDCWD, existsat, symlinkat, tryMkdirat } from "../../ffi/file.ts";
+import { AT_FDCWD, existsat, Fd, O_DIRECTORY, O_RDONLY, openat, symlinkat, tryMkdirat } from "../../ffi/file.ts";
 import { isErrno } from "../../ffi/errno.ts";
 import { isDirectory, statat } from "../../ffi/stat.ts";
-import { readDiskFileIfExists } from "../util/read_file.ts";
 import type { Logger } from "../log.ts";
 import {
   LayerLayout,
   layersIn,
+  LINK,
   LINK_DIR,
   LINK_REGEXP,
   readShortName,
   requireNoLink,
   shortNameMissing,
 } from "./_layer_layout.ts";
+import { readStoreFile } from "./_store_file.ts";
 
 /** Other users may read through it, where the store is their image store. */
 export const LINK_DIR_MODE = 0o755;
@@ -116,8 +117,9 @@ export class ContainersLayout extends LayerLayout {
   #makeLinksAgain(lower: string): void {
     this.logger.warn(`${this.home}/${lower} is missing: making short names again from the layers' link files`);
     tryMkdirat(AT_FDCWD, `${this.home}/${LINK_DIR}`, LINK_DIR_MODE);
+    using home = new Fd(openat(AT_FDCWD, this.home, O_RDONLY | O_DIRECTORY));
     for (const id of layersIn(this.home)) {
-      const link = `${LINK_DIR}/${readDiskFileIfExists(`${this.home}/${id}/link`)?.trim() ?? ""}`;
+      const link = `${LINK_DIR}/${readStoreFile(home.fd, `${id}/${LINK}`).text?.trim() ?? ""}`;
       if (!LINK_REGEXP.test(link)) continue;
       try {
         symlinkat(`../${id}/diff`, AT_FDCWD, `${this.home}/${link}`);

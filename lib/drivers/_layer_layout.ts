@@ -27,8 +27,8 @@ import { isLayerId } from "../layer_id.ts";
 import type { UpperDirs } from "../mount/overlay.ts";
 import { textOf } from "../util/text.ts";
 import { randomId } from "../util/random_id.ts";
-import { readDiskFileIfExists } from "../util/read_file.ts";
 import { idsIn } from "./_layer_ids.ts";
+import { readLayerFile } from "./_store_file.ts";
 
 /** A layer's file with its short name. */
 export const LINK = "link";
@@ -103,7 +103,7 @@ export class LayerLayout {
 
   /** The layer's short name, or undefined where its file is missing. */
   readLink(id: string): string | undefined {
-    return readDiskFileIfExists(`${this.dir(id)}/${LINK}`);
+    return readLayerFile(`${this.dir(id)}/${LINK}`);
   }
 
   /**
@@ -131,7 +131,7 @@ export class LayerLayout {
 
   /** The entries of the layer's `lower` file; none for a base layer. */
   lowers(id: string): string[] {
-    const text = readDiskFileIfExists(this.lowerFile(id));
+    const text = readLayerFile(this.lowerFile(id));
     if (text === undefined) return [];
     const lowers = text.split(":");
     if (LOWER_REGEXP.test(text)) return lowers;
@@ -233,8 +233,13 @@ export class LayerLayout {
 
   /** The layer's short name as `lower` files spell it; undefined where its own file does not tell it. */
   shortName(id: string): string | undefined {
-    const link = `${LINK_DIR}/${this.readLink(id) ?? ""}`;
+    const link = `${LINK_DIR}/${readIfWhole(`${this.dir(id)}/${LINK}`) ?? ""}`;
     return LINK_REGEXP.test(link) ? link : undefined;
+  }
+
+  /** What the layer's `lower` file begins with; undefined where it does not tell. */
+  firstLower(id: string): string | undefined {
+    return readIfWhole(this.lowerFile(id))?.split(":", 1)[0];
   }
 
   /** A layer whose parent is `id`, if there is any. */
@@ -243,7 +248,7 @@ export class LayerLayout {
     const link = this.shortName(id);
     const isLink = link !== undefined;
     return this.layerIds().find((other) => {
-      const first = readDiskFileIfExists(this.lowerFile(other))?.split(":", 1)[0];
+      const first = this.firstLower(other);
       if (first === undefined) return false;
       return isLink ? first === link : this.#leadsTo(first, id);
     });
@@ -264,6 +269,16 @@ export class LayerLayout {
     const own = lowers.length === 0 ? [this.diffDir(id)] : [this.diffDir(id), this.workDir(id)];
     const stat = new Stat();
     return [...own, ...lowers].find((path) => tryStatx(AT_FDCWD, `${path}/.`, 0, stat) !== 0);
+  }
+}
+
+/** A file that cannot be read must not keep its layer, and others, from being removed. */
+function readIfWhole(path: string): string | undefined {
+  try {
+    return readLayerFile(path);
+  } catch (error) {
+    if (isStorageError(error, "store_damaged")) return undefined;
+    throw error;
   }
 }
 

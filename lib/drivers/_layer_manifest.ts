@@ -7,7 +7,8 @@
  * @module
  */
 
-import { AT_FDCWD } from "../../ffi/file.ts";
+import { AT_FDCWD, AT_SYMLINK_NOFOLLOW } from "../../ffi/file.ts";
+import { Stat, tryStatx } from "../../ffi/stat.ts";
 import type { ManifestDifference } from "../archive/manifest.ts";
 import { isStorageError, StorageError } from "../errors.ts";
 import { replaceFile, StagedFile } from "../util/atomic_write.ts";
@@ -58,7 +59,7 @@ export async function verifyLayer(
 ): Promise<ManifestDifference[] | undefined> {
   home.requireLayer(id);
   const path = pathOf(home, id);
-  const manifest = readTextFileIfExists(path, AT_FDCWD);
+  const manifest = readManifest(id, path);
   if (manifest === undefined) return undefined;
   home.requireWhole(id);
   try {
@@ -70,4 +71,15 @@ export async function verifyLayer(
       hint: `if its content is right, make a new one: lamina verify --record ${id}`,
     });
   }
+}
+
+/** A named pipe would keep its reader waiting. */
+function readManifest(id: string, path: string): string | undefined {
+  const stat = new Stat();
+  if (tryStatx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, stat) === 0 && !stat.isFile) {
+    throw new StorageError("store_damaged", `Cannot verify layer "${id}": ${path} is no regular file`, {
+      hint: `if its content is right, make a new one: rm -r ${path}; lamina verify --record ${id}`,
+    });
+  }
+  return readTextFileIfExists(path);
 }

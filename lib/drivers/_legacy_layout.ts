@@ -29,8 +29,8 @@ import { AT_FDCWD, existsat } from "../../ffi/file.ts";
 import { isDirectory } from "../../ffi/stat.ts";
 import { isStorageError, StorageError } from "../errors.ts";
 import { isLayerId } from "../layer_id.ts";
-import { readDiskFileIfExists } from "../util/read_file.ts";
 import { idsIn } from "./_layer_ids.ts";
+import { readLayerFile } from "./_store_file.ts";
 
 /** What says that a directory is a layer. */
 const SIGNS = ["root", "lower-id", "upper"] as const;
@@ -99,7 +99,7 @@ export class LegacyLayout {
    * @throws {StorageError} `store_damaged`: `lower-id` is missing, or names no layer.
    */
   lowerId(id: string): string {
-    const text = readDiskFileIfExists(this.lowerIdFile(id));
+    const text = readLayerFile(this.lowerIdFile(id));
     if (text !== undefined && isLayerId(text)) return text;
     const state = text === undefined
       ? "is missing"
@@ -113,7 +113,7 @@ export class LegacyLayout {
 
   /** The parent as it was recorded by us; undefined where Docker's own files tell it, or nobody does. */
   recordedParent(id: string): string | undefined {
-    const text = readDiskFileIfExists(this.parentFile(id));
+    const text = readLayerFile(this.parentFile(id));
     if (text === undefined || isLayerId(text)) return text;
     throw new StorageError("store_damaged", `Cannot use layer "${id}": ${this.parentFile(id)} holds no layer's id`, {
       hint: "write the parent's id into it, without a newline, or remove that file",

@@ -22,28 +22,16 @@ export function readTextFile(path: CPath, dirfd: number = AT_FDCWD): string {
 
 /** As {@linkcode readTextFile}; undefined where there is no such file. */
 export function readTextFileIfExists(path: CPath, dirfd: number = AT_FDCWD): string | undefined {
-  const fd = openIfExists(path, dirfd);
-  return fd === undefined ? undefined : readWhole(fd);
-}
-
-/** As {@linkcode readTextFileIfExists}, of a file on a disk: unlike those of `/proc`, it ends where a read is short. */
-export function readDiskFileIfExists(path: CPath): string | undefined {
-  const fd = openIfExists(path, AT_FDCWD);
-  return fd === undefined ? undefined : readWhole(fd, true);
-}
-
-function openIfExists(path: CPath, dirfd: number): number | undefined {
   const fd = tryOpenat(dirfd, path, O_RDONLY);
   if (fd === -ERRNO.ENOENT || fd === -ERRNO.ENOTDIR) return undefined;
   if (fd < 0) throw failure(-fd, "openat", dirfd, path, hex(O_RDONLY));
-  return fd;
+  return readWhole(fd);
 }
 
-function readWhole(fd: number, endsShort = false): string {
+function readWhole(fd: number): string {
   using file = new Fd(fd);
   const first = read(file.fd, piece);
   if (first === 0) return "";
-  if (endsShort && first < piece.length) return decoder.decode(piece.subarray(0, first));
   const pieces = [piece.slice(0, first)];
   for (let length = read(file.fd, piece); length > 0; length = read(file.fd, piece)) {
     pieces.push(piece.slice(0, length));
