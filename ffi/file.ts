@@ -327,10 +327,10 @@ function makedev(major: number, minor: number): bigint {
   return ((high & 0xfffff000n) << 32n) | ((high & 0xfffn) << 8n) | ((low & 0xffffff00n) << 12n) | (low & 0xffn);
 }
 
-/** Whether `faccessat(dirfd, path, F_OK, AT_SYMLINK_NOFOLLOW)` finds the name; only ENOENT and ENOTDIR mean no. See access(2). */
+/** Whether `faccessat(dirfd, path, F_OK, AT_SYMLINK_NOFOLLOW)` finds the name; ENOENT, ENOTDIR and ELOOP mean no. See access(2). */
 export function existsat(dirfd: number, path: CPath): boolean {
   if (libc.faccessat(dirfd, cpath(path), 0, AT_SYMLINK_NOFOLLOW) === 0) return true;
   const errno = lastErrno();
-  if (errno === ERRNO.ENOENT || errno === ERRNO.ENOTDIR) return false;
+  if (errno === ERRNO.ENOENT || errno === ERRNO.ENOTDIR || errno === ERRNO.ELOOP) return false;
   throw failure(errno, "faccessat", dirfd, path, 0, hex(AT_SYMLINK_NOFOLLOW));
 }

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { AT_FDCWD, existsat } from "../../ffi/file.ts";
+import { isDirectory } from "../../ffi/stat.ts";
 import type { FoundWhiteouts } from "../archive/idle_whiteouts.ts";
 import { isStorageError } from "../errors.ts";
 import type { DriverHome } from "./_driver_home.ts";
@@ -18,7 +18,7 @@ import type { WorkOptions } from "./work_options.ts";
 /** Looks into the layer `id`. */
 export async function checkContent(home: DriverHome, id: string, work: WorkOptions): Promise<Problem[]> {
   const directory = home.layout.contentDir(id);
-  if (!existsat(AT_FDCWD, `${directory}/.`)) return [];
+  if (!isDirectory(directory)) return [];
   const found = await home.runner.run("findWhiteouts", { directory }, work);
   return [...await checkManifest(home, id, work), ...checkWhiteouts(home, id, found)];
 }

@@ -8,6 +8,7 @@
 
 import { dirname } from "node:path/posix";
 import { AT_FDCWD, existsat } from "../../ffi/file.ts";
+import { isDirectory } from "../../ffi/stat.ts";
 import { asStorageError } from "../errors.ts";
 import { lockDirectory } from "../util/directory_lock.ts";
 import { checkContent } from "./_check_deep.ts";
@@ -118,8 +119,7 @@ async function unreferenced(
   work: WorkOptions,
 ): Promise<Finding> {
   const directory = home.layout.contentDir(id);
-  const isThere = existsat(AT_FDCWD, `${directory}/.`);
-  const sizeBytes = isThere ? await home.runner.run("size", { directory }, work) : 0;
+  const sizeBytes = isDirectory(directory) ? await home.runner.run("size", { directory }, work) : 0;
   const reservation = books.reservation === undefined ? "" : ` (${books.reservation})`;
   return findingOf({
     code: "layer_unreferenced",

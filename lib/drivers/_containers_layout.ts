@@ -90,10 +90,14 @@ export class ContainersLayout extends LayerLayout {
   override mountLowers(id: string): string[] {
     const lowers = this.lowers(id).flatMap((lower) => {
       const { home, layer } = this.resolve(lower, id);
-      requireNoLink(id, `${home}/${layer}/diff`);
-      return [`${home}/${lower}`, ...olderDiffsIn(`${home}/${layer}`)];
+      const older = olderDiffsIn(`${home}/${layer}`);
+      for (const path of [`${home}/${layer}/diff`, ...older]) requireNoLink(id, path);
+      return [`${home}/${lower}`, ...older];
     });
-    return [...this.olderDiffs(id), ...lowers];
+    if (lowers.length > 0) { for (const home of [this.home, ...this.stores]) requireNoLink(id, `${home}/${LINK_DIR}`); }
+    const own = this.olderDiffs(id);
+    for (const path of own) requireNoLink(id, path);
+    return [...own, ...lowers];
   }
 
   protected override resolve(lower: string, id: string): { home: string; layer: string } {
@@ -117,6 +121,8 @@ export class ContainersLayout extends LayerLayout {
   #makeLinksAgain(lower: string): void {
     this.logger.warn(`${this.home}/${lower} is missing: making short names again from the layers' link files`);
     tryMkdirat(AT_FDCWD, `${this.home}/${LINK_DIR}`, LINK_DIR_MODE);
+    // Through a link they would be made out of the store.
+    if (!isDirectory(`${this.home}/${LINK_DIR}`)) return;
     using home = new Fd(openat(AT_FDCWD, this.home, O_RDONLY | O_DIRECTORY));
     for (const id of layersIn(this.home)) {
       const link = `${LINK_DIR}/${readStoreFile(home.fd, `${id}/${LINK}`).text?.trim() ?? ""}`;

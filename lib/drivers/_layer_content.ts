@@ -7,7 +7,7 @@
  * @module
  */
 
-import { asStorageError, StorageError } from "../errors.ts";
+import { asStorageError, isStorageError, StorageError } from "../errors.ts";
 import { overlayXattrs } from "../mount/overlay_features.ts";
 import { diffWrittenBy, feed } from "./_archive_streams.ts";
 import { warnOfOwners } from "./_content_rules.ts";
@@ -74,48 +74,63 @@ async function packTo(
   { compression, digest, idMaps = home.idMaps, skipErrors, times, xattrs, ...work }: DiffOptions,
   runner: WorkRunner,
 ): Promise<DiffResult> {
+  return await reading(home, id, () =>
+    runner.run("pack", {
+      directory: home.layout.diffDir(id),
+      archiveFd,
+      overlayXattrs: overlayXattrs(home.features),
+      idMaps,
+      lowerDirs: home.layout.lowerDirs(id),
+      markers: home.hasMarkers,
+      newRootMode: home.format.baseDiffMode,
+      overrideStat: home.rules.forceMask !== undefined,
+      compression,
+      digest,
+      skipErrors,
+      times,
+      xattrs,
+    }, work));
+}
+
+/**
+ * What `read` makes of the layer.
+ *
+ * @throws {StorageError} `layer_not_found`: it was removed meanwhile; `store_damaged`: a directory is missing that it needs.
+ */
+async function reading<T>(home: LayerHome, id: string, read: () => Promise<T>): Promise<T> {
   using pin = new LayerPin(home.layout, id);
-  return await pin.whole(runner.run("pack", {
-    directory: home.layout.diffDir(id),
-    archiveFd,
-    overlayXattrs: overlayXattrs(home.features),
-    idMaps,
-    lowerDirs: home.layout.lowerDirs(id),
-    markers: home.hasMarkers,
-    newRootMode: home.format.baseDiffMode,
-    overrideStat: home.rules.forceMask !== undefined,
-    compression,
-    digest,
-    skipErrors,
-    times,
-    xattrs,
-  }, work));
+  try {
+    return await pin.whole(read());
+  } catch (error) {
+    const isExplained = isStorageError(error) && error.code !== "system_error";
+    if (!isExplained) home.requireDirectories(id);
+    throw error;
+  }
 }
 
 /** `changes` of the interface. */
 export async function changesOf({ home, naiveDiff }: Layers, id: string, options: CompareOptions): Promise<Change[]> {
   const base = baseOf(home, id, options.parent);
   if (base !== "native") return await naiveDiff.changes(id, base.parent, options);
-  using pin = new LayerPin(home.layout, id);
-  return await pin.whole(home.runner.run("changes", {
-    upperDir: home.layout.diffDir(id),
-    lowerDirs: home.layout.lowerDirs(id),
-    overlayXattrs: overlayXattrs(home.features),
-    overrideStat: home.rules.forceMask !== undefined,
-    markers: home.hasMarkers,
-    xattrs: options.compareXattrs,
-    content: options.compareContent,
-    details: options.details,
-    idMaps: options.idMaps,
-  }, options));
+  return await reading(home, id, () =>
+    home.runner.run("changes", {
+      upperDir: home.layout.diffDir(id),
+      lowerDirs: home.layout.lowerDirs(id),
+      overlayXattrs: overlayXattrs(home.features),
+      overrideStat: home.rules.forceMask !== undefined,
+      markers: home.hasMarkers,
+      xattrs: options.compareXattrs,
+      content: options.compareContent,
+      details: options.details,
+      idMaps: options.idMaps,
+    }, options));
 }
 
 /** `diffSize` of the interface. */
 export async function sizeOf({ home, naiveDiff }: Layers, id: string, options: CompareOptions): Promise<number> {
   const base = baseOf(home, id, options.parent);
   if (base !== "native") return await naiveDiff.diffSize(id, base.parent, options);
-  using pin = new LayerPin(home.layout, id);
-  return await pin.whole(home.runner.run("size", { directory: home.layout.diffDir(id) }, options));
+  return await reading(home, id, () => home.runner.run("size", { directory: home.layout.diffDir(id) }, options));
 }
 
 /**

@@ -6,8 +6,7 @@
  * @module
  */
 
-import { AT_FDCWD, existsat } from "../../ffi/file.ts";
-import { isDirectory } from "../../ffi/stat.ts";
+import { isDirectory, isNoDirectory } from "../../ffi/stat.ts";
 import { StorageError } from "../errors.ts";
 import type { IdMaps } from "../id_map.ts";
 import type { OverlayFeatures } from "../mount/overlay_features.ts";
@@ -67,12 +66,19 @@ export class LayerHome extends DriverHome<LayerLayout> {
     return this.outerOwner();
   }
 
+  /** @throws {StorageError} `store_damaged`: something else is in place of the directory of short names. */
   override prepare(): OverlayFeatures {
     const { home } = this.layout;
-    if (existsat(AT_FDCWD, `${home}/${LINK_DIR}`)) return this.features;
+    const links = `${home}/${LINK_DIR}`;
+    if (isDirectory(links)) return this.features;
+    if (isNoDirectory(links)) {
+      throw new StorageError("store_damaged", `Cannot keep layers in ${home}: ${links} is no directory`, {
+        hint: "make it again from the layers' own files: lamina check --repair",
+      });
+    }
     // What cannot carry layers stays empty.
     const { features } = this;
-    this.makeShared(`${home}/${LINK_DIR}`, this.format.linkDirMode, ourselves());
+    this.makeShared(links, this.format.linkDirMode, ourselves());
     return features;
   }
 

@@ -192,6 +192,7 @@ export class LayerLayout {
   #requireInside(lower: string, id: string): void {
     const layer = readShortName(this.home, lower, id);
     if (layer === undefined) return;
+    requireNoLink(id, `${this.home}/${LINK_DIR}`);
     requireNoLink(id, this.dir(layer));
     requireNoLink(id, this.diffDir(layer));
     if (this.#seen.size === MOST_SEEN) this.#seen.clear();
@@ -304,7 +305,8 @@ export function readShortName(home: string, lower: string, id: string): string |
   try {
     target = textOf(readlinkat(AT_FDCWD, `${home}/${lower}`));
   } catch (error) {
-    if (isErrno(error, "ENOENT")) return undefined;
+    // Without a directory of short names there is none.
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
     if (isErrno(error, "EINVAL")) throw damaged("is not a symbolic link", error);
     throw error;
   }

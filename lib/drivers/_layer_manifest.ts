@@ -19,6 +19,8 @@ import type { WorkOptions } from "./work_options.ts";
 /** Its name. */
 export const MANIFEST = ".lamina-manifest";
 const MODE = 0o600;
+/** No text can be longer; a file takes some hundred bytes. */
+const MOST_BYTES = 512 * 1024 * 1024;
 
 function pathOf(home: DriverHome, id: string): string {
   return `${home.layout.dir(id)}/${MANIFEST}`;
@@ -28,6 +30,7 @@ function pathOf(home: DriverHome, id: string): string {
 export async function recordManifest(home: DriverHome, id: string, work: WorkOptions): Promise<void> {
   home.requireLayer(id);
   home.requireWhole(id);
+  requireFile(id, pathOf(home, id));
   const text = await home.runner.run("manifest", { directory: home.layout.contentDir(id) }, work);
   using _lock = await home.lock(id);
   replaceFile(pathOf(home, id), text, MODE, home.sync.isOn);
@@ -59,7 +62,8 @@ export async function verifyLayer(
 ): Promise<ManifestDifference[] | undefined> {
   home.requireLayer(id);
   const path = pathOf(home, id);
-  const manifest = readManifest(id, path);
+  requireFile(id, path);
+  const manifest = readTextFileIfExists(path);
   if (manifest === undefined) return undefined;
   home.requireWhole(id);
   try {
@@ -73,13 +77,13 @@ export async function verifyLayer(
   }
 }
 
-/** A named pipe would keep its reader waiting. */
-function readManifest(id: string, path: string): string | undefined {
+/** A named pipe would keep its reader waiting, and what is longer than any text would fill the memory first. */
+function requireFile(id: string, path: string): void {
   const stat = new Stat();
-  if (tryStatx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, stat) === 0 && !stat.isFile) {
-    throw new StorageError("store_damaged", `Cannot verify layer "${id}": ${path} is no regular file`, {
-      hint: `if its content is right, make a new one: rm -r ${path}; lamina verify --record ${id}`,
-    });
-  }
-  return readTextFileIfExists(path);
+  if (tryStatx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, stat) !== 0) return;
+  const fault = !stat.isFile ? "is no regular file" : stat.size > MOST_BYTES ? `has ${stat.size} bytes` : undefined;
+  if (fault === undefined) return;
+  throw new StorageError("store_damaged", `Cannot use the manifest of layer "${id}": ${path} ${fault}`, {
+    hint: `if the layer's content is right, move that away and make a new one: lamina verify --record ${id}`,
+  });
 }

@@ -112,7 +112,7 @@ export function programMountState(target: string): MountState {
     return isMountPoint(target) ? "mounted" : "none";
   } catch (error) {
     if (isErrno(error, "ENOTCONN", "ECONNABORTED")) return "dead";
-    if (isErrno(error, "ENOENT", "ENOTDIR")) return "none";
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return "none";
     throw error;
   }
 }

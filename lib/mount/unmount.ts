@@ -13,13 +13,16 @@ import { AT_FDCWD, AT_REMOVEDIR, tryUnlinkat } from "../../ffi/file.ts";
 import { isDirectory } from "../../ffi/stat.ts";
 import { mountsBelow } from "./mountinfo.ts";
 
+/** Of a path, ELOOP also where its last name is a link to itself. */
+const NOTHING_THERE: ReadonlySet<number> = new Set([ERRNO.ENOENT, ERRNO.ENOTDIR, ERRNO.ELOOP]);
+
 /**
  * Whether an overlay is mounted at `path`, by its magic number: reading the mount table costs as much as there are mounts.
  * Nothing is mounted at a symbolic link.
  */
 export function isOverlayMounted(path: string): boolean {
   const type = tryStatfsType(path);
-  if (type < 0 && type !== -ERRNO.ENOENT && type !== -ERRNO.ENOTDIR) throw failure(-type, "statfs", path);
+  if (type < 0 && !NOTHING_THERE.has(-type)) throw failure(-type, "statfs", path);
   return type === OVERLAYFS_SUPER_MAGIC && isDirectory(path);
 }
 
