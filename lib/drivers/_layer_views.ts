@@ -179,7 +179,7 @@ export class LayerViews {
    * layer keeps its lowest place, so that none is ever above one that lies on it.
    */
   #join({ ids, overlayOptions }: ViewRequest): OverlayMount {
-    const { layout, mounts } = this.#home;
+    const { mounts } = this.#home;
     for (const id of ids) {
       this.#records.requireNotWritten(id);
       if (this.#home.isCommitted(id) || !mounts.isWritten(id, this.#home.mountPoint(id))) continue;
@@ -192,8 +192,7 @@ export class LayerViews {
     const byKey = new Map<string, string>();
     // Who lies below another one is part of its tree.
     const tops = ids.filter((id) => !ids.some((other) => this.#isBelow(id, other)));
-    for (const path of tops.flatMap((id) => layout.treeDirs(id))) {
-      const key = statat(AT_FDCWD, path).fileKey;
+    for (const { key, path } of tops.flatMap((id) => this.#treeOf(id))) {
       byKey.delete(key);
       byKey.set(key, path);
     }
@@ -211,6 +210,16 @@ export class LayerViews {
     if (lowerDirs.length === 1) lowerDirs.push(this.#home.emptyDir);
     const { options } = this.host.overlayOf(ids[0]!, { ...overlayOptions, readOnly: true });
     return { lowerDirs, upper: undefined, options };
+  }
+
+  /** The directories that are stacked to show the layer `id`, and by what two paths to one of them are told to be that. */
+  #treeOf(id: string): { path: string; key: string }[] {
+    try {
+      return this.#home.layout.treeDirs(id).map((path) => ({ path, key: statat(AT_FDCWD, path).fileKey }));
+    } catch (error) {
+      this.#home.requireDirectories(id);
+      throw error;
+    }
   }
 
   /** Whether `id` is the parent of `other`, or a parent's parent. */

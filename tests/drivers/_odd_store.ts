@@ -114,6 +114,9 @@ async function callAll(driver: GraphDriver, directory: string): Promise<string[]
   }
   await call("check", () => Array.fromAsync(driver.check({ deep: true })));
   await call("check, to repair", () => Array.fromAsync(driver.check({ repair: true })));
+  await call("mountAt of two", async () => {
+    await using _view = await driver.mountAt(`${directory}/view`, ["job", "base"]);
+  });
   for (const id of ["on-job", "copy-of-job", "job", "on-mid", "copy-of-mid", "mid", "base"]) {
     await call(`remove ${id}`, () => driver.remove(id));
     await call(`remove ${id} by force`, () => driver.remove(id, { force: true }));
