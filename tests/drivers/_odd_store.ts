@@ -23,7 +23,6 @@ const CHAIN = ["base", "mid", "job"] as const;
 
 /** What comes in place of `$1`. `$2` is a directory outside of the store that looks like a layer. */
 const IN_PLACE: Readonly<Record<string, string>> = {
-  "a file of nonsense": 'printf "l/../../x:\\n\\377" >"$1"',
   "a directory": 'cp -a "$2" "$1"',
   "a link out": 'ln -s "$2" "$1"',
   "a link to itself": 'ln -s "${1##*/}" "$1"',
