@@ -182,21 +182,23 @@ export class LayerLayout {
    * @throws {StorageError} `store_damaged`: one leads out of the home.
    */
   mountLowers(id: string): string[] {
-    return this.lowers(id).map((lower) => {
-      if (!this.#seen.has(lower)) this.#requireInside(lower, id);
-      return `${this.home}/${lower}`;
-    });
+    const lowers = this.lowers(id);
+    const unseen = lowers.filter((lower) => !this.#seen.has(lower));
+    if (unseen.length > 0) this.#requireInside(unseen, id);
+    return lowers.map((lower) => `${this.home}/${lower}`);
   }
 
   /** What a store holds when it comes from elsewhere is looked at once: later only who may do anything changes it. */
-  #requireInside(lower: string, id: string): void {
-    const layer = readShortName(this.home, lower, id);
-    if (layer === undefined) return;
+  #requireInside(lowers: readonly string[], id: string): void {
     requireNoLink(id, `${this.home}/${LINK_DIR}`);
-    requireNoLink(id, this.dir(layer));
-    requireNoLink(id, this.diffDir(layer));
-    if (this.#seen.size === MOST_SEEN) this.#seen.clear();
-    this.#seen.add(lower);
+    if (this.#seen.size > MOST_SEEN) this.#seen.clear();
+    for (const lower of lowers) {
+      const layer = readShortName(this.home, lower, id);
+      if (layer === undefined) continue;
+      requireNoLink(id, this.dir(layer));
+      requireNoLink(id, this.diffDir(layer));
+      this.#seen.add(lower);
+    }
   }
 
   /** The directories that are stacked to show the layer, uppermost first. */
