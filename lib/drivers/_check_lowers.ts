@@ -82,6 +82,24 @@ export class LowerPlanner {
     return this.#problems;
   }
 
+  /** Layers that others lie on, each with one of those, when it is planned; by none that something speaks against. */
+  parents(): Map<string, string> {
+    const parents = new Map<string, string>();
+    const doubtful = new Set(this.#faults.keys());
+    // Which of two that disagree is right cannot be told.
+    for (const id of this.#faults.keys()) doubtful.add(this.#parentOf(id) ?? id);
+    for (const id of this.#lowers.keys()) {
+      const parent = doubtful.has(id) ? undefined : this.#parentOf(id);
+      if (parent !== undefined) parents.set(parent, id);
+    }
+    return parents;
+  }
+
+  #parentOf(id: string): string | undefined {
+    const name = this.#lowers.get(id)?.[0];
+    return name === undefined ? undefined : this.names.idOf.get(name);
+  }
+
   #leads(name: string): boolean {
     return this.names.idOf.has(name) || this.isElsewhere(name);
   }

@@ -14,6 +14,7 @@ import { checkMounts } from "./_check_mounts.ts";
 import { NamePlanner } from "./_check_names.ts";
 import type { DriverHome, FoundInHome } from "./_driver_home.ts";
 import { surveyDirectory, type SurveyedDirectory } from "./_home_survey.ts";
+import { makeMarker } from "./_layer_aside.ts";
 import type { LayerBooks } from "./_layer_books.ts";
 import { type LayerLayout, LINK_DIR } from "./_layer_layout.ts";
 import { moveToLostFound } from "./_lost_found.ts";
@@ -37,6 +38,7 @@ export interface ShortNameRules {
 }
 
 const WORK_MODE = 0o700;
+const COMMITTED = "committed";
 
 /** Looks at `home` once. */
 export async function findShortNameProblems(
@@ -53,11 +55,12 @@ export async function findShortNameProblems(
   const isElsewhere = (name: string): boolean => rules.isElsewhere(name);
   const names = new NamePlanner(survey, repair, (id) => home.layout.makeLink(id), hasParents, isElsewhere, books)
     .plan();
-  const lowers = new LowerPlanner(survey, repair, names, hasParents, isElsewhere, books).plan();
+  const lowers = new LowerPlanner(survey, repair, names, hasParents, isElsewhere, books);
   const problems = [
     ...checkLinkDirectory(home, survey, rules.linkDirMode),
     ...names.problems,
-    ...lowers,
+    ...lowers.plan(),
+    ...(home.marksCommitted ? checkMarks(home.layout, survey, lowers.parents()) : []),
     ...ids.flatMap((id) => checkLayer(home, id, survey.layers.get(id)!.directory, rules)),
     ...rules.findMore(survey),
     ...checkMounts(home, survey, rules.keepsMountPoints),
@@ -104,6 +107,20 @@ function checkLayer(
     problems.push(workMissing(home, id, layout.workDir(id), names.has("work")));
   }
   return problems;
+}
+
+/** Parents that are not marked as such. */
+function checkMarks(layout: LayerLayout, { layers }: ShortNameSurvey, parents: Map<string, string>): Problem[] {
+  return [...parents].filter(([id]) => layers.get(id)?.directory.names.has(COMMITTED) === false).map((
+    [id, child],
+  ) => ({
+    code: "parent_unmarked",
+    layer: id,
+    path: layout.dir(id),
+    problem: `is the parent of ${child}, and has no file ${COMMITTED} that says so: a mount of it can be written in`,
+    action: "make that file",
+    repair: () => makeMarker(layout.committedFile(id)),
+  }));
 }
 
 /** Of a layer whose content is not there. */

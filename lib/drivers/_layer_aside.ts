@@ -169,7 +169,7 @@ function putInPlace(home: DriverHome, parent: Parent | undefined, staging: strin
 }
 
 /** Makes the file `committed`, of which the name counts: there is nothing in it to be lost. Whether it was not there. */
-function makeMarker(file: string): boolean {
+export function makeMarker(file: string): boolean {
   const flags = O_WRONLY | O_CREAT | O_EXCL;
   const fd = tryOpenat(AT_FDCWD, file, flags, COMMITTED_MODE);
   if (fd === -ERRNO.EEXIST) return false;

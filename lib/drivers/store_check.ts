@@ -62,6 +62,7 @@
  * | code | what is to be known | repair |
  * | --- | --- | --- |
  * | `mount_point_left` | an empty mount point, where the driver makes them as it mounts | removed |
+ * | `parent_unmarked` | `overlay2`: others lie on the layer, and no file `committed` says so, as before Docker 20.10: `get` shows it to be written | marked |
  * | `count_stale` | a count of mounts, and no mount | removed |
  * | `mount_uncounted` | a mount that lamina did not make | none needed: it counts as one |
  * | `layer_unreferenced` | neither dockerd's nor Podman's books know the layer, and how many bytes it has | none: yours to remove |
@@ -111,6 +112,7 @@ export const FINDING_KINDS = {
   "lost_found_unsafe": "damage",
   "manifest_differs": "damage",
   "mount_point_left": "note",
+  "parent_unmarked": "note",
   "count_stale": "note",
   "mount_uncounted": "note",
   "layer_unreferenced": "note",

@@ -4,7 +4,7 @@
 
 import "../_helpers/warm_libc.ts";
 import { fileURLToPath } from "node:url";
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import type { DriverName } from "../../lib/drivers/registry.ts";
 import { lockDirectory } from "../../lib/util/directory_lock.ts";
 import { mountPointsBelow } from "../_helpers/mount_points.ts";
@@ -92,6 +92,12 @@ const DAMAGES: readonly (Damage & { driver: DriverName })[] = [
     script: "ln -s /proc top/merged",
     finds: ["mount_point_not_empty"],
     moves: [/^top-merged$/],
+  },
+  {
+    driver: "overlay2",
+    name: "parents that Docker did not mark",
+    script: "rm base/committed mid/committed",
+    finds: ["parent_unmarked", "parent_unmarked"],
   },
   {
     driver: "overlay2",
@@ -192,6 +198,20 @@ testNeeding(NEEDS, "check() of a store in use finds nothing, and repairs nothing
   assertEquals(await findingsOf(driver), []);
   assertEquals(await namesIn(driver.home), ["base", "l", "mid", "other", "top"]);
   assertEquals(await seen(driver, "top"), before);
+});
+
+testNeeding(NEEDS, "a parent that Docker did not mark can be written in until check() marks it", async () => {
+  await using directory = await TempDir.make();
+  await using driver = await openIn(directory, "overlay2");
+  await fillStore(driver);
+  await Deno.remove(`${driver.home}/mid/committed`);
+  const write = async (): Promise<void> => {
+    await using layer = await driver.get("mid");
+    await Deno.writeTextFile(`${layer.path}/written`, "");
+  };
+  await write();
+  await findingsOf(driver, { repair: true });
+  await assertRejects(write, Error, "Read-only file system");
 });
 
 testNeeding(NEEDS, "check() of mounted layers, and of a mount that lamina did not make", async () => {
