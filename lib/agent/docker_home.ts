@@ -91,11 +91,22 @@ export class DockerHomes {
   }
 
   async #remembered(): Promise<DockerHome> {
-    const text = readTextFileIfExists(this.#file);
-    if (text === undefined) {
+    const init = this.#readInit();
+    if (init === undefined) {
       throw new RequestError("not_initialized", "There is no home yet: dockerd names it by GraphDriver.Init");
     }
-    return await this.#homeOf(readInit(JSON.parse(text) as UnsafeFields));
+    return await this.#homeOf(init);
+  }
+
+  #readInit(): InitRequest | undefined {
+    const text = readTextFileIfExists(this.#file);
+    if (text === undefined) return undefined;
+    try {
+      return readInit(JSON.parse(text) as UnsafeFields);
+    } catch {
+      // It lies on a disk that lost it with the machine's power: dockerd names its home when it starts.
+      return undefined;
+    }
   }
 
   #homeOf(request: InitRequest): Promise<DockerHome> {

@@ -21,7 +21,7 @@ import type { OverlayFeatures } from "../mount/overlay_features.ts";
 import type { OverlayMount } from "../mount/overlay_mount.ts";
 import { type DirectoryLock, lockDirectory, tryLockDirectory } from "../util/directory_lock.ts";
 import { DirectoryNames } from "../util/directory_names.ts";
-import { makeDirectories, makeRunDirectory } from "../util/run_file.ts";
+import { makeDirectories, makeRunDirectory, requireOwnDirectory } from "../util/run_file.ts";
 import { featuresOf } from "./_features_cache.ts";
 import type { LayerBooks } from "./_layer_books.ts";
 import { LayerMounts } from "./_layer_mounts.ts";
@@ -252,13 +252,22 @@ export abstract class DriverHome<L extends HomeLayout = HomeLayout> implements D
   }
 
   #runFile(name: string): string {
-    makeRunDirectory(this.#runDir);
-    return `${this.#runDir}/${name}`;
+    const directory = this.#runDir;
+    for (const path of [this.#settings.runRoot, directory]) {
+      makeRunDirectory(path);
+      requireOwnDirectory(path);
+    }
+    return `${directory}/${name}`;
   }
 
   /** What is in the directory of the run root that is this home's. */
   get #namesInRunDir(): DirectoryNames {
-    return this.#runNames ??= new DirectoryNames(this.#runDir);
+    if (this.#runNames !== undefined) return this.#runNames;
+    const directory = this.#runDir;
+    if (existsat(AT_FDCWD, directory)) {
+      for (const path of [this.#settings.runRoot, directory]) requireOwnDirectory(path);
+    }
+    return this.#runNames = new DirectoryNames(directory);
   }
 
   /** Named by the home's own device and inode, so that each way to the same home leads to the same counts. */

@@ -80,10 +80,20 @@ export class ViewRecords {
     if (fd < 0) throw failure(-fd, "openat", AT_FDCWD, this.directory, hex(FLAGS));
     using directory = new Fd(fd);
     readDirectory(directory.fd, (buffer, start, end) => names.push(textOf(buffer.subarray(start, end))));
-    return names.filter((name) => !name.includes(".")).sort().flatMap((name) => {
-      const text = readTextFileIfExists(`${this.directory}/${name}`);
-      return text === undefined ? [] : [{ ...JSON.parse(text) as Omit<ViewRecord, "name">, name }];
-    });
+    return names.filter((name) => !name.includes(".")).sort().flatMap((name) => this.#read(name) ?? []);
+  }
+
+  #read(name: string): ViewRecord | undefined {
+    const file = `${this.directory}/${name}`;
+    const text = readTextFileIfExists(file);
+    if (text === undefined) return undefined;
+    try {
+      return { ...JSON.parse(text) as Omit<ViewRecord, "name">, name };
+    } catch {
+      // None is ever seen half written: a run root on a disk lost it with the machine's power, and the mounts are gone too.
+      tryUnlinkat(AT_FDCWD, file);
+      return undefined;
+    }
   }
 
   /** Those whose tree is mounted where it should be. */

@@ -9,10 +9,15 @@
 
 import { AT_FDCWD, Fd, O_CREAT, O_TRUNC, O_WRONLY, openat, renameat2, tryMkdirat, writeAll } from "../../ffi/file.ts";
 import { ERRNO, failure, octal } from "../../ffi/errno.ts";
+import { geteuid } from "../../ffi/process.ts";
+import { S_ISVTX, statat } from "../../ffi/stat.ts";
+import { StorageError } from "../errors.ts";
 
 const encoder = new TextEncoder();
 const DIRECTORY_MODE = 0o700;
 const FILE_MODE = 0o600;
+const OTHERS_WRITE = 0o022;
+const ROOT = 0;
 
 /**
  * Replaces `path` by write and rename.
@@ -31,6 +36,23 @@ export function replaceFileQuickly(path: string, content: string, temporary: str
 /** Makes the directory `path` and those above it that are not there, for the owner alone. */
 export function makeRunDirectory(path: string): void {
   makeDirectories(path, DIRECTORY_MODE);
+}
+
+/**
+ * Makes sure that nobody but root and ourselves can put anything in place of what we keep in the directory `path`.
+ *
+ * @throws {StorageError} `invalid_argument`: it is somebody else's, or others may write there.
+ */
+export function requireOwnDirectory(path: string): void {
+  const { uid, mode } = statat(AT_FDCWD, path);
+  const isOthers = uid !== ROOT && uid !== geteuid();
+  // Where it is sticky, as /tmp is, they can add names and not take ours away.
+  const isOpen = (mode & OTHERS_WRITE) !== 0 && (mode & S_ISVTX) === 0;
+  if (!isOthers && !isOpen) return;
+  const why = isOthers ? `it belongs to the user ${uid}` : "others than its owner may write there";
+  throw new StorageError("invalid_argument", `Cannot keep what is mounted in ${path}: ${why}`, {
+    hint: "give a directory of your own: --run-root DIR (LAMINA_RUN_ROOT)",
+  });
 }
 
 /** Makes the directory `path` with `mode`, and those above it that are not there. */

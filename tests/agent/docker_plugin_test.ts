@@ -201,6 +201,19 @@ testNeeding(NEEDS, "an agent that was killed leaves mounts and counts as they we
   assert(!isMountPoint(merged));
 });
 
+testNeeding(NEEDS, "an agent whose note of dockerd's home a power cut emptied waits for Init", async () => {
+  await using directory = await TempDir.make();
+  await using first = await DockerClient.start(directory);
+  await first.layer("base", "", BASE);
+  await first.agent.kill();
+  const { stdout } = await runOk("find", [directory.path, "-path", "*/docker-plugin/*.json"]);
+  await Deno.writeTextFile(stdout.trim(), "");
+  await using second = new DockerClient(await Agent.start(directory), first.home);
+  assertEquals(await second.fails("Exists", { ID: "base" }), "not_initialized");
+  await second.init();
+  assertEquals(await second.ok("Exists", { ID: "base" }), { Exists: true });
+});
+
 testNeeding(NEEDS, "Init may come again, with another home, and back; one that fails changes nothing", async () => {
   await using directory = await TempDir.make();
   await using client = await DockerClient.start(directory);
