@@ -2,9 +2,10 @@
 
 /**
  * The directories of a tree being unpacked, as open descriptors. Every name of an archive is reached through one of
- * them, and none of them can lie outside the root: each is opened from its parent without following links, or, where a
- * component is a symbolic link, by the kernel's own lookup that treats the root as `/` (openat2, RESOLVE_IN_ROOT). No
- * path is checked and then used, so another process that swaps a directory for a link meanwhile gains nothing.
+ * them, and none of them can lie outside the root: each is opened from its parent without following links, or at once from
+ * the root if there are none on the way (openat2, RESOLVE_BENEATH), or, where a component is a symbolic link, by the
+ * kernel's own lookup that treats the root as `/` (RESOLVE_IN_ROOT). No path is checked and then used, so another process
+ * that swaps a directory for a link meanwhile gains nothing.
  *
  * @module
  */
@@ -19,8 +20,10 @@ import {
   O_NOFOLLOW,
   O_PATH,
   readlinkat,
+  RESOLVE_BENEATH,
   RESOLVE_IN_ROOT,
   RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_SYMLINKS,
   tryOpenat,
   tryOpenat2,
 } from "../../ffi/file.ts";
@@ -56,6 +59,7 @@ export class Directories implements Disposable {
   readonly #clearWay: (parent: OpenDirectory, leaf: ByteString) => boolean;
   readonly #made: (parent: OpenDirectory, leaf: ByteString) => void;
   readonly #leaf = new CName();
+  readonly #whole = new CName();
   readonly #stat = new Stat();
   #lastPath: ByteString = "";
   #last: OpenDirectory;
@@ -130,7 +134,12 @@ export class Directories implements Disposable {
   }
 
   #openFresh(path: ByteString, make: boolean): OpenDirectory | undefined {
-    const parent = this.#lookUp(parentOf(path), make);
+    const above = parentOf(path);
+    const whole = above === "" || above === this.#lastPath || this.#open.has(above)
+      ? undefined
+      : this.#openAtOnce(path);
+    if (whole !== undefined) return whole;
+    const parent = this.#lookUp(above, make);
     if (parent === undefined) return undefined;
     const name = leafOf(path);
     const leaf = this.#leaf.fill(name);
@@ -153,6 +162,20 @@ export class Directories implements Disposable {
     fd = tryOpenat(parent.fd, leaf, O_DIRECTORY_PATH | O_NOFOLLOW);
     if (fd < 0) throw this.#unusable(path, -fd);
     return this.#remember(path, fd, parent.path === "" ? name : `${parent.path}/${name}`);
+  }
+
+  /**
+   * Where nothing above it is open: to open a thousand levels, each from the one above, takes a hundred times as long. Links on
+   * the way, missing directories, and paths that are too long for one call, are left to that.
+   */
+  #openAtOnce(path: ByteString): OpenDirectory | undefined {
+    const fd = tryOpenat2(
+      this.#root.fd,
+      this.#whole.fill(path),
+      O_DIRECTORY_PATH,
+      RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+    );
+    return fd < 0 ? undefined : this.#remember(path, fd, path);
   }
 
   /** Where the kernel's own lookup arrived. */

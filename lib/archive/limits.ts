@@ -15,7 +15,10 @@ import { type TarEntry, TypeFlag } from "./header.ts";
 
 /** Limits of one archive. */
 export interface ArchiveLimits {
-  /** Entries: 10 million by default; a large distribution with everything installed has one or two. */
+  /**
+   * Entries, and directories that no entry tells of: 10 million by default; a large distribution with everything installed
+   * has one or two.
+   */
   entries: number;
   /** Bytes of the archive, decompressed: 1 TiB by default. This is what stops a compression bomb. */
   bytes: number;
@@ -56,7 +59,7 @@ export class LimitGuard {
     }
   }
 
-  /** Called between entries and while content is copied. */
+  /** Called between entries, while content is copied, and for each directory that no entry tells of. */
   checkProgress(entries: number, bytes: number): void {
     if (entries > this.#limits.entries) throw exceeded("entries", this.#limits.entries, "The archive");
     if (bytes > this.#limits.bytes) throw exceeded("bytes", this.#limits.bytes, "The archive");

@@ -106,6 +106,8 @@ class Unpacker implements Disposable {
   readonly #isMerged: boolean;
   readonly #keepsDirectories: boolean;
   #entries = 0;
+  /** Directories that no entry told of. */
+  #implied = 0;
   #sizeBytes = 0;
   /** Something was replaced, so the running sum is no longer the size. */
   #sizeIsKnown = true;
@@ -129,7 +131,7 @@ class Unpacker implements Disposable {
       : new UpperWhiteouts(opaqueXattr(namespace));
     this.#control = options.control ?? UNWATCHED;
     this.#tick = (): void => {
-      this.#limits.checkProgress(this.#entries, this.#reader.position);
+      this.#checkProgress();
       this.#control.tick(this.#entries, this.#reader.position);
     };
     this.#input = new FdReader(archive.fd, archive.head, this.#tick);
@@ -336,7 +338,14 @@ class Unpacker implements Disposable {
     lutimesat(parent.fd, leaf, entry.mtimeSeconds, entry.mtimeNanoseconds);
   }
 
+  #checkProgress(): void {
+    this.#limits.checkProgress(this.#entries + this.#implied, this.#reader.position);
+  }
+
+  /** One entry may have a thousand of them made. */
   #madeImplied(parent: OpenDirectory, leaf: ByteString): void {
+    this.#implied++;
+    this.#checkProgress();
     this.#whiteouts.madeDirectory(parent, leaf);
     if (this.#masked !== undefined) setXattrsOf(parent, leaf, [[OVERRIDE_STAT, this.#masked.impliedValue]]);
   }
