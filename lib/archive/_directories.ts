@@ -146,7 +146,7 @@ export class Directories implements Disposable {
     let fd = tryOpenat(parent.fd, leaf, O_DIRECTORY_PATH | O_NOFOLLOW);
     if (fd >= 0) return this.#remember(path, fd, parent.path === "" ? name : `${parent.path}/${name}`);
     if (fd === -ERRNO.ELOOP || fd === -ERRNO.ENOTDIR) {
-      fd = tryOpenat2(this.#root.fd, new CName().fill(path), O_DIRECTORY_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+      fd = this.#openThroughLinks(this.#whole.fill(path));
       if (fd >= 0) return this.#remember(path, fd, this.#pathOf(fd));
     }
     const isMissing = fd === -ERRNO.ENOENT || fd === -ERRNO.ENOTDIR || fd === -ERRNO.ELOOP;
@@ -165,17 +165,19 @@ export class Directories implements Disposable {
   }
 
   /**
-   * Where nothing above it is open: to open a thousand levels, each from the one above, takes a hundred times as long. Links on
-   * the way, missing directories, and paths that are too long for one call, are left to that.
+   * Where nothing above it is open: to open a thousand levels, each from the one above, takes a hundred times as long. Missing
+   * directories, and paths that are too long for one call, are left to that.
    */
   #openAtOnce(path: ByteString): OpenDirectory | undefined {
-    const fd = tryOpenat2(
-      this.#root.fd,
-      this.#whole.fill(path),
-      O_DIRECTORY_PATH,
-      RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
-    );
-    return fd < 0 ? undefined : this.#remember(path, fd, path);
+    const whole = this.#whole.fill(path);
+    let fd = tryOpenat2(this.#root.fd, whole, O_DIRECTORY_PATH, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+    if (fd >= 0) return this.#remember(path, fd, path);
+    if (fd === -ERRNO.ELOOP) fd = this.#openThroughLinks(whole);
+    return fd < 0 ? undefined : this.#remember(path, fd, this.#pathOf(fd));
+  }
+
+  #openThroughLinks(path: Uint8Array<ArrayBuffer>): number {
+    return tryOpenat2(this.#root.fd, path, O_DIRECTORY_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
   }
 
   /** Where the kernel's own lookup arrived. */

@@ -30,6 +30,8 @@ import { parentOf } from "./entry_path.ts";
 export class MergedWhiteouts implements WhiteoutTarget {
   /** What this archive made, with all directories on the way, by paths without links. */
   readonly #made = new Set<ByteString>();
+  /** Directories in which, and below which, there is nothing else any more, by such paths. */
+  readonly #emptied = new Set<ByteString>();
   readonly #leaf = new CName();
   readonly #stat = new Stat();
   readonly #beforeRemoval: () => void;
@@ -43,15 +45,28 @@ export class MergedWhiteouts implements WhiteoutTarget {
     const leaf = this.#leaf.fill(name);
     if (tryStatx(parent.fd, leaf, AT_SYMLINK_NOFOLLOW, this.#stat) < 0) return;
     const path = realPath(parent, name);
-    const { isDirectory } = this.#stat;
-    if (isDirectory || this.#stat.isSymlink) this.#beforeRemoval();
-    if (!this.#made.has(path)) removeTree(parent.fd, leaf);
-    else if (isDirectory) this.#emptyOfOthers(parent.fd, name, path);
+    const { isDirectory, isSymlink } = this.#stat;
+    if (!this.#made.has(path)) {
+      if (isDirectory || isSymlink) this.#beforeRemoval();
+      removeTree(parent.fd, leaf);
+    } else if (isDirectory) this.#emptyOnce(parent.fd, name, path);
   }
 
   makeOpaque(directory: OpenDirectory): void {
+    this.#emptyOnce(directory.fd, ".", directory.path);
+  }
+
+  /** As {@linkcode #emptyOfOthers}: again there is nothing to be found, however often an archive says so. */
+  #emptyOnce(dirfd: number, name: ByteString, path: ByteString): void {
+    if (this.#isEmptied(path)) return;
     this.#beforeRemoval();
-    this.#emptyOfOthers(directory.fd, ".", directory.path);
+    this.#emptyOfOthers(dirfd, name, path);
+    this.#emptied.add(path);
+  }
+
+  #isEmptied(path: ByteString): boolean {
+    for (let above = path; above !== ""; above = parentOf(above)) if (this.#emptied.has(above)) return true;
+    return this.#emptied.has("");
   }
 
   made(parent: OpenDirectory, leaf: ByteString): void {

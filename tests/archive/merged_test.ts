@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import "../_helpers/warm_libc.ts";
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { namesIn } from "../_helpers/names_in.ts";
 import { needsOverlay, needsRoot, testNeeding } from "../_helpers/requires.ts";
 import { runOk } from "../_helpers/run.ts";
@@ -41,6 +41,19 @@ const CASES: readonly [name: string, script: string, items: readonly TarItem[], 
     { path: "d/e/new" },
     { path: ".wh.d" },
   ], ["d", "d/e", "d/e/new"]],
+  ["empties what lies below an opaque directory", "mkdir -p d/e; touch d/a d/e/b", [
+    { path: "d/e/new" },
+    { path: "d/.wh..wh..opq" },
+    { path: "d/e/.wh..wh..opq" },
+    { path: "d/.wh.e" },
+    { path: "d/f" },
+    { path: "d/.wh..wh..opq" },
+  ], ["d", "d/e", "d/e/new", "d/f"]],
+  ["empties an opaque directory in which another one was emptied", "mkdir -p d/e; touch d/a d/e/b", [
+    { path: "d/e/new" },
+    { path: "d/e/.wh..wh..opq" },
+    { path: "d/.wh..wh..opq" },
+  ], ["d", "d/e", "d/e/new"]],
   ["replaces a directory by a file", "mkdir d; touch d/a", [{ path: "d" }], ["d"]],
   ["replaces a file by a directory", "touch d", [{ path: "d/x" }], ["d", "d/x"]],
 ];
@@ -53,6 +66,19 @@ for (const [name, script, items, expected] of CASES) {
     assertEquals(found.trim().split("\n").sort(), expected);
   });
 }
+
+testNeeding([needsRoot], "unpack() onto a merged tree does not look at all files for each mark", async () => {
+  await using directory = await TempDir.make();
+  const numbers = Array.from({ length: 4000 }, (_, i) => i);
+  const files = numbers.map((i) => ({ path: `d/f-${i}` }));
+  const marks = numbers.map(() => ({ path: "d/.wh..wh..opq" }));
+  await Deno.writeFile(directory.join("a.tar"), tarOf([...files, ...marks]));
+  // One after the other takes a minute.
+  const deadline = performance.now() + 20_000;
+  const tick = (): void => assert(performance.now() < deadline, "not done in time");
+  unpackFile(directory.join("a.tar"), directory.join("tree"), { target: "merged", control: { tick } });
+  assertEquals((await namesIn(directory.join("tree/d"))).length, numbers.length);
+});
 
 testNeeding([needsRoot], "unpack() onto a merged tree never writes through a hard link", async () => {
   await using directory = await TempDir.make();
