@@ -23,6 +23,7 @@ import { differences, snapshot } from "../_helpers/snapshot.ts";
 /** What an archive can be refused with. `system_error` is not among them: an archive is no surprise of the system's. */
 const ARCHIVES_FAULT: readonly StorageErrorCode[] = [
   "invalid_archive",
+  "limit_exceeded",
   "unsafe_path",
   "not_supported",
   "permission_denied",
