@@ -165,7 +165,7 @@ export class Directories implements Disposable {
   }
 
   /**
-   * Where nothing above it is open: to open a thousand levels, each from the one above, takes a hundred times as long. Missing
+   * Where nothing above it is open: to open a thousand levels, each from the one above, takes three thousand calls. Missing
    * directories, and paths that are too long for one call, are left to that.
    */
   #openAtOnce(path: ByteString): OpenDirectory | undefined {

@@ -182,7 +182,7 @@ export class LowerPlanner {
 
   #compareWithParent(id: string, names: readonly string[]): void {
     const [first, ...rest] = names;
-    const parent = first === undefined ? undefined : this.names.idOf.get(first);
+    const parent = this.#parentOf(id);
     const below = parent === undefined ? undefined : this.#lowers.get(parent);
     if (parent === undefined || below === undefined || this.#faults.has(parent)) return;
     const name = this.names.nameOf.get(parent);

@@ -16,7 +16,7 @@ import type { DriverHome, FoundInHome } from "./_driver_home.ts";
 import { surveyDirectory, type SurveyedDirectory } from "./_home_survey.ts";
 import { makeMarker } from "./_layer_aside.ts";
 import type { LayerBooks } from "./_layer_books.ts";
-import { type LayerLayout, LINK_DIR } from "./_layer_layout.ts";
+import { COMMITTED, type LayerLayout, LINK_DIR } from "./_layer_layout.ts";
 import { moveToLostFound } from "./_lost_found.ts";
 import { makeOwnedDirectory, ourselves } from "./_owner.ts";
 import type { Problem } from "./_problem.ts";
@@ -38,7 +38,6 @@ export interface ShortNameRules {
 }
 
 const WORK_MODE = 0o700;
-const COMMITTED = "committed";
 
 /** Looks at `home` once. */
 export async function findShortNameProblems(

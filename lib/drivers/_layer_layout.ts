@@ -32,6 +32,8 @@ import { readLayerFile } from "./_store_file.ts";
 
 /** A layer's file with its short name. */
 export const LINK = "link";
+/** Its file that says that another layer lies on it. */
+export const COMMITTED = "committed";
 /** The directory of short names. */
 export const LINK_DIR = "l";
 /** Characters of a short name: with `l/` and a colon, 128 of them fit a page of 4096 bytes. */
@@ -75,7 +77,7 @@ export class LayerLayout {
     return `${this.dir(id)}/lower`;
   }
   committedFile(id: string): string {
-    return `${this.dir(id)}/committed`;
+    return `${this.dir(id)}/${COMMITTED}`;
   }
 
   /** Whether there is a layer `id`. */
@@ -177,7 +179,8 @@ export class LayerLayout {
   }
 
   /**
-   * What {@linkcode LayerLayout.lowerDirs} tells, by the shortest names there are, for a mount. Whether they are there is the kernel's to find out.
+   * What {@linkcode LayerLayout.lowerDirs} tells, by the shortest names there are, for a mount. Whether they are there is the
+   * kernel's to find out.
    *
    * @throws {StorageError} `store_damaged`: one leads out of the home.
    */

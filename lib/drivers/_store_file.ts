@@ -67,7 +67,6 @@ export function readStoreFile(dirfd: number, path: string): StoreFile {
 
 /** Filled and emptied within one call: making one each time would cost more than the system calls. */
 const piece = new Uint8Array(MOST_BYTES);
-const decoder = new TextDecoder();
 
 /**
  * Reads the file `path` of a layer that is used: three calls, where {@linkcode readStoreFile} has more to tell.
@@ -84,7 +83,7 @@ export function readLayerFile(path: string): string | undefined {
   try {
     // Of a file on a disk a read is short at its end only.
     const length = read(file.fd, piece);
-    if (length < piece.length) return decoder.decode(piece.subarray(0, length));
+    if (length < piece.length) return textOf(piece.subarray(0, length));
   } catch (error) {
     if (isErrno(error, "EISDIR", "EAGAIN")) throw unreadable(path, NO_FILE);
     throw error;
