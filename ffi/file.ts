@@ -56,8 +56,14 @@ export function openat(dirfd: number, path: CPath, flags: number, mode = 0): num
 
 /** As {@linkcode openat}; a negative errno instead of a throw, for callers to whom one failure is ordinary. */
 export function tryOpenat(dirfd: number, path: CPath, flags: number, mode = 0): number {
-  const fd = libc.openat(dirfd, cpath(path), flags | O_CLOEXEC, mode);
-  return fd === -1 ? -lastErrno() : fd;
+  const name = cpath(path);
+  const fd = libc.openat(dirfd, name, flags | O_CLOEXEC, mode);
+  if (fd !== -1) return fd;
+  const errno = lastErrno();
+  if (errno !== ERRNO.EAGAIN) return -errno;
+  // Hardly an open's own answer, but what the runtime left there before it was read. What failed can be asked again.
+  const again = libc.openat(dirfd, name, flags | O_CLOEXEC, mode);
+  return again === -1 ? -lastErrno() : again;
 }
 
 const OPEN_HOW_SIZE = 24n;
